@@ -1,0 +1,51 @@
+# Needs python3 (3.11 or newer) with venv, and make; everything else goes into .venv.
+PYTHON ?= python3
+VENV ?= .venv
+OUT ?= out
+QUICKSTART := samples/quickstart
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+INPUTS := pyproject.toml constraints.txt
+
+.PHONY: help install demo test check clean
+.DELETE_ON_ERROR:
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST)
+
+install: $(VENV)/.stamp-run  ## the tool and its dependencies, as tested
+
+demo: install  ## quantize the sample network and write a report into out/
+	$(BIN)/qtool quantize $(QUICKSTART)/digits.onnx --calib $(QUICKSTART)/digits_calib.npz \
+		--eval $(QUICKSTART)/digits_eval.npz --target bitfusion --max-latency 0.5x -o $(OUT)/ --force
+
+test: $(VENV)/.stamp-test  ## the tests
+	$(BIN)/python -m pytest -q
+
+check: $(VENV)/.stamp-dev  ## everything a change must pass
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy --strict
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q -W error
+
+clean:  ## remove what the targets above made
+	rm -rf $(VENV) $(OUT) build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "python 3.11 or newer is needed")'
+	$(PYTHON) -m venv $(VENV)
+
+# A stamp is newer than the inputs when that set of packages is installed.
+$(VENV)/.stamp-run: $(INPUTS) | $(BIN)/python
+	$(PIP_INSTALL) --editable .
+	@touch $@
+
+$(VENV)/.stamp-test: $(INPUTS) | $(BIN)/python
+	$(PIP_INSTALL) --editable '.[test]'
+	@touch $@
+
+$(VENV)/.stamp-dev: $(INPUTS) | $(BIN)/python
+	$(PIP_INSTALL) --editable '.[dev]'
+	@touch $@

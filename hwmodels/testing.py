@@ -1,0 +1,150 @@
+"""The conformance kit: what every machine promises, checked on a handful of layers.
+
+Authors of machines call `check_hardware_model` in their own tests.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise, product
+from typing import TYPE_CHECKING
+
+from hwmodels.errors import HardwareError, UnsupportedError
+from hwmodels.model import HardwareModel, network_cost, price_table
+from hwmodels.types import Metric, Precision
+from hwmodels.workload import Workload
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+SAMPLES = (
+    Workload.conv("first convolution", (3, 64), (7, 7), (112, 112), stride=2),
+    Workload.conv("dense convolution", (64, 64), (3, 3), (56, 56)),
+    Workload.conv("grouped convolution", (32, 64), (3, 3), (14, 14), groups=4, batch=2),
+    Workload.conv("depthwise convolution", (96, 96), (3, 3), (28, 28), groups=96),
+    Workload.gemm("fully connected", 1, 512, 1000),
+    Workload.matmul("attention scores", 8, 49, 32, 49),
+)
+"""One layer of every kind that a machine must be able to price."""
+
+
+def check_hardware_model(model: HardwareModel) -> None:
+    """Check a machine against the promises of `HardwareModel`.
+
+    Raises:
+        HardwareError: some promise is broken; the message lists every violation on a line of its own.
+    """
+    found = violations(model)
+    if found:
+        raise HardwareError(
+            "\n".join((f"{model.name}: {len(found)} violations", *(f"- {line}" for line in found)))
+        )
+
+
+def violations(model: HardwareModel) -> list[str]:
+    """Return every promise that the machine breaks, in words; empty for a good one."""
+    found = list(_declarations(model))
+    for work in SAMPLES:
+        for check in (_precisions, _rounding_up, _filled, _rising, _repeatable):
+            found.extend(f"{work.name}: {line}" for line in _guarded(check, model, work))
+    return found or list(_sums(model))
+
+
+def _guarded(
+    check: Callable[[HardwareModel, Workload], Iterator[str]], model: HardwareModel, work: Workload
+) -> Iterator[str]:
+    """Turn an error of the machine's own into a violation, so that the other checks still run."""
+    try:
+        yield from check(model, work)
+    except HardwareError as error:
+        yield f"a supported precision is refused: {error}"
+
+
+def _declarations(model: HardwareModel) -> Iterator[str]:
+    if not model.name:
+        yield "name is empty"
+    if not model.metrics:
+        yield "metrics is empty: the machine estimates nothing"
+    if extra := sorted(model.additive - model.metrics):
+        yield f"additive lists {extra}, which metrics does not"
+    if Metric.PEAK_MEMORY in model.additive:
+        yield "peak memory is additive: tensors of different layers are not alive together"
+    if model.accumulator_bits < 1:
+        yield f"accumulator_bits is {model.accumulator_bits}, expected at least 1"
+
+
+def _precisions(model: HardwareModel, work: Workload) -> Iterator[str]:
+    pairs = model.precisions(work)
+    if not pairs:
+        yield "precisions is empty"
+    if list(pairs) != sorted(set(pairs)):
+        yield "precisions is not sorted or lists a pair twice"
+
+
+def _rounding_up(model: HardwareModel, work: Workload) -> Iterator[str]:
+    pairs = model.precisions(work)
+    for weight_bits in range(1, 17):
+        for act_bits in range(1, 17):
+            asked = Precision(weight_bits, act_bits)
+            coverable = any(pair.covers(asked) for pair in pairs)
+            try:
+                pair = model.round_up(work, asked)
+            except UnsupportedError:
+                if coverable:
+                    yield f"round_up({asked}) refuses although a supported pair covers it"
+                continue
+            yield from _rounded(model, work, asked, pair)
+
+
+def _rounded(model: HardwareModel, work: Workload, asked: Precision, pair: Precision) -> Iterator[str]:
+    if pair not in model.precisions(work):
+        yield f"round_up({asked}) is {pair}, which is not supported"
+    elif not pair.covers(asked):
+        yield f"round_up({asked}) is {pair}, which is narrower"
+    elif model.round_up(work, pair) != pair:
+        yield f"round_up({pair}) is not {pair} itself"
+    elif model.cost(work, asked).priced_as != pair:
+        yield f"cost at {asked} is not priced as round_up says, {pair}"
+
+
+def _filled(model: HardwareModel, work: Workload) -> Iterator[str]:
+    for pair in model.precisions(work):
+        cost = model.cost(work, pair)
+        for metric in Metric:
+            value = cost.get(metric)
+            if (value is not None) != (metric in model.metrics):
+                yield f"{metric.value} at {pair} is {value}, which contradicts metrics"
+            # A layer whose right side is computed stores no weights.
+            free = metric is Metric.WEIGHT_BYTES and work.weight_count == 0
+            if value == 0 and not free:
+                yield f"{metric.value} at {pair} is 0; None means not estimated"
+
+
+def _rising(model: HardwareModel, work: Workload) -> Iterator[str]:
+    """More bits on one side never cost less."""
+    costs = {pair: model.cost(work, pair) for pair in model.precisions(work)}
+    for narrow, wide in product(costs, repeat=2):
+        if narrow != wide and wide.covers(narrow):
+            for metric in sorted(model.metrics):
+                low, high = costs[narrow].get(metric), costs[wide].get(metric)
+                if low is not None and high is not None and low > high:
+                    yield f"{metric.value} falls from {low} at {narrow} to {high} at {wide}"
+
+
+def _repeatable(model: HardwareModel, work: Workload) -> Iterator[str]:
+    pairs = model.precisions(work)
+    if any(model.cost(work, pair) != model.cost(work, pair) for pair in pairs):
+        yield "cost differs between two calls with the same arguments"
+    for metric, table in price_table(model, [work], pairs).items():
+        if table[0].tolist() != [model.cost(work, pair).get(metric) for pair in pairs]:
+            yield f"the price table differs from cost in {metric.value}"
+
+
+def _sums(model: HardwareModel) -> Iterator[str]:
+    """A network of copies of one layer costs as many times as much, in every additive metric."""
+    for work in SAMPLES:
+        pair = model.precisions(work)[-1]
+        totals = [network_cost(model, [work] * count, [pair] * count).total for count in (1, 2, 4)]
+        for metric in sorted(model.additive):
+            values = [total.get(metric) for total in totals]
+            if any(b != 2 * a for a, b in pairwise(v for v in values if v is not None)):
+                yield f"{work.name}: {metric.value} of 1, 2 and 4 copies is {values}, which does not sum up"

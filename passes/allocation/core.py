@@ -1,0 +1,79 @@
+"""`Core`: one objective, the budgets that limit it, and the options still in play."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from passes.allocation.dominance import undominated
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from passes.allocation.budget import Budget
+    from passes.allocation.compiled import CompiledProblem
+    from passes.allocation.tree import OptionTree
+
+SLACK = 5e-13
+"""Share of a limit by which a sum may exceed it: the rounding of a sum of thousands of float64 numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """Minimise the sum of `value` over one option per cell while the sums of `use` stay within `limit`.
+
+    Attributes:
+        tree: what may be chosen together.
+        option: shape (options,), index of each option in the compiled problem.
+        value: shape (options,), the objective.
+        use: shape (budgets, options).
+        limit: shape (budgets,), `SLACK` included.
+        metrics: name of what each budget limits.
+    """
+
+    tree: OptionTree
+    option: NDArray[np.intp]
+    value: NDArray[np.float64]
+    use: NDArray[np.float64]
+    limit: NDArray[np.float64]
+    metrics: tuple[str, ...]
+
+    def restrict(self, keep: NDArray[np.bool_]) -> Core:
+        """Return the core of the options in `keep`."""
+        tree, kept = self.tree.restrict(keep)
+        return Core(tree, self.option[kept], self.value[kept], self.use[:, kept], self.limit, self.metrics)
+
+    def score(self, price: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the objective plus the budgets at a price each, shape (options,)."""
+        return self.value + price @ self.use
+
+    def total(self, taken: NDArray[np.intp]) -> float:
+        """Return the objective of the options taken."""
+        return float(self.value[taken].sum())
+
+    def excess(self, taken: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Return by how much the options taken exceed each limit, shape (budgets,); negative is room left."""
+        excess: NDArray[np.float64] = self.use[:, taken].sum(axis=1) - self.limit
+        return excess
+
+    def fits(self, taken: NDArray[np.intp]) -> bool:
+        """Tell whether the options taken meet every budget."""
+        return bool(np.all(self.excess(taken) <= 0))
+
+    def span(self, score: NDArray[np.float64]) -> float:
+        """Return the largest minus the least total of a score, shape (options,); 1 when they are equal."""
+        span = -self.tree.minimise(-score)[0] - self.tree.minimise(score)[0]
+        return span if span > 0 else 1.0
+
+
+def make_core(compiled: CompiledProblem, budgets: Sequence[Budget], objective: str) -> Core:
+    """Select the columns that count and drop every option that another one dominates."""
+    value = compiled.column(objective)
+    use = np.array([compiled.column(budget.metric) for budget in budgets]).reshape(len(budgets), len(value))
+    limit = np.array([budget.limit + SLACK * abs(budget.limit) for budget in budgets])
+    core = Core(compiled.tree, np.arange(len(value)), value, use, limit, tuple(budget.metric for budget in budgets))
+    return core.restrict(undominated(np.vstack([value, use]), compiled.tree.cell))

@@ -1,0 +1,62 @@
+"""What a choice per layer adds up to, and the least that is possible."""
+
+from __future__ import annotations
+
+from math import fsum
+from typing import TYPE_CHECKING
+
+from passes.allocation.budget import check_metric, measure
+from passes.allocation.compiled import compile_problem
+from passes.errors import ProblemError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from passes.allocation.choices import Choice
+    from passes.allocation.problem import AllocationProblem
+
+
+def evaluate(problem: AllocationProblem, choices: Sequence[int]) -> tuple[float, dict[str, float]]:
+    """Return the loss and the costs of one choice index per layer; every sum is exact before it is rounded.
+
+    Raises:
+        ProblemError: another number of layers, an index out of range, or tied layers that disagree.
+    """
+    if len(choices) != len(problem.layers):
+        msg = f"expected one choice for each of {len(problem.layers)} layers, found {len(choices)}"
+        raise ProblemError(msg)
+    taken: dict[str, Choice] = {}
+    for layer, index in zip(problem.layers, choices, strict=True):
+        if not 0 <= index < len(layer.choices):
+            msg = f"layer {layer.name!r}: expected a choice from 0 to {len(layer.choices) - 1}, found {index}"
+            raise ProblemError(msg)
+        taken[layer.name] = layer.choices[index]
+    _check_agreement(problem, taken)
+    cost = {metric: fsum(choice.cost[metric] for choice in taken.values()) for metric in problem.metrics}
+    return fsum(choice.loss for choice in taken.values()), cost
+
+
+def cheapest(problem: AllocationProblem, metric: str) -> float:
+    """Return the least total of a metric, or of ``loss``, that the ties allow.
+
+    Raises:
+        UsageError: the problem has no such metric.
+    """
+    check_metric(problem, metric)
+    compiled = compile_problem(problem)
+    taken = compiled.choices(compiled.tree.minimise(compiled.column(metric))[1])
+    picked = (layer.choices[at] for layer, at in zip(problem.layers, taken, strict=True))
+    return fsum(measure(choice, metric) for choice in picked)
+
+
+def _check_agreement(problem: AllocationProblem, taken: dict[str, Choice]) -> None:
+    for group in problem.ties:
+        pairs = {taken[name].pair for name in group}
+        if len(pairs) > 1:
+            msg = f"the tied layers {', '.join(group)} take different bits: {sorted(pairs)}"
+            raise ProblemError(msg)
+    for group in problem.act_ties:
+        bits = {taken[name].act_bits for name in group}
+        if len(bits) > 1:
+            msg = f"the layers {', '.join(group)} share their activation but take act_bits {sorted(bits)}"
+            raise ProblemError(msg)

@@ -1,0 +1,125 @@
+"""Proven minimisation of a core: bound, round, fix, and solve what is left.
+
+1. The Lagrangian dual gives a bound; rounding gives a choice; the difference is the gap.
+2. An option whose forcing lifts the bound by more than the gap is in no better choice and is removed.
+3. What remains goes to HiGHS. The first attempt guesses that the optimum lies within a share of the gap: fewer options
+   are in play, and if the answer does lie there, it is proven just the same.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from passes.allocation.core import Core
+from passes.allocation.feasibility import conflict
+from passes.allocation.highs import INFEASIBLE, OPTIMAL, make_program
+from passes.allocation.lagrangian import maximise_dual
+from passes.allocation.rounding import fill, repair
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from passes.allocation.lagrangian import Dual
+
+CLOSED = 1e-12
+"""Relative gap below which float64 sums of thousands of terms say nothing."""
+
+FREE_OPTIONS = (300, 900, sys.maxsize)
+"""How many options beside the best ones are in play in the first attempt, the second and the last."""
+
+MAX_CUTS = 50
+"""Answers of HiGHS that may fail the exact check of the budgets before the search is given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Minimum:
+    """Options taken, a lower bound of the objective, and whether the two are proven to meet."""
+
+    taken: NDArray[np.intp]
+    bound: float
+    proven: bool
+
+
+def minimise(core: Core, deadline: float) -> Minimum:
+    """Find the options of least objective within the budgets.
+
+    Args:
+        core: each of whose budgets can be met alone.
+        deadline: of `time.monotonic`; later than this the best known choice is returned unproven.
+
+    Raises:
+        InfeasibleBudgetError: the budgets conflict.
+    """
+    bound, taken = core.tree.minimise(core.value)
+    if core.fits(taken):
+        return Minimum(taken, bound, proven=True)
+    dual = maximise_dual(core)
+    taken = _rounded(core, dual)
+    known = find_feasible(core, deadline) if taken is None else taken
+    return _close(core, dual, known, deadline)
+
+
+def find_feasible(core: Core, deadline: float) -> NDArray[np.intp]:
+    """Find options that meet every budget: minimise the first budget's use within the others.
+
+    Raises:
+        InfeasibleBudgetError: the budgets conflict; names the least of the first one that is feasible.
+    """
+    others = Core(core.tree, core.option, core.use[0], core.use[1:], core.limit[1:], core.metrics[1:])
+    least = minimise(others, deadline)
+    if not core.fits(least.taken):
+        raise conflict(core, others.total(least.taken), proven=least.proven)
+    return fill(core, least.taken)
+
+
+def _rounded(core: Core, dual: Dual) -> NDArray[np.intp] | None:
+    """Round the choices of the dual, the tightest bound first, until one fits."""
+    score = core.score(dual.price)
+    for seen in reversed(dual.seen):
+        taken = repair(core, seen, score)
+        if taken is not None:
+            return fill(core, taken)
+    return None
+
+
+def _close(core: Core, dual: Dual, taken: NDArray[np.intp], deadline: float) -> Minimum:
+    """Close the gap between the dual and a choice that fits."""
+    rises = core.tree.forced(core.score(dual.price))
+    rank = np.sort(rises[rises > 0])
+    for size in FREE_OPTIONS:
+        noise = CLOSED * max(abs(core.total(taken)), abs(dual.bound))
+        gap = core.total(taken) - dual.bound
+        if gap <= noise:
+            return Minimum(taken, dual.bound, proven=True)
+        within = min(gap, rank[size]) + noise if size < len(rank) else gap + noise
+        answer, finished = _search(core, core.restrict(rises <= within), dual, within, deadline)
+        if answer is not None and core.total(answer) < core.total(taken):
+            taken = answer
+        if not finished:
+            return Minimum(taken, dual.bound, proven=False)
+        if core.total(taken) <= dual.bound + within:
+            break
+    return Minimum(taken, core.total(taken), proven=True)
+
+
+def _search(
+    core: Core, small: Core, dual: Dual, within: float, deadline: float
+) -> tuple[NDArray[np.intp] | None, bool]:
+    """Return the best options of `small`, as options of `core`, and whether the search came to its end."""
+    if small.tree.components < core.tree.components:
+        return None, True
+    program = make_program(small, dual.price, within)
+    cuts: list[NDArray[np.intp]] = []
+    while len(cuts) < MAX_CUTS:
+        status, taken = program.solve(cuts, deadline - monotonic())
+        if taken is None or small.fits(taken):
+            answer = None if taken is None else np.searchsorted(core.option, small.option[taken])
+            return answer, status in {OPTIMAL, INFEASIBLE}
+        # Within the tolerance of HiGHS but over a limit in exact sums: ask again without this one.
+        cuts.append(taken)
+    return None, False

@@ -1,0 +1,156 @@
+"""`AllocationProblem`: one choice of precision per layer, each with a loss and a cost; and its JSON form."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from passes.allocation.choices import Choice, LayerChoices
+from passes.allocation.groups import components, joint_options, tied_groups
+from passes.allocation.json_fields import as_items, as_names, as_number, as_object, as_text, refuse
+from passes.errors import ProblemError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+MAX_PROBLEM_BYTES = 1 << 28
+"""Largest problem file that is read: 256 MiB, about a million choices."""
+
+LOSS = "loss"
+"""Name under which the loss is an objective or has a budget, beside the cost metrics."""
+
+
+@dataclass(frozen=True, slots=True)
+class AllocationProblem:
+    """Every layer with its choices, and which layers must agree.
+
+    Groups of `ties` and of `act_ties` that share a layer act as one group.
+
+    Attributes:
+        name: for people.
+        layers: in the order of the network; names are unique.
+        ties: groups of layers that take the same ``(weight_bits, act_bits)``, such as both inputs of a residual add.
+        act_ties: groups of layers that take the same ``act_bits``, such as the readers of one tensor.
+        metrics: names of the costs, the same for every choice, in the order of the first choice.
+
+    Raises:
+        ProblemError: the parts contradict each other.
+    """
+
+    name: str
+    layers: tuple[LayerChoices, ...]
+    ties: tuple[tuple[str, ...], ...] = ()
+    act_ties: tuple[tuple[str, ...], ...] = ()
+    metrics: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Check the parts against each other."""
+        _check_names(self)
+        object.__setattr__(self, "metrics", _common_metrics(self.layers))
+        for layer in self.layers:
+            for index, choice in enumerate(layer.choices):
+                _check_choice(choice, self.metrics, f"layer {layer.name!r}, choice {index}")
+        _check_ties(self)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the PROBLEM.json document."""
+        return {
+            "name": self.name,
+            "layers": [{"name": it.name, "choices": [one.to_json() for one in it.choices]} for it in self.layers],
+            "ties": [list(group) for group in self.ties],
+            "act_ties": [list(group) for group in self.act_ties],
+        }
+
+    @classmethod
+    def from_json(cls, document: object, where: str = "problem") -> AllocationProblem:
+        """Read a PROBLEM.json document; keys that it does not know are left alone.
+
+        Args:
+            document: parsed JSON.
+            where: file name, for messages.
+
+        Raises:
+            ProblemError: a field is missing, of the wrong type, or contradicts another; the message names it.
+        """
+        entry = as_object(document, where)
+        layers = [LayerChoices.from_json(*item) for item in as_items(entry.get("layers"), f"{where}: layers")]
+        ties = as_names(entry.get("ties", []), f"{where}: ties")
+        act_ties = as_names(entry.get("act_ties", []), f"{where}: act_ties")
+        try:
+            return cls(as_text(entry.get("name", "problem"), f"{where}: name"), tuple(layers), ties, act_ties)
+        except ProblemError as error:
+            msg = f"{where}: {error}"
+            raise ProblemError(msg) from error
+
+    @classmethod
+    def load(cls, path: Path) -> AllocationProblem:
+        """Read a PROBLEM.json file.
+
+        Raises:
+            ProblemError: the file is missing, larger than `MAX_PROBLEM_BYTES`, not JSON, or as for `from_json`.
+        """
+        try:
+            size = path.stat().st_size
+            if size > MAX_PROBLEM_BYTES:
+                raise refuse(str(path), f"a problem of at most {MAX_PROBLEM_BYTES} bytes", size)
+            document = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            msg = f"{path}: cannot be read as a problem: {error}"
+            raise ProblemError(msg) from error
+        return cls.from_json(document, str(path))
+
+
+def _check_names(problem: AllocationProblem) -> None:
+    counts = Counter(layer.name for layer in problem.layers)
+    for name, count in counts.items():
+        if count > 1:
+            msg = f"layer {name!r} appears {count} times; names must be unique"
+            raise ProblemError(msg)
+    for kind in ("ties", "act_ties"):
+        groups: tuple[tuple[str, ...], ...] = getattr(problem, kind)
+        for name in (name for group in groups for name in group if name not in counts):
+            msg = f"{kind} name a layer {name!r} that does not exist"
+            raise ProblemError(msg)
+
+
+def _common_metrics(layers: Iterable[LayerChoices]) -> tuple[str, ...]:
+    metrics: tuple[str, ...] | None = None
+    for layer in layers:
+        if not layer.choices:
+            msg = f"layer {layer.name!r} has no choices; give it at least one"
+            raise ProblemError(msg)
+        metrics = tuple(layer.choices[0].cost) if metrics is None else metrics
+    if metrics is None:
+        msg = "there are no layers"
+        raise ProblemError(msg)
+    if LOSS in metrics:
+        msg = f"a cost is called {LOSS!r}, which names the loss itself; rename it"
+        raise ProblemError(msg)
+    return metrics
+
+
+def _check_choice(choice: Choice, metrics: tuple[str, ...], where: str) -> None:
+    as_number(choice.loss, f"{where}, loss")
+    if choice.cost.keys() != set(metrics):
+        raise refuse(where, f"the cost metrics {sorted(metrics)} of the first choice", sorted(choice.cost))
+    for metric, value in choice.cost.items():
+        if as_number(value, f"{where}, {metric}") < 0:
+            raise refuse(f"{where}, {metric}", "a cost that is not negative", value)
+
+
+def _check_ties(problem: AllocationProblem) -> None:
+    groups = tied_groups(problem.layers, problem.ties)
+    acts = [_offered_acts(problem.layers, group) for group in groups]
+    for component in components(problem.layers, groups, problem.act_ties):
+        if not set.intersection(*(acts[group] for group in component)):
+            names = ", ".join(problem.layers[member].name for group in component for member in groups[group])
+            msg = f"act_ties: the layers {names} share no act_bits"
+            raise ProblemError(msg)
+
+
+def _offered_acts(layers: tuple[LayerChoices, ...], group: tuple[int, ...]) -> set[int]:
+    first = layers[group[0]].choices
+    return {first[option[0]].act_bits for option in joint_options(layers, group)}

@@ -1,0 +1,150 @@
+"""`PackedWeight`: the weights of one layer as bit-packed lines, in the order in which kernels read them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from passes.artifact.tensor import TENSOR_BITS, check_scales, check_shape
+from passes.errors import ArtifactError
+from passes.numerics import IntFormat, Layout, pack_flat, pack_gemm, packed_size, unpack_flat, unpack_gemm
+
+
+class WeightLayout(StrEnum):
+    """Order of the codes of a weight; "taps" are its kernel axes, of which a matrix has none.
+
+    Attributes:
+        OUT_IN: ONNX shape (out, in, taps), tiled as a matrix (out, taps x in): dense Conv, Gemm with transB.
+        IN_OUT: ONNX shape (in, out, taps), tiled as a matrix (out, taps x in): ConvTranspose, MatMul, Gemm.
+        GROUPED: ONNX shape (first, second, taps) of a grouped layer, stored flat as (first, taps, second).
+        DEPTHWISE: ONNX shape (out, 1, taps), stored flat as (taps, out).
+    """
+
+    OUT_IN = "out_in"
+    IN_OUT = "in_out"
+    GROUPED = "grouped"
+    DEPTHWISE = "depthwise"
+
+    def order(self, rank: int) -> tuple[int, ...]:
+        """Permutation that brings an ONNX weight of this rank into stored order."""
+        kernel = tuple(range(2, rank))
+        match self:
+            case WeightLayout.OUT_IN | WeightLayout.GROUPED:
+                return (0, *kernel, 1)
+            case WeightLayout.IN_OUT:
+                return (1, *kernel, 0)
+            case WeightLayout.DEPTHWISE:
+                return (*kernel, 0, 1)
+
+    @property
+    def tiled(self) -> bool:
+        """Whether the codes are tiled as a matrix; flat otherwise."""
+        return self in {WeightLayout.OUT_IN, WeightLayout.IN_OUT}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PackedWeight:
+    """Weights of one layer: ``real = scale * (code - zero_point)``.
+
+    Attributes:
+        name: name of the ONNX initializer.
+        data: uint8, whole lines of 64 bytes as `pack_gemm` or `pack_flat` makes them.
+        layout: order of the codes.
+        bits: width of a code, 1 to 8 or 16.
+        signed: whether codes are two's complement.
+        shape: ONNX shape of the initializer.
+        scale: float32, one value or one per output channel.
+        zero_point: int64, one value or one per output channel.
+
+    Raises:
+        ArtifactError: on construction, when a field is out of its range or `data` has another length.
+    """
+
+    name: str
+    data: NDArray[np.uint8] = field(repr=False)
+    layout: WeightLayout
+    bits: int
+    signed: bool
+    shape: tuple[int, ...]
+    scale: NDArray[np.float32] = field(repr=False)
+    zero_point: NDArray[np.int64] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        """Check every field against its range and the length of the data."""
+        where = f"weight {self.name!r}"
+        if self.bits not in TENSOR_BITS:
+            raise ArtifactError(f"{where}: bits must be 1 to 8 or 16, got {self.bits}")
+        check_shape(self.name, self.shape)
+        if len(self.shape) < 2 or 0 in self.shape:
+            raise ArtifactError(
+                f"{where}: expected two or more axes and no empty one, got shape {self.shape}"
+            )
+        if self.layout is WeightLayout.DEPTHWISE and self.shape[1] != 1:
+            raise ArtifactError(f"{where}: a depthwise weight has one input channel, got shape {self.shape}")
+        expected = packed_size(*_stored(self.layout, self.shape), self.bits)
+        if self.data.shape != (expected,):
+            raise ArtifactError(f"{where}: expected {expected} bytes, found {self.data.size}")
+        check_scales(where, self.scale)
+        lowest, highest = self.format.qmin, self.format.qmax
+        if not np.all((self.zero_point >= lowest) & (self.zero_point <= highest)):
+            raise ArtifactError(f"{where}: a zero point lies outside {lowest}..{highest}")
+
+    @property
+    def format(self) -> IntFormat:
+        """Integer format of the codes."""
+        return IntFormat(self.bits, self.signed)
+
+    @classmethod
+    def pack(
+        cls,
+        q: NDArray[np.integer],
+        *,
+        name: str,
+        layout: WeightLayout,
+        fmt: IntFormat,
+        scale: NDArray[np.floating],
+        zero_point: NDArray[np.integer],
+    ) -> PackedWeight:
+        """Pack integer weights.
+
+        Args:
+            q: codes in ONNX shape, each inside the range of `fmt`.
+            name: name of the ONNX initializer.
+            layout: order to store the codes in.
+            fmt: integer format; its narrow range, if any, is not stored.
+            scale: one value or one per output channel.
+            zero_point: one value or one per output channel.
+        """
+        wide = IntFormat(fmt.bits, fmt.signed)
+        stored = np.ascontiguousarray(q.transpose(layout.order(q.ndim)))
+        data = (
+            pack_gemm(stored.reshape(len(stored), -1), wide)
+            if layout.tiled
+            else pack_flat(stored.ravel(), wide)
+        )
+        scales = np.atleast_1d(np.asarray(scale, np.float32))
+        zeros = np.atleast_1d(np.asarray(zero_point, np.int64))
+        return cls(name, data, layout, fmt.bits, fmt.signed, q.shape, scales, zeros)
+
+    def unpack(self) -> NDArray[np.integer]:
+        """Return the codes in ONNX shape, in the smallest integer type that holds them."""
+        order = self.layout.order(len(self.shape))
+        return self.unpack_stored().transpose(np.argsort(order))
+
+    def unpack_stored(self) -> NDArray[np.integer]:
+        """Return the codes in stored order: ONNX shape under the permutation of `layout`."""
+        shape = tuple(self.shape[axis] for axis in self.layout.order(len(self.shape)))
+        if self.layout.tiled:
+            codes = unpack_gemm(self.data, self.format, shape[0], prod(shape[1:]))
+        else:
+            codes = unpack_flat(self.data, self.format, prod(shape))
+        return codes.reshape(shape)
+
+
+def _stored(layout: WeightLayout, shape: tuple[int, ...]) -> tuple[Layout, tuple[int, ...]]:
+    stored = tuple(shape[axis] for axis in layout.order(len(shape)))
+    return (Layout.GEMM, (stored[0], prod(stored[1:]))) if layout.tiled else (Layout.FLAT, stored)

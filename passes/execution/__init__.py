@@ -1,0 +1,1 @@
+"""Running models on data: sessions, data sets, observers, and the simulation of a plan."""

@@ -1,0 +1,153 @@
+"""One sweep over the calibration data that serves every analysis of a pipeline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from passes.api import Analysis, Aspect, PassContext
+from passes.errors import DataError, ModelError, UsageError
+from passes.execution.instrument import Probes, Wanted, instrument
+from passes.execution.observers import MeanObserver, PatchObserver, RangeObserver
+from passes.execution.prefetch import prefetch
+from passes.execution.session import Session
+from passes.ir.layers import elements
+from passes.ir.setup import quantizer_setup
+from passes.numerics import Histogram
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from passes.execution.dataset import Dataset
+    from passes.ir.layers import Layer
+    from passes.ir.model import Model
+    from passes.ir.setup import QuantizerSetup
+
+HISTOGRAMS, MEANS, PATCHES = "histograms", "means", "patches"
+BATCH = 8
+
+
+@dataclass(frozen=True, slots=True)
+class ActivationStats:
+    """What one sweep saw.
+
+    Attributes:
+        ranges: (minimum, maximum) of each computed activation, by tensor name.
+        histograms: distribution of each computed activation; empty unless asked for.
+        means: mean of each channel of every layer's input, by layer name; empty unless asked for.
+        patches: (samples, positions, groups, depth) inputs of each layer; empty unless asked for.
+        samples: number of samples in the sweep.
+    """
+
+    ranges: Mapping[str, tuple[float, float]]
+    histograms: Mapping[str, Histogram]
+    means: Mapping[str, NDArray[np.float64]]
+    patches: Mapping[str, NDArray[np.float32]]
+    samples: int
+
+
+@dataclass(frozen=True)
+class CollectActivations(Analysis[ActivationStats]):
+    """Run the float model over the calibration data and observe what the pipeline will need.
+
+    What is observed is the union of the `observes` of all passes in the pipeline, so that the data are read
+    once, whichever pass asks first.
+    """
+
+    name: ClassVar[str] = "activations"
+    reads: ClassVar[Aspect] = Aspect.GRAPH | Aspect.WEIGHTS
+
+    def run(self, model: Model, ctx: PassContext) -> ActivationStats:
+        """Sweep once.
+
+        Raises:
+            UsageError: there are no calibration data.
+            ModelError: an activation is NaN or infinite; the message names it.
+        """
+        if ctx.calibration is None:
+            raise UsageError("this needs calibration data; give --calib")
+        setup = quantizer_setup(model.graph, ctx.target.shared_parameter_ops)
+        sweep = _Sweep(model, setup, ctx)
+        sweep.run(ctx.calibration)
+        return sweep.stats()
+
+
+class _Sweep:
+    """State of one sweep."""
+
+    def __init__(self, model: Model, setup: QuantizerSetup, ctx: PassContext) -> None:
+        self._ctx = ctx
+        tensors = model.graph.tensors()
+        sources = tuple(name for group in setup.groups for name in group.sources)
+        weighted = [layer for layer in setup.layers if layer.weight is not None]
+        self._ranges = {name: RangeObserver() for name in sources}
+        self._histograms = {name: Histogram() for name in sources if HISTOGRAMS in ctx.observes}
+        self._patches = {layer.name: PatchObserver(layer) for layer in weighted if PATCHES in ctx.observes}
+        axes = {layer.name: _other_axes(layer) for layer in weighted if MEANS in ctx.observes}
+        self._layer_axes = {name: reduced for name, reduced in axes.items() if reduced is not None}
+        self._means = {name: MeanObserver() for name in self._layer_axes}
+        self._acts = {layer.name: layer.act.name for layer in weighted}
+        wanted = Wanted(
+            ranged=sources,
+            sampled={name: elements(tensors[name]) for name in self._histograms},
+            means={self._acts[name]: reduced for name, reduced in self._layer_axes.items()},
+            full=tuple(dict.fromkeys(self._acts[name] for name in self._patches)),
+        )
+        proto, self._probes = instrument(model, wanted)
+        self._session = Session(proto, threads=ctx.workers)
+        self._rng = ctx.rng("activations")
+        self._samples = 0
+
+    def run(self, data: Dataset) -> None:
+        """Read all batches."""
+        names = _names(self._probes)
+        for feeds in prefetch(data.batches(BATCH)):
+            results = dict(zip(names, self._session.run(feeds, names), strict=True))
+            count = len(next(iter(feeds.values())))
+            self._update(results, count)
+            self._samples += count
+            self._ctx.progress("calibrate", self._samples, data.count)
+        if self._samples == 0:
+            raise DataError("the calibration data hold no samples")
+
+    def _update(self, results: Mapping[str, NDArray[np.float32]], count: int) -> None:
+        probes = self._probes
+        for name, observer in self._ranges.items():
+            low, high = float(results[probes.low[name]]), float(results[probes.high[name]])
+            if not (np.isfinite(low) and np.isfinite(high)):
+                raise ModelError(f"activation {name!r} is NaN or infinite on the calibration data")
+            observer.update(low, high)
+        for name, histogram in self._histograms.items():
+            histogram.update(results[probes.sample[name]])
+        for name, mean in self._means.items():
+            mean.update(results[probes.mean[self._acts[name]]], count)
+        for patches in self._patches.values():
+            patches.update(results[probes.full[patches.layer.act.name]], self._rng)
+
+    def stats(self) -> ActivationStats:
+        """Return what was seen."""
+        return ActivationStats(
+            ranges={name: (observer.low, observer.high) for name, observer in self._ranges.items()},
+            histograms=self._histograms,
+            means={name: observer.value() for name, observer in self._means.items()},
+            patches={name: observer.matrix() for name, observer in self._patches.items()},
+            samples=self._samples,
+        )
+
+
+def _names(probes: Probes) -> list[str]:
+    groups = (probes.low, probes.high, probes.sample, probes.mean, probes.full)
+    return list(dict.fromkeys(name for group in groups for name in group.values()))
+
+
+def _other_axes(layer: Layer) -> tuple[int, ...] | None:
+    """Return all axes of a layer's input but that of its channels, or ``None`` when the rank is unknown."""
+    shape = layer.act.shape
+    if shape is None:
+        return None
+    channel = len(shape) - 1 if layer.op in ("Gemm", "MatMul") else 1
+    return tuple(axis for axis in range(len(shape)) if axis != channel)

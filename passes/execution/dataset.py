@@ -1,0 +1,134 @@
+"""`Dataset`: samples in the form that a model reads, streamed in batches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from passes.errors import DataError
+from passes.execution.sources import open_source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import onnx_graphsurgeon as gs
+    from numpy.typing import NDArray
+
+    from passes.execution.preprocess import Preprocess
+    from passes.execution.sources import Source
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Samples for a model.
+
+    Attributes:
+        source: where raw arrays come from.
+        inputs: name, shape and element type of each model input.
+        arrays: name in the source of the array for each input.
+        preprocess: how integer images become inputs; ``None`` takes arrays as they are.
+        count: number of samples to use.
+        where: the location, for messages.
+    """
+
+    source: Source
+    inputs: tuple[tuple[str, tuple[int | None, ...] | None, np.dtype[Any]], ...]
+    arrays: tuple[str, ...]
+    preprocess: Preprocess | None
+    count: int
+    where: str
+
+    @property
+    def labels(self) -> NDArray[np.int64] | None:
+        """Labels of the samples in use, or ``None``."""
+        return None if self.source.labels is None else self.source.labels[: self.count]
+
+    def batch_size(self, wanted: int) -> int:
+        """Return the batch size the model accepts that is nearest to the wanted one."""
+        fixed = {shape[0] for _, shape, _ in self.inputs if shape} - {None}
+        return int(fixed.pop() or 1) if len(fixed) == 1 else min(wanted, self.count)
+
+    def batches(self, size: int, limit: int | None = None) -> Iterator[dict[str, NDArray[Any]]]:
+        """Yield feeds of at most `size` samples, the first `limit` samples in all.
+
+        Raises:
+            DataError: an array does not fit its input, or holds NaN or infinity.
+        """
+        size = self.batch_size(size)
+        count = min(self.count, limit or self.count)
+        for start in range(0, count, size):
+            raw = self.source.load(start, min(start + size, count))
+            yield {
+                name: self._prepare(raw[array], name, shape, dtype)
+                for (name, shape, dtype), array in zip(self.inputs, self.arrays, strict=True)
+            }
+
+    def _prepare(
+        self, raw: NDArray[Any], name: str, shape: tuple[int | None, ...] | None, dtype: np.dtype[Any]
+    ) -> NDArray[Any]:
+        array = raw
+        if self.preprocess is not None and raw.dtype == np.uint8 and raw.ndim == 4:
+            array = (self.preprocess.normalize if self.source.prepared else self.preprocess.arrays)(raw, dtype)
+        self._check_fit(array, name, shape, dtype)
+        array = np.ascontiguousarray(array, dtype=dtype)
+        if np.issubdtype(dtype, np.floating) and not np.isfinite(array).all():
+            msg = f"{self.where}: the data for input {name!r} hold NaN or infinity"
+            raise DataError(msg)
+        return array
+
+    def _check_fit(
+        self, array: NDArray[Any], name: str, shape: tuple[int | None, ...] | None, dtype: np.dtype[Any]
+    ) -> None:
+        kinds = (array.dtype.kind, dtype.kind)
+        if kinds not in (("f", "f"), ("i", "i"), ("u", "u"), ("i", "u"), ("u", "i"), ("b", "b")):
+            hint = "; give --preprocess for integer images" if kinds == ("u", "f") else ""
+            msg = f"{self.where}: input {name!r} expects {dtype}, found {array.dtype}{hint}"
+            raise DataError(msg)
+        if shape is None:
+            return
+        fits = len(shape) == array.ndim and all(
+            want is None or want == have for want, have in zip(shape[1:], array.shape[1:], strict=True)
+        )
+        if not fits:
+            expected = [dim if dim is not None else "?" for dim in shape]
+            msg = f"{self.where}: input {name!r} expects shape {expected}, found {list(array.shape)}"
+            raise DataError(msg)
+
+
+def open_dataset(
+    location: str, graph: gs.Graph, preprocess: Preprocess | None = None, samples: int | None = None
+) -> Dataset:
+    """Open data for a model.
+
+    Args:
+        location: file, folder or ``package.module:function``.
+        graph: the model's graph; its inputs say what is needed.
+        preprocess: for integer images.
+        samples: use the first so many; all by default.
+
+    Raises:
+        DataError: an input has no array, or there are no samples.
+    """
+    inputs = tuple((tensor.name, _shape(tensor), np.dtype(tensor.dtype)) for tensor in graph.inputs)
+    names = [name for name, _, _ in inputs]
+    source = open_source(location, preprocess, names)
+    arrays = _match(names, source.names, location)
+    count = min(source.count, samples) if samples else source.count
+    return Dataset(source, inputs, arrays, preprocess, count, location)
+
+
+def _match(inputs: list[str], arrays: tuple[str, ...], where: str) -> tuple[str, ...]:
+    if all(name in arrays for name in inputs):
+        return tuple(inputs)
+    if len(inputs) == 1 and "x" in arrays:
+        return ("x",)
+    msg = f"{where}: expected an array for each input {inputs}, found {sorted(arrays)}"
+    raise DataError(msg)
+
+
+def _shape(tensor: gs.Variable) -> tuple[int | None, ...] | None:
+    if tensor.shape is None:
+        return None
+    return tuple(dim if isinstance(dim, int) and dim > 0 else None for dim in tensor.shape)

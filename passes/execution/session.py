@@ -1,0 +1,79 @@
+"""ONNX Runtime sessions: the only place that creates them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+import onnxruntime as ort
+
+from passes.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    import onnx
+    from numpy.typing import NDArray
+
+ort.set_default_logger_severity(4)
+Feeds = dict[str, "NDArray[np.generic]"]
+
+
+class Level(StrEnum):
+    """How far ONNX Runtime may rewrite a model."""
+
+    BASIC = "basic"
+    """Keeps the arithmetic of the file: the oracle for accuracy."""
+    DEFAULT = "default"
+    """Everything, integer kernels included: what users deploy."""
+
+
+_LEVELS = {
+    Level.BASIC: ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+    Level.DEFAULT: ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
+}
+
+
+class Session:
+    """A loaded model that maps named arrays to named arrays.
+
+    Raises:
+        ModelError: ONNX Runtime refuses the model, or fails while running it.
+    """
+
+    def __init__(self, proto: onnx.ModelProto, level: Level = Level.DEFAULT, threads: int = 0) -> None:
+        options = ort.SessionOptions()
+        options.graph_optimization_level = _LEVELS[level]
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 4
+        # Level 4, the default, would turn float activations of weight-only layers into 8 bits.
+        options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "0")
+        try:
+            self._session = ort.InferenceSession(
+                proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
+        except _ORT_ERRORS as error:
+            msg = f"ONNX Runtime cannot load the model: {error}"
+            raise ModelError(msg) from error
+        self.outputs: tuple[str, ...] = tuple(output.name for output in self._session.get_outputs())
+
+    def run(self, feeds: Mapping[str, NDArray[Any]], names: Sequence[str] | None = None) -> list[NDArray[Any]]:
+        """Run one batch and return the named outputs (all by default)."""
+        try:
+            return list(self._session.run(list(names) if names is not None else None, dict(feeds)))
+        except _ORT_ERRORS as error:
+            msg = f"ONNX Runtime failed while running the model: {error}"
+            raise ModelError(msg) from error
+
+
+_PYBIND = ort.capi.onnxruntime_pybind11_state
+_ORT_ERRORS = (
+    _PYBIND.Fail,
+    _PYBIND.InvalidArgument,
+    _PYBIND.InvalidGraph,
+    _PYBIND.InvalidProtobuf,
+    _PYBIND.NotImplemented,
+    _PYBIND.RuntimeException,
+    _PYBIND.NoSuchFile,
+)

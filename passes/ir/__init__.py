@@ -1,0 +1,1 @@
+"""The intermediate representation: a graphsurgeon graph, the decisions about it, and the facts of ONNX."""

@@ -1,0 +1,77 @@
+"""Tensors stored beside the .onnx file: followed inside its folder only, and never trusted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from passes.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import onnx
+
+
+def tensors_of(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """Yield every tensor of a graph: initializers, attribute tensors, and those of nested graphs."""
+    yield from graph.initializer
+    for sparse in graph.sparse_initializer:
+        yield from (sparse.values, sparse.indices)
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+            if attribute.HasField("g"):
+                yield from tensors_of(attribute.g)
+            for nested in attribute.graphs:
+                yield from tensors_of(nested)
+
+
+def load_external_data(proto: onnx.ModelProto, model_path: Path) -> None:
+    """Replace every external tensor by its bytes.
+
+    Args:
+        proto: the model; edited in place.
+        model_path: the .onnx file; its folder is the only place that is read.
+
+    Raises:
+        ModelError: data are missing, outside the model's folder, or shorter than promised.
+    """
+    folder = model_path.resolve().parent
+    for tensor in tensors_of(proto.graph):
+        if tensor.data_location == tensor.EXTERNAL:
+            tensor.raw_data = _read(tensor, folder, model_path)
+            tensor.data_location = tensor.DEFAULT
+            del tensor.external_data[:]
+
+
+def _read(tensor: onnx.TensorProto, folder: Path, model_path: Path) -> bytes:
+    entries = {entry.key: entry.value for entry in tensor.external_data}
+    where = f"{model_path}: tensor {tensor.name!r}"
+    location = entries.get("location", "")
+    path = (folder / location).resolve()
+    if not location or Path(location).is_absolute() or not path.is_relative_to(folder):
+        msg = f"{where}: external data at {location!r} lies outside the model's folder; refused"
+        raise ModelError(msg)
+    if not path.is_file():
+        msg = f"{where}: external data file {location!r} is missing; expected it beside the model"
+        raise ModelError(msg)
+    offset, length = _span(entries, path.stat().st_size, where)
+    with path.open("rb") as file:
+        file.seek(offset)
+        return file.read(length)
+
+
+def _span(entries: dict[str, str], size: int, where: str) -> tuple[int, int]:
+    try:
+        offset = int(entries.get("offset", "0"))
+        length = int(entries.get("length", str(size - offset)))
+    except ValueError as error:
+        msg = f"{where}: offset and length of external data must be integers, found {entries}"
+        raise ModelError(msg) from error
+    if offset < 0 or length < 0 or offset + length > size:
+        msg = f"{where}: external data need bytes {offset}..{offset + length}, but the file has {size}"
+        raise ModelError(msg)
+    return offset, length

@@ -1,0 +1,170 @@
+"""Layers: the operators that multiply, and where their weights, biases and activations are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from passes.ir.ops import OpClass, op_info
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+DYNAMIC_BATCH = 1
+"""Size that stands for a symbolic dimension when work is counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One quantizable Conv, ConvTranspose, Gemm or MatMul.
+
+    Attributes:
+        name: unique node name.
+        op: ONNX operator.
+        node: the graphsurgeon node.
+        act: the activation it reads.
+        weight: its constant weight, or ``None`` for a MatMul whose right side is computed.
+        rhs: the computed right side, or ``None``.
+        bias: its constant bias, or ``None``.
+    """
+
+    name: str
+    op: str
+    node: gs.Node
+    act: gs.Variable
+    weight: gs.Constant | None
+    rhs: gs.Variable | None
+    bias: gs.Constant | None
+
+    @property
+    def groups(self) -> int:
+        """Number of groups of a convolution; 1 for everything else."""
+        return int(self.node.attrs.get("group", 1))
+
+    @property
+    def channel_axis(self) -> int:
+        """Axis of the weight, in ONNX layout, whose slices share a scale: the output channels."""
+        if self.op == "Gemm":
+            return 0 if self.node.attrs.get("transB", 0) else 1
+        axis = op_info(self.op).out_channel_axis
+        rank = len(self.weight.shape) if self.weight is not None else 2
+        return axis % rank if axis is not None else 0
+
+    @property
+    def depthwise(self) -> bool:
+        """True for a convolution whose every group has one input channel."""
+        return self.op == "Conv" and self.groups > 1 and self.weight is not None and self.weight.shape[1] == 1
+
+    @property
+    def output(self) -> gs.Variable:
+        """The tensor it writes."""
+        return self.node.outputs[0]
+
+    def weight_values(self) -> NDArray[np.float32]:
+        """Return the weight as float32, in ONNX layout.
+
+        Raises:
+            ValueError: the layer has no constant weight.
+        """
+        if self.weight is None:
+            msg = f"layer {self.name} has no constant weight"
+            raise ValueError(msg)
+        return np.asarray(self.weight.values, dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Unquantized:
+    """A node that stays in floating point, and why."""
+
+    name: str
+    op: str
+    reason: str
+
+
+def find_layers(graph: gs.Graph) -> tuple[tuple[Layer, ...], tuple[Unquantized, ...]]:
+    """Return the layers of the main graph, and the would-be layers that cannot be quantized.
+
+    Bodies of If, Loop and Scan are walked; what they hold is reported with its reason.
+    """
+    layers: list[Layer] = []
+    refused: list[Unquantized] = []
+    for node in graph.nodes:
+        if op_info(node.op, node.domain).kind is OpClass.LAYER:
+            found = _layer(node)
+            (layers if isinstance(found, Layer) else refused).append(found)  # type: ignore[arg-type]
+        refused.extend(_nested(node))
+    return tuple(layers), tuple(refused)
+
+
+def _layer(node: gs.Node) -> Layer | Unquantized:
+    act, second = node.inputs[0], node.inputs[1]
+    bias = node.inputs[2] if len(node.inputs) > 2 and node.inputs[2].name else None
+    reason = _obstacle(node, act, second, bias)
+    if reason:
+        return Unquantized(node.name, node.op, reason)
+    computed = isinstance(second, gs.Variable)
+    return Layer(node.name, node.op, node, act, None if computed else second, second if computed else None, bias)
+
+
+def _obstacle(node: gs.Node, act: gs.Tensor, second: gs.Tensor, bias: gs.Tensor | None) -> str:
+    if isinstance(act, gs.Constant):
+        return "its activation input is a constant"
+    if any(tensor.inputs and tensor.inputs[0].op == "DequantizeLinear" for tensor in (act, second)):
+        return "it is quantized already"
+    if isinstance(second, gs.Variable) and node.op != "MatMul":
+        return "its weights are computed at run time"
+    if bias is not None and not isinstance(bias, gs.Constant):
+        return "its bias is computed at run time"
+    if node.op == "Gemm" and (node.attrs.get("transA", 0) or isinstance(second, gs.Variable)):
+        return "Gemm with a transposed activation"
+    if node.op == "MatMul" and isinstance(second, gs.Constant) and len(second.shape) != 2:
+        return f"MatMul with a constant of rank {len(second.shape)}; rank 2 is supported"
+    for tensor in (act, second):
+        if tensor.dtype != np.float32:
+            return f"{tensor.name} is {tensor.dtype}; float32 is supported"
+    return ""
+
+
+def _nested(node: gs.Node) -> Iterator[Unquantized]:
+    for value in node.attrs.values():
+        for body in value if isinstance(value, list) else [value]:
+            if isinstance(body, gs.Graph):
+                for inner in body.nodes:
+                    if op_info(inner.op, inner.domain).kind is OpClass.LAYER or inner.op in ("LSTM", "GRU", "RNN"):
+                        reason = f"inside the body of {node.op} {node.name}"
+                        yield Unquantized(inner.name or inner.op, inner.op, reason)
+                    yield from _nested(inner)
+
+
+def static_shape(tensor: gs.Tensor) -> tuple[int, ...] | None:
+    """Return the shape with symbolic dimensions counted as one, or ``None`` when the rank is unknown."""
+    if tensor.shape is None:
+        return None
+    return tuple(dim if isinstance(dim, int) and dim > 0 else DYNAMIC_BATCH for dim in tensor.shape)
+
+
+def elements(tensor: gs.Tensor) -> int:
+    """Return the number of elements per sample (symbolic dimensions count once; unknown rank counts 1)."""
+    return prod(static_shape(tensor) or (1,))
+
+
+def weight_matrix(layer: Layer, weight: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Arrange a weight in ONNX layout as (groups, output channels per group, depth).
+
+    Depth runs over input channels, then kernel positions, as the patches of the observers do.
+
+    Raises:
+        ValueError: a ConvTranspose, whose output channels sum over varying positions.
+    """
+    if layer.op == "ConvTranspose":
+        msg = "the weight of a ConvTranspose is not one matrix"
+        raise ValueError(msg)
+    if layer.op == "Conv":
+        return weight.reshape(layer.groups, weight.shape[0] // layer.groups, -1)
+    return (weight if layer.channel_axis == 0 else weight.T)[None]

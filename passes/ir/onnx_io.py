@@ -1,0 +1,234 @@
+"""The only reader and writer of .onnx.
+
+graphsurgeon loses metadata, documentation and node names on a round trip, so this module carries them
+across, and it refuses files that lie before anything else sees them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+import onnx_graphsurgeon as gs
+from google.protobuf.message import DecodeError
+from onnx import helper, parser, shape_inference
+from onnx_graphsurgeon.util.exception import OnnxGraphSurgeonException
+
+from passes.errors import ModelError
+from passes.ir.external import load_external_data, tensors_of
+from passes.ir.model import Carried, Model
+
+MIN_OPSET, MAX_OPSET, MAX_IR = 7, 26, 13
+MAX_FILE_BYTES = 2**31
+
+logging.getLogger("onnx_graphsurgeon").setLevel(logging.ERROR)
+gs.logger.G_LOGGER.severity = gs.logger.G_LOGGER.ERROR
+
+
+def read_model(path: str | Path) -> Model:
+    """Read an .onnx file, following external data inside its folder.
+
+    Raises:
+        ModelError: the file is missing, damaged, of an opset outside 7..26, or contradicts itself.
+    """
+    path = Path(path)
+    data = _read_bytes(path)
+    proto = _parse(data, path)
+    load_external_data(proto, path)
+    return model_from_proto(proto, str(path), hashlib.sha256(data).hexdigest())
+
+
+def model_from_text(text: str) -> Model:
+    """Build a model from ONNX text (the syntax of ``onnx.parser``); for tests and documentation."""
+    proto = parser.parse_model(text)
+    return model_from_proto(proto, "<text>", hashlib.sha256(proto.SerializeToString()).hexdigest())
+
+
+def model_from_proto(proto: onnx.ModelProto, path: str, sha256: str) -> Model:
+    """Build a model from a parsed file whose data are all inside it.
+
+    Args:
+        proto: the parsed model; node names are made unique in place.
+        path: where it came from, for messages.
+        sha256: digest that plans and artifacts will refer to.
+
+    Raises:
+        ModelError: unsupported opset, a tensor whose bytes do not fill its shape, or an invalid graph.
+    """
+    _check_header(proto, path)
+    _check_tensors(proto.graph, path)
+    _name_nodes(proto.graph)
+    carried = _carry(proto)
+    inferred = _infer_shapes(proto)
+    try:
+        graph = gs.import_onnx(inferred)
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        msg = f"{path}: the graph cannot be read: {error}"
+        raise ModelError(msg) from error
+    try:
+        graph.toposort()
+    except OnnxGraphSurgeonException as error:
+        msg = f"{path}: the graph has a cycle"
+        raise ModelError(msg) from error
+    return Model(graph=graph, carried=carried, sha256=sha256, path=path)
+
+
+def to_proto(model: Model) -> onnx.ModelProto:
+    """Convert the graph (not the plan) back to a protobuf, with everything that was carried."""
+    proto = gs.export_onnx(model.graph, do_type_check=False)
+    out = onnx.ModelProto()
+    out.CopyFrom(model.carried.header)
+    out.graph.CopyFrom(proto.graph)
+    helper.set_model_props(out.graph, model.carried.graph_metadata) if model.carried.graph_metadata else None
+    for node in out.graph.node:
+        node.doc_string = model.carried.node_docs.get(node.name, "")
+        for key, value in model.carried.node_metadata.get(node.name, {}).items():
+            node.metadata_props.add(key=key, value=value)
+    return out
+
+
+def write_proto(proto: onnx.ModelProto, path: str | Path) -> None:
+    """Write a model so that the file is either the old one or the whole new one."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(proto.SerializeToString(deterministic=True))
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def raise_opset(proto: onnx.ModelProto, opset: int) -> onnx.ModelProto:
+    """Return the model at a higher opset of the default domain, IR version included.
+
+    Raises:
+        ModelError: the converter of the onnx package does not know how to move one of the operators.
+    """
+    current = opset_of(proto)
+    if opset > current:
+        try:
+            proto = onnx.version_converter.convert_version(proto, opset)
+        except (RuntimeError, onnx.onnx_cpp2py_export.ConvertError) as error:
+            msg = f"cannot move the model from opset {current} to {opset}: {error}"
+            raise ModelError(msg) from error
+    proto.ir_version = max(proto.ir_version, _IR_OF_OPSET.get(opset, 3)) if opset > current else proto.ir_version
+    return proto
+
+
+_IR_OF_OPSET = {13: 7, 14: 7, 15: 8, 16: 8, 17: 8, 18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11, 24: 12, 25: 13}
+
+
+def opset_of(proto: onnx.ModelProto) -> int:
+    """Return the version of the default operator domain that the model imports."""
+    versions = [entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")]
+    return max(versions, default=0)
+
+
+def infer_missing_shapes(model: Model) -> None:
+    """Fill in shapes and element types that a change of the graph made known; existing ones stay."""
+    if all(tensor.shape is not None for node in model.graph.nodes for tensor in node.outputs):
+        return
+    inferred = _infer_shapes(to_proto(model)).graph
+    known = {value.name: value.type.tensor_type for value in inferred.value_info}
+    for node in model.graph.nodes:
+        for tensor in node.outputs:
+            entry = known.get(tensor.name)
+            if entry is not None and tensor.shape is None and entry.HasField("shape"):
+                tensor.shape = [dim.dim_value or dim.dim_param or None for dim in entry.shape.dim]
+                tensor.dtype = helper.tensor_dtype_to_np_dtype(entry.elem_type)
+
+
+def _read_bytes(path: Path) -> bytes:
+    if not path.is_file():
+        msg = f"{path}: no such model file"
+        raise ModelError(msg)
+    size = path.stat().st_size
+    if size == 0 or size >= MAX_FILE_BYTES:
+        msg = f"{path}: expected a protobuf of 1 byte to 2 GB, found {size} bytes; larger models need external data"
+        raise ModelError(msg)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        msg = f"{path}: cannot be read: {error.strerror}"
+        raise ModelError(msg) from error
+
+
+def _parse(data: bytes, path: Path) -> onnx.ModelProto:
+    proto = onnx.ModelProto()
+    try:
+        proto.ParseFromString(data)
+    except DecodeError as error:
+        msg = f"{path}: not an ONNX model, or a truncated one ({error})"
+        raise ModelError(msg) from error
+    return proto
+
+
+def _check_header(proto: onnx.ModelProto, path: str) -> None:
+    if not proto.HasField("graph") or not proto.graph.output:
+        msg = f"{path}: not an ONNX model, or a truncated one (it has no graph with outputs)"
+        raise ModelError(msg)
+    opset = opset_of(proto)
+    if not MIN_OPSET <= opset <= MAX_OPSET:
+        msg = f"{path}: expected an opset from {MIN_OPSET} to {MAX_OPSET}, found {opset}; convert the model first"
+        raise ModelError(msg)
+
+
+def _check_tensors(graph: onnx.GraphProto, path: str) -> None:
+    for tensor in tensors_of(graph):
+        if not tensor.HasField("raw_data") or tensor.data_type == onnx.TensorProto.STRING:
+            continue
+        expected = _tensor_bytes(tensor)
+        if expected is not None and expected != len(tensor.raw_data):
+            msg = f"{path}: tensor {tensor.name!r} of shape {list(tensor.dims)} needs {expected} bytes, found {len(tensor.raw_data)}"
+            raise ModelError(msg)
+
+
+def _tensor_bytes(tensor: onnx.TensorProto) -> int | None:
+    count = 1
+    for dim in tensor.dims:
+        count *= max(dim, 0)
+    try:
+        dtype = helper.tensor_dtype_to_np_dtype(tensor.data_type)
+    except KeyError:
+        return None
+    bits = {"int4": 4, "uint4": 4, "float4_e2m1fn": 4, "int2": 2, "uint2": 2}.get(dtype.name)
+    return (count * bits + 7) // 8 if bits else count * np.dtype(dtype).itemsize
+
+
+def _name_nodes(graph: onnx.GraphProto) -> None:
+    taken: set[str] = set()
+    for index, node in enumerate(graph.node):
+        name = node.name or f"{node.op_type}_{index}"
+        while name in taken:
+            name = f"{name}_{index}"
+        node.name = name
+        taken.add(name)
+
+
+def _carry(proto: onnx.ModelProto) -> Carried:
+    header = onnx.ModelProto()
+    header.CopyFrom(proto)
+    header.ClearField("graph")
+    return Carried(
+        header=header,
+        graph_metadata=_props(proto.graph.metadata_props),
+        node_docs={node.name: node.doc_string for node in proto.graph.node if node.doc_string},
+        node_metadata={node.name: _props(node.metadata_props) for node in proto.graph.node if node.metadata_props},
+    )
+
+
+def _props(entries: object) -> dict[str, str]:
+    return {entry.key: entry.value for entry in entries}  # type: ignore[attr-defined]
+
+
+def _infer_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Add shapes where they can be known; a model that resists inference is used as it is."""
+    try:
+        return shape_inference.infer_shapes(proto, data_prop=True)
+    except (shape_inference.InferenceError, RuntimeError, ValueError):
+        return proto

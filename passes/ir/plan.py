@@ -1,0 +1,147 @@
+"""`QuantPlan`: the precision and the parameters of every quantized tensor, and its JSON form (plan.json)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from hwmodels import Precision
+from passes.errors import PlanError, UsageError
+from passes.numerics import IntFormat, PerChannel, PerTensor, QuantParams, QuantSpec, Rounding
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SCHEMA_VERSION = 1
+MAX_PLAN_BYTES = 1 << 28
+
+
+class Role(StrEnum):
+    """What a quantized tensor is for."""
+
+    WEIGHT = "weight"
+    ACT = "act"
+
+
+@dataclass(frozen=True, slots=True)
+class TensorQuant:
+    """How one tensor is quantized; `params` is ``None`` until scales have been assigned."""
+
+    role: Role
+    spec: QuantSpec
+    params: QuantParams | None = None
+
+    def with_params(self, params: QuantParams) -> TensorQuant:
+        """Return the same decision with its parameters filled in."""
+        return replace(self, params=params)
+
+
+@dataclass(frozen=True, slots=True)
+class LayerBits:
+    """Precision of one layer, with its operator for readers of the file."""
+
+    op: str
+    precision: Precision
+
+
+@dataclass(frozen=True, slots=True)
+class QuantPlan:
+    """Decisions about a graph: bits per layer, specification and parameters per tensor.
+
+    Attributes:
+        layers: by layer name.
+        tensors: by tensor name, weights and activations alike.
+    """
+
+    layers: dict[str, LayerBits] = field(default_factory=dict)
+    tensors: dict[str, TensorQuant] = field(default_factory=dict)
+
+    def to_json(self, model_sha256: str, target: str) -> dict[str, Any]:
+        """Return the plan.json document."""
+        layers = [
+            {"name": name, "op": bits.op, "weight_bits": bits.precision.weight_bits, "act_bits": bits.precision.act_bits}
+            for name, bits in self.layers.items()
+        ]
+        tensors = {name: _tensor_to_json(quant) for name, quant in self.tensors.items()}
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "model_sha256": model_sha256,
+            "target": target,
+            "layers": layers,
+            "tensors": tensors,
+        }
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any], model_sha256: str, where: str = "plan") -> QuantPlan:
+        """Read a plan.json document.
+
+        Args:
+            document: parsed JSON.
+            model_sha256: digest of the model that the plan is for.
+            where: file name, for messages.
+
+        Raises:
+            PlanError: another schema or model, or an entry that makes no sense.
+        """
+        _check_document(document, model_sha256, where)
+        try:
+            layers = {
+                entry["name"]: LayerBits(entry["op"], Precision(int(entry["weight_bits"]), int(entry["act_bits"])))
+                for entry in document["layers"]
+            }
+            tensors = {name: _tensor_from_json(entry) for name, entry in document["tensors"].items()}
+        except (KeyError, TypeError, ValueError, AttributeError, UsageError) as error:
+            msg = f"{where}: an entry of the plan is missing or malformed: {error!r}"
+            raise PlanError(msg) from error
+        return cls(layers, tensors)
+
+
+def read_plan(path: Path, model_sha256: str) -> QuantPlan:
+    """Read plan.json for the model with the given digest.
+
+    Raises:
+        PlanError: the file is missing, too large, not JSON, or belongs to another model.
+    """
+    try:
+        if path.stat().st_size > MAX_PLAN_BYTES:
+            msg = f"{path}: expected a plan of at most {MAX_PLAN_BYTES} bytes"
+            raise PlanError(msg)
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        msg = f"{path}: cannot be read as a plan: {error}"
+        raise PlanError(msg) from error
+    return QuantPlan.from_json(document, model_sha256, str(path))
+
+
+def _check_document(document: Any, model_sha256: str, where: str) -> None:
+    if not isinstance(document, dict) or document.get("schema_version") != SCHEMA_VERSION:
+        msg = f"{where}: expected a plan with schema_version {SCHEMA_VERSION}"
+        raise PlanError(msg)
+    found = document.get("model_sha256")
+    if found != model_sha256:
+        msg = f"{where}: the plan is for the model with sha256 {found}, this model has {model_sha256}"
+        raise PlanError(msg)
+
+
+def _tensor_to_json(quant: TensorQuant) -> dict[str, Any]:
+    spec, fmt = quant.spec, quant.spec.format
+    entry: dict[str, Any] = {
+        "role": quant.role.value,
+        "bits": fmt.bits,
+        "signed": fmt.signed,
+        "narrow_range": fmt.narrow_range,
+        "symmetric": spec.symmetric,
+        "axis": spec.granularity.axis if isinstance(spec.granularity, PerChannel) else None,
+    }
+    return entry | (quant.params.to_json() if quant.params is not None else {})
+
+
+def _tensor_from_json(entry: dict[str, Any]) -> TensorQuant:
+    fmt = IntFormat(int(entry["bits"]), bool(entry["signed"]), bool(entry["narrow_range"]))
+    axis = entry["axis"]
+    granularity = PerTensor() if axis is None else PerChannel(int(axis))
+    spec = QuantSpec(fmt, granularity, bool(entry["symmetric"]), Rounding.HALF_EVEN)
+    params = QuantParams.from_json({key: entry[key] for key in ("scale", "zero_point")}) if "scale" in entry else None
+    return TensorQuant(Role(entry["role"]), spec, params)

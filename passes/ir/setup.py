@@ -1,0 +1,282 @@
+"""Where quantizers stand: which tensors become integers, which must share parameters, what stays float.
+
+The rules, in the order they are applied:
+
+1. a Relu or Clip that alone reads the result of a layer or of arithmetic is fused: its bounds become the
+   saturation of that operator, and the tensor between them is never quantized;
+2. operators that only move codes tie their output to their input (one scale, one zero point), and so does
+   Concat with all of its inputs;
+3. layers are quantized; arithmetic and unary functions are quantized when everything they read comes from
+   quantized operators and something quantized reads them, or they are a result of the model (a final
+   Softmax excepted); the rest stays float.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import networkx as nx
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from passes.ir.layers import Layer, Unquantized, find_layers
+from passes.ir.ops import OpClass, OpInfo, op_info
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_TAIL_OPS = frozenset({"Softmax", "LogSoftmax", "ArgMax", "Identity", "Cast"})
+
+
+@dataclass(frozen=True, slots=True)
+class TensorGroup:
+    """Activations that share one scale and one zero point.
+
+    Attributes:
+        name: the member that stands for the group: its first in graph order.
+        members: all tensors, in graph order.
+        sources: members that are computed rather than moved; their ranges decide the parameters.
+        readers: names of the layers that multiply by a member: they share its precision.
+        is_output: True when a member leaves the integer part of the graph as a result of the model.
+    """
+
+    name: str
+    members: tuple[str, ...]
+    sources: tuple[str, ...]
+    readers: tuple[str, ...]
+    is_output: bool
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizerSetup:
+    """The quantizable part of a graph.
+
+    Attributes:
+        layers: layers that will be quantized.
+        groups: tie groups of quantized activations, in graph order.
+        fused: name of the clamp node that each fused operator absorbs, by node name.
+        nodes: names of all nodes that run on integers.
+        unquantized: nodes that stay float, with the reason.
+    """
+
+    layers: tuple[Layer, ...]
+    groups: tuple[TensorGroup, ...]
+    fused: dict[str, str]
+    nodes: frozenset[str]
+    unquantized: tuple[Unquantized, ...]
+
+    def group_of(self) -> dict[str, TensorGroup]:
+        """Return the group of every quantized tensor, by tensor name."""
+        return {member: group for group in self.groups for member in group.members}
+
+
+def data_inputs(node: gs.Node, info: OpInfo) -> list[gs.Tensor]:
+    """Return the inputs of a node that carry data (not weights, shapes or bounds)."""
+    return list(node.inputs) if info.data_inputs is None else list(node.inputs[: info.data_inputs])
+
+
+def act_inputs(node: gs.Node, info: OpInfo) -> list[gs.Variable]:
+    """Return the data inputs of a node that are computed, not constant."""
+    return [tensor for tensor in data_inputs(node, info) if isinstance(tensor, gs.Variable) and tensor.name]
+
+
+def quantizer_setup(graph: gs.Graph, tied_ops: Iterable[str] = ()) -> QuantizerSetup:
+    """Decide which tensors of a graph are quantized and which of them share parameters.
+
+    Args:
+        graph: a graph in topological order with unique node names.
+        tied_ops: operators whose operands must share parameters on the target, such as ``"Add"``.
+
+    Returns:
+        The setup; it is empty when nothing can be quantized.
+    """
+    layers, refused = find_layers(graph)
+    fused = _fused_clamps(graph)
+    leaving = _leaving_tensors(graph)
+    nodes = _integer_nodes(graph, {layer.name for layer in layers}, leaving)
+    fused = {name: clamp for name, clamp in fused.items() if name in nodes and clamp in nodes}
+    groups = _groups(graph, layers, nodes, fused, leaving, frozenset(tied_ops))
+    unquantized = (*refused, *_float_nodes(graph, nodes, refused))
+    return QuantizerSetup(layers, groups, fused, frozenset(nodes), unquantized)
+
+
+def layer_dag(graph: gs.Graph) -> nx.DiGraph[str]:
+    """Return the graph of nodes: an edge where one node reads what another writes."""
+    dag: nx.DiGraph[str] = nx.DiGraph()
+    producer = {tensor.name: node.name for node in graph.nodes for tensor in node.outputs}
+    for node in graph.nodes:
+        dag.add_node(node.name, op=node.op)
+        dag.add_edges_from((producer[t.name], node.name) for t in node.inputs if t.name in producer)
+    return dag
+
+
+def _kind(node: gs.Node) -> OpClass:
+    info = op_info(node.op, node.domain)
+    if info.kind is OpClass.ARITHMETIC and node.op == "ReduceMean" and not _reduces_space(node):
+        return OpClass.FLOAT
+    return info.kind
+
+
+def _reduces_space(node: gs.Node) -> bool:
+    """A mean over spatial axes is pooling; over channels it is part of a normalization, kept in float."""
+    axes = node.attrs.get("axes")
+    if axes is None and len(node.inputs) > 1 and isinstance(node.inputs[1], gs.Constant):
+        axes = node.inputs[1].values.tolist()
+    shape = node.inputs[0].shape
+    if not axes or shape is None:
+        return False
+    return len(shape) == 4 and {axis % len(shape) for axis in axes} == {2, 3}
+
+
+def _fused_clamps(graph: gs.Graph) -> dict[str, str]:
+    outputs = {tensor.name for tensor in graph.outputs}
+    fused = {}
+    for node in graph.nodes:
+        if _kind(node) not in (OpClass.LAYER, OpClass.ARITHMETIC):
+            continue
+        result = node.outputs[0]
+        if len(result.outputs) == 1 and result.name not in outputs:
+            reader = result.outputs[0]
+            if _kind(reader) is OpClass.CLAMP and _constant_bounds(reader):
+                fused[node.name] = reader.name
+    return fused
+
+
+def _constant_bounds(node: gs.Node) -> bool:
+    return all(isinstance(bound, gs.Constant) or not bound.name for bound in node.inputs[1:])
+
+
+def _leaving_tensors(graph: gs.Graph) -> set[str]:
+    """Return tensors that are results of the model, seen through movers and a final Softmax."""
+    leaving = {tensor.name for tensor in graph.outputs}
+    for node in reversed(graph.nodes):
+        if op_info(node.op, node.domain).kind is not OpClass.MOVE and node.op not in _TAIL_OPS:
+            continue
+        if all(tensor.name in leaving for tensor in node.outputs):
+            info = op_info(node.op, node.domain)
+            leaving |= {t.name for t in act_inputs(node, info) if _all_leave(t, leaving)}
+    return leaving
+
+
+def _all_leave(tensor: gs.Variable, leaving: set[str]) -> bool:
+    return all(output.name in leaving for reader in tensor.outputs for output in reader.outputs)
+
+
+def _integer_nodes(graph: gs.Graph, layers: set[str], leaving: set[str]) -> set[str]:
+    """Return the nodes that run on integers: the largest set in which every rule of the module holds."""
+    nodes = {node.name: node for node in graph.nodes}
+    chosen = {name for name, node in nodes.items() if name in layers or _eligible(node)}
+    while True:
+        dropped = {name for name in chosen - layers if not _stays(nodes[name], chosen, leaving)}
+        if not dropped:
+            return chosen
+        chosen -= dropped
+
+
+def _eligible(node: gs.Node) -> bool:
+    info, kind = op_info(node.op, node.domain), _kind(node)
+    if kind in (OpClass.FLOAT, OpClass.LAYER) or len(node.outputs) != 1:
+        return False
+    data = data_inputs(node, info)
+    if not data or any(isinstance(t, gs.Constant) or t.dtype != np.float32 for t in (*data, node.outputs[0])):
+        return False
+    settings = [t for t in node.inputs[len(data) :] if isinstance(t, gs.Variable) and t.name]
+    return not settings
+
+
+def _stays(node: gs.Node, chosen: set[str], leaving: set[str]) -> bool:
+    fed = all(
+        not tensor.inputs or tensor.inputs[0].name in chosen for tensor in act_inputs(node, op_info(node.op))
+    )
+    return fed and _used(node.outputs[0], chosen, leaving)
+
+
+def _used(tensor: gs.Variable, chosen: set[str], leaving: set[str]) -> bool:
+    """True when an integer operator reads the tensor, or it is a result of the model."""
+    return tensor.name in leaving or any(reader.name in chosen for reader in tensor.outputs)
+
+
+def _groups(
+    graph: gs.Graph,
+    layers: tuple[Layer, ...],
+    nodes: set[str],
+    fused: dict[str, str],
+    leaving: set[str],
+    tied_ops: frozenset[str],
+) -> tuple[TensorGroup, ...]:
+    members = _quantized_tensors(graph, nodes, fused, leaving)
+    ties: nx.Graph[str] = nx.Graph()
+    ties.add_nodes_from(members)
+    moved: set[str] = set()
+    for node in graph.nodes:
+        moves = _kind(node) is OpClass.MOVE
+        if node.name not in nodes or not (moves or node.op in tied_ops):
+            continue
+        operands = [t.name for t in act_inputs(node, op_info(node.op))]
+        tied = [name for name in (*operands, node.outputs[0].name) if name in members]
+        nx.add_path(ties, tied)
+        moved |= {node.outputs[0].name} if moves else set()
+    readers: dict[str, list[str]] = {}
+    for layer in layers:
+        for tensor in (layer.act, layer.rhs):
+            if tensor is not None:
+                readers.setdefault(tensor.name, []).append(layer.name)
+    order = {name: index for index, name in enumerate(members)}
+    found = [sorted(component, key=order.__getitem__) for component in nx.connected_components(ties)]
+    return tuple(_group(names, moved, readers, leaving) for names in sorted(found, key=lambda n: order[n[0]]))
+
+
+def _group(
+    names: list[str], moved: set[str], readers: dict[str, list[str]], leaving: set[str]
+) -> TensorGroup:
+    return TensorGroup(
+        name=names[0],
+        members=tuple(names),
+        sources=tuple(name for name in names if name not in moved),
+        readers=tuple(dict.fromkeys(reader for name in names for reader in readers.get(name, ()))),
+        is_output=any(name in leaving for name in names),
+    )
+
+
+def _quantized_tensors(
+    graph: gs.Graph, nodes: set[str], fused: dict[str, str], leaving: set[str]
+) -> dict[str, None]:
+    """Return the quantized activations in graph order (an ordered set)."""
+    clamps = set(fused.values())
+    read = {
+        tensor.name
+        for node in graph.nodes
+        if node.name in nodes and node.name not in clamps
+        for tensor in act_inputs(node, op_info(node.op))
+    }
+    written = [
+        tensor.name
+        for node in graph.nodes
+        for tensor in node.outputs
+        if tensor.name in read
+        or (node.name in nodes and node.name not in fused and _used(tensor, nodes, leaving))
+    ]
+    return dict.fromkeys([tensor.name for tensor in graph.inputs if tensor.name in read] + written)
+
+
+def _float_nodes(
+    graph: gs.Graph, nodes: set[str], refused: tuple[Unquantized, ...]
+) -> list[Unquantized]:
+    known = {entry.name for entry in refused}
+    found = []
+    for node in graph.nodes:
+        if node.name in nodes or node.name in known or node.op == "Constant":
+            continue
+        if any(tensor.dtype == np.float32 for tensor in node.outputs):
+            found.append(Unquantized(node.name, node.op, _reason(node)))
+    return found
+
+
+def _reason(node: gs.Node) -> str:
+    if _kind(node) is OpClass.FLOAT:
+        return f"{node.op} has no integer form"
+    info = op_info(node.op, node.domain)
+    if any(isinstance(tensor, gs.Constant) for tensor in data_inputs(node, info)):
+        return "one of its operands is a constant"
+    return "it stands between floating-point operators"

@@ -1,0 +1,65 @@
+"""From bits per layer to a specification for every tensor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hwmodels import Precision
+from passes.errors import PlanError
+from passes.ir.plan import LayerBits, QuantPlan, Role, TensorQuant
+from passes.numerics import IntFormat, PerChannel, PerTensor, QuantSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from passes.ir.layers import Layer
+    from passes.ir.setup import QuantizerSetup, TensorGroup
+
+DEFAULT_ACT_BITS = 8
+"""Precision of activations that no layer multiplies: operands of additions, results of the model."""
+
+
+def plan_of_bits(setup: QuantizerSetup, bits: Mapping[str, Precision]) -> QuantPlan:
+    """Build a plan without parameters.
+
+    Weights are signed, symmetric and per output channel; activations unsigned, asymmetric and per tensor.
+
+    Args:
+        setup: the quantizable part of the graph.
+        bits: precision of every layer, by name.
+
+    Raises:
+        PlanError: layers that read the same tensors disagree about its precision.
+    """
+    tensors: dict[str, TensorQuant] = {}
+    for layer in setup.layers:
+        if layer.weight is not None:
+            tensors[layer.weight.name] = TensorQuant(Role.WEIGHT, weight_spec(layer, bits[layer.name].weight_bits))
+    for group in setup.groups:
+        quant = TensorQuant(Role.ACT, act_spec(group_bits(group, bits)))
+        tensors.update(dict.fromkeys(group.members, quant))
+    layers = {layer.name: LayerBits(layer.op, bits[layer.name]) for layer in setup.layers}
+    return QuantPlan(layers, tensors)
+
+
+def group_bits(group: TensorGroup, bits: Mapping[str, Precision]) -> int:
+    """Return the precision that the readers of a group ask for.
+
+    Raises:
+        PlanError: they disagree.
+    """
+    wanted = {bits[reader].act_bits for reader in group.readers}
+    if len(wanted) > 1:
+        readers = ", ".join(f"{reader} a{bits[reader].act_bits}" for reader in group.readers)
+        raise PlanError(f"tensor {group.name!r} has one precision, but its readers ask for several: {readers}")
+    return wanted.pop() if wanted else DEFAULT_ACT_BITS
+
+
+def weight_spec(layer: Layer, bits: int) -> QuantSpec:
+    """Return how the weight of a layer is quantized at a number of bits."""
+    return QuantSpec(IntFormat(bits, signed=True), PerChannel(layer.channel_axis), symmetric=True)
+
+
+def act_spec(bits: int) -> QuantSpec:
+    """Return how an activation is quantized at a number of bits."""
+    return QuantSpec(IntFormat(bits, signed=False), PerTensor(), symmetric=False)

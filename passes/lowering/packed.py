@@ -1,0 +1,203 @@
+"""Emitter of the packed artifact: the same plan as integer steps with bit-packed weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from passes.artifact import Artifact, PackedWeight, Step, TensorInfo, WeightLayout
+from passes.errors import LoweringError
+from passes.ir.ops import OpClass, op_info
+from passes.ir.setup import act_inputs
+from passes.lowering.attributes import clamp_bounds, layer_attrs, mover_step, pool_attrs, reduce_attrs
+from passes.lowering.bias import bias_codes, quantization_of
+from passes.lowering.qdq import quantized_weight
+from passes.lowering.tables import unary_table
+from passes.numerics import quantize
+
+if TYPE_CHECKING:
+    import onnx_graphsurgeon as gs
+
+    from passes.ir.layers import Layer
+    from passes.ir.model import Model
+    from passes.ir.plan import TensorQuant
+    from passes.ir.setup import QuantizerSetup
+
+_FLOAT_TAIL = {"Softmax": "softmax", "LogSoftmax": "log_softmax", "Sigmoid": "sigmoid"}
+_FLOAT_MOVES = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity"})
+_ARITHMETIC = {
+    "Add": "add", "Mul": "mul", "AveragePool": "average_pool", "GlobalAveragePool": "global_average_pool",
+    "ReduceMean": "reduce_mean",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where an artifact comes from, as it says of itself."""
+
+    producer: str
+    target: str
+    rounding: str
+
+
+def emit_packed(model: Model, setup: QuantizerSetup, origin: Origin) -> Artifact:
+    """Lower a model and its plan to an integer program.
+
+    Args:
+        model: graph and plan; neither is changed.
+        setup: the quantizable part of the graph.
+        origin: what the artifact says of itself.
+
+    Raises:
+        LoweringError: floating-point operators stand between integer ones; the message names the first.
+    """
+    return _Emitter(model, setup).emit(origin)
+
+
+class _Emitter:
+    """State of one emission: the steps so far, and the tensors they define."""
+
+    def __init__(self, model: Model, setup: QuantizerSetup) -> None:
+        self._model, self._setup, self._plan = model, setup, model.plan
+        self._layers = {layer.name: layer for layer in setup.layers}
+        self._nodes = {node.name: node for node in model.graph.nodes}
+        self._clamps = set(setup.fused.values())
+        self._steps: list[Step] = []
+        self._tensors: dict[str, TensorInfo] = {}
+
+    def emit(self, origin: Origin) -> Artifact:
+        graph = self._model.graph
+        inputs = [tensor for tensor in graph.inputs if tensor.outputs]
+        for tensor in inputs:
+            self._define(tensor, self._quantized(tensor.name))
+        for node in graph.nodes:
+            if node.name in self._clamps:
+                continue
+            (self._integer if node.name in self._setup.nodes else self._float)(node)
+        return Artifact(
+            producer=origin.producer,
+            model_sha256=self._model.sha256,
+            target=origin.target,
+            rounding=origin.rounding,
+            inputs=tuple(tensor.name for tensor in inputs),
+            outputs=tuple(tensor.name for tensor in graph.outputs),
+            tensors=self._tensors,
+            steps=tuple(self._steps),
+        )
+
+    def _integer(self, node: gs.Node) -> None:
+        clamp = self._nodes.get(self._setup.fused.get(node.name, ""))
+        result = (clamp or node).outputs[0]
+        self._define(result, result.name in self._plan.tensors)
+        bounds = self._bounds(clamp if clamp is not None else node, result.name)
+        inputs = tuple(tensor.name for tensor in act_inputs(node, op_info(node.op)))
+        kind = op_info(node.op).kind
+        if kind is OpClass.LAYER:
+            step = self._layer(self._layers[node.name], inputs, result.name, bounds)
+        elif kind is OpClass.MOVE:
+            op, attrs = mover_step(node)
+            step = Step(op, node.name, inputs, result.name, attrs)
+        elif kind is OpClass.UNARY:
+            table = unary_table(node.op, node.attrs, self._plan.tensors[inputs[0]], self._plan.tensors[result.name])
+            step = Step("lut", node.name, inputs, result.name, table=table)
+        elif kind is OpClass.CLAMP:
+            step = Step("requantize", node.name, inputs, result.name, lo=bounds[0], hi=bounds[1])
+        else:
+            attrs = {"AveragePool": pool_attrs, "ReduceMean": reduce_attrs}.get(node.op, lambda _: {})(node)
+            step = Step(_ARITHMETIC[node.op], node.name, inputs, result.name, attrs, lo=bounds[0], hi=bounds[1])
+        self._steps.append(step)
+
+    def _layer(
+        self, layer: Layer, inputs: tuple[str, ...], result: str, bounds: tuple[int | None, int | None]
+    ) -> Step:
+        op = {"Conv": "conv", "ConvTranspose": "conv_transpose"}.get(layer.op, "gemm")
+        op = "matmul" if layer.weight is None else op
+        weight = None if layer.weight is None else self._packed_weight(layer)
+        bias = bias_codes(layer, self._plan)
+        attrs = layer_attrs(layer)
+        return Step(op, layer.name, inputs, result, attrs, weight, bias, lo=bounds[0], hi=bounds[1])
+
+    def _packed_weight(self, layer: Layer) -> PackedWeight:
+        name = layer.weight.name  # type: ignore[union-attr]
+        quant = quantization_of(self._plan, name, layer.name)
+        scale = np.atleast_1d(quant.params.scale)  # type: ignore[union-attr]
+        zero = np.atleast_1d(quant.params.zero_point).astype(np.int64)  # type: ignore[union-attr]
+        if layer.op == "ConvTranspose" and scale.size > 1:
+            scale, zero = np.tile(scale, layer.groups), np.tile(zero, layer.groups)
+        codes = quantized_weight(layer, quant)
+        fmt = quant.spec.format
+        return PackedWeight.pack(codes, name=name, layout=_layout(layer), fmt=fmt, scale=scale, zero_point=zero)
+
+    def _float(self, node: gs.Node) -> None:
+        """Carry on in floating point after the last integer step."""
+        source = node.inputs[0]
+        op = _FLOAT_TAIL.get(node.op)
+        if op is None and node.op not in _FLOAT_MOVES:
+            raise LoweringError(f"node {node.name} ({node.op}) has no integer form, so there is no packed artifact")
+        if any(tensor.name in self._plan.tensors for tensor in node.outputs):
+            raise LoweringError(f"node {node.name} ({node.op}) is floating point between integer operators")
+        name = self._as_float(source)
+        self._define(node.outputs[0], quantized=False)
+        op, attrs = (op, _softmax_attrs(node)) if op else mover_step(node)
+        self._steps.append(Step(op, node.name, (name,), node.outputs[0].name, attrs))
+
+    def _as_float(self, tensor: gs.Variable) -> str:
+        info = self._tensors.get(tensor.name)
+        if info is None:
+            raise LoweringError(f"tensor {tensor.name!r} is not computed by the integer program")
+        if info.is_float:
+            return str(tensor.name)
+        name = f"{tensor.name}.float"
+        if name not in self._tensors:
+            self._tensors[name] = TensorInfo(name, info.shape)
+            self._steps.append(Step("requantize", name, (tensor.name,), name))
+        return name
+
+    def _define(self, tensor: gs.Variable, quantized: bool) -> None:
+        shape = tensor.shape if tensor.shape is not None else ()
+        extents = tuple(dim if isinstance(dim, int) and dim > 0 else None for dim in shape)
+        if tensor.shape is None:
+            raise LoweringError(f"tensor {tensor.name!r} has an unknown rank; the packed form needs it")
+        if not quantized:
+            self._tensors[tensor.name] = TensorInfo(tensor.name, extents)
+            return
+        quant = quantization_of(self._plan, tensor.name, tensor.name)
+        fmt, params = quant.spec.format, quant.params
+        self._tensors[tensor.name] = TensorInfo(
+            tensor.name, extents, fmt.bits, fmt.signed, float(params.scale), int(params.zero_point)  # type: ignore[union-attr]
+        )
+
+    def _quantized(self, name: str) -> bool:
+        if name not in self._plan.tensors:
+            raise LoweringError(f"input {name!r} feeds floating-point operators; there is no packed artifact")
+        return True
+
+    def _bounds(self, node: gs.Node, result: str) -> tuple[int | None, int | None]:
+        """Return the codes of a Relu's or Clip's bounds; exact, because quantization is monotone."""
+        if op_info(node.op).kind is not OpClass.CLAMP or result not in self._plan.tensors:
+            return None, None
+        quant = quantization_of(self._plan, result, result)
+        low, high = clamp_bounds(node)
+        return _code(low, quant), _code(high, quant)
+
+
+def _code(value: float | None, quant: TensorQuant) -> int | None:
+    if value is None:
+        return None
+    return int(quantize(np.array(value, dtype=np.float32), quant.spec, quant.params))  # type: ignore[arg-type]
+
+
+def _layout(layer: Layer) -> WeightLayout:
+    if layer.depthwise:
+        return WeightLayout.DEPTHWISE
+    if layer.groups > 1:
+        return WeightLayout.GROUPED
+    if layer.op == "ConvTranspose" or (layer.op != "Conv" and layer.channel_axis == 1):
+        return WeightLayout.IN_OUT
+    return WeightLayout.OUT_IN
+
+
+def _softmax_attrs(node: gs.Node) -> dict[str, int]:
+    return {"axis": int(node.attrs.get("axis", -1))} if "Softmax" in node.op else {}

@@ -1,0 +1,249 @@
+"""Emitters of QuantizeLinear/DequantizeLinear models: ``qdq`` (native narrow types) and ``qcdq``.
+
+Every quantized activation becomes ``QuantizeLinear -> [Clip] -> DequantizeLinear`` where it is computed;
+weights and biases become integer initializers behind a DequantizeLinear. The Clip stands between the two,
+on integers, which keeps ONNX Runtime on its integer kernels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from passes.ir.onnx_io import MAX_IR, opset_of, raise_opset, to_proto
+from passes.ir.plan import Role
+from passes.lowering.bias import accumulator_scale, bias_codes, quantization_of
+from passes.lowering.encoding import (
+    PER_CHANNEL_OPSET,
+    Encoding,
+    Form,
+    act_encoding,
+    codes_tensor,
+    weight_encoding,
+)
+from passes.numerics import PerChannel, quantize
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from passes.ir.layers import Layer
+    from passes.ir.model import Model
+    from passes.ir.plan import TensorQuant
+    from passes.ir.setup import QuantizerSetup
+
+
+@dataclass
+class _Emission:
+    """The parts that an emitter adds to a model."""
+
+    nodes: dict[str, list[onnx.NodeProto]] = field(default_factory=dict)
+    """New nodes, by the tensor after whose producer they stand (``""``: at the start)."""
+    initializers: list[onnx.TensorProto] = field(default_factory=list)
+    renamed: dict[str, str] = field(default_factory=dict)
+    """What readers of a tensor read instead."""
+    opset: int = PER_CHANNEL_OPSET
+
+    def at(self, tensor: str) -> list[onnx.NodeProto]:
+        return self.nodes.setdefault(tensor, [])
+
+
+def emit_qdq(model: Model, setup: QuantizerSetup, form: Form) -> onnx.ModelProto:
+    """Lower a model and its plan to Q/DQ ONNX.
+
+    Args:
+        model: graph and plan; neither is changed.
+        setup: the quantizable part of the graph.
+        form: native narrow types or 8-bit containers.
+
+    Returns:
+        A model at the lowest opset that holds the types it uses.
+
+    Raises:
+        LoweringError: the plan lacks a scale, or a bias does not fit 32 bits.
+    """
+    emission = _Emission()
+    for layer in setup.layers:
+        if layer.name in model.plan.layers:
+            _emit_layer(layer, model, form, emission)
+    native4 = _native4_tensors(model, setup) if form is Form.QDQ else frozenset()
+    for name, quant in model.plan.tensors.items():
+        if quant.role is Role.ACT:
+            encoding = act_encoding(quant.spec.format, form, native4=name in native4)
+            _emit_activation(name, quantization_of(model.plan, name, name), encoding, emission)
+    return _assemble(to_proto(model), emission)
+
+
+def quantized_weight(layer: Layer, quant: TensorQuant) -> NDArray[np.integer]:
+    """Return the codes of a layer's weight, in ONNX layout."""
+    return quantize(layer.weight_values(), quant.spec, quant.params)  # type: ignore[arg-type]
+
+
+def _emit_layer(layer: Layer, model: Model, form: Form, emission: _Emission) -> None:
+    if layer.weight is not None:
+        quant = quantization_of(model.plan, layer.weight.name, layer.name)
+        _emit_weight(layer, quant, weight_encoding(quant.spec.format, form), emission)
+    codes = bias_codes(layer, model.plan)
+    if codes is None or layer.bias is None:
+        return
+    scale, name = accumulator_scale(layer, model.plan), layer.bias.name
+    scale = np.broadcast_to(scale, codes.shape) if scale.size > 1 else scale
+    emission.initializers.append(numpy_helper.from_array(codes.astype(np.int32), f"{name}.q"))
+    _dequantize(name, "", scale, None, 0 if scale.size > 1 else None, emission)
+
+
+def _emit_weight(layer: Layer, quant: TensorQuant, encoding: Encoding, emission: _Emission) -> None:
+    name = layer.weight.name  # type: ignore[union-attr]
+    codes = quantized_weight(layer, quant)
+    axis = quant.spec.granularity.axis if isinstance(quant.spec.granularity, PerChannel) else None
+    emission.opset = max(emission.opset, encoding.opset)
+    if encoding.bits == 2:
+        _detach(name, codes.shape, emission)
+        codes = codes[..., None]
+    emission.initializers.append(codes_tensor(f"{name}.q", codes, encoding))
+    zero = _zero_tensor(f"{name}.zero_point", quant, encoding, emission)
+    _dequantize(name, "", np.asarray(quant.params.scale), zero, axis, emission)  # type: ignore[union-attr]
+
+
+def _detach(name: str, shape: tuple[int, ...], emission: _Emission) -> None:
+    """Put a Reshape between an INT2 weight and its layer.
+
+    ONNX Runtime 1.31 fuses DequantizeLinear into integer kernels that do not know INT2, and then refuses the
+    model; a Reshape between the two stops the fusion and costs nothing at run time.
+    """
+    emission.initializers.append(numpy_helper.from_array(np.array(shape, dtype=np.int64), f"{name}.shape"))
+    emission.renamed[name] = f"{name}.flat"
+    emission.at("").append(
+        helper.make_node("Reshape", [f"{name}.dq", f"{name}.shape"], [f"{name}.flat"], name=f"{name}.reshape")
+    )
+
+
+def _emit_activation(name: str, quant: TensorQuant, encoding: Encoding, emission: _Emission) -> None:
+    params = quant.params
+    emission.opset = max(emission.opset, encoding.opset)
+    zero = _zero_tensor(f"{name}.zero_point", quant, encoding, emission)
+    scale = np.asarray(params.scale).reshape(())  # type: ignore[union-attr]
+    codes = f"{name}.q"
+    emission.initializers.append(numpy_helper.from_array(scale, f"{name}.scale"))
+    emission.at(name).append(
+        helper.make_node("QuantizeLinear", [name, f"{name}.scale", zero], [codes], name=f"{name}.quantize")
+    )
+    if encoding.clip:
+        codes = _clip(name, quant, encoding, emission)
+    emission.at(name).append(
+        helper.make_node(
+            "DequantizeLinear", [codes, f"{name}.scale", zero], [f"{name}.dq"], name=f"{name}.dequantize"
+        )
+    )
+    emission.renamed[name] = f"{name}.dq"
+
+
+def _clip(name: str, quant: TensorQuant, encoding: Encoding, emission: _Emission) -> str:
+    bounds = []
+    for label, value in (("min", quant.spec.format.qmin), ("max", quant.spec.format.qmax)):
+        emission.initializers.append(codes_tensor(f"{name}.{label}", np.array(value), encoding))
+        bounds.append(f"{name}.{label}")
+    emission.at(name).append(
+        helper.make_node("Clip", [f"{name}.q", *bounds], [f"{name}.clipped"], name=f"{name}.clip")
+    )
+    return f"{name}.clipped"
+
+
+def _zero_tensor(name: str, quant: TensorQuant, encoding: Encoding, emission: _Emission) -> str:
+    zero = np.asarray(quant.params.zero_point)  # type: ignore[union-attr]
+    zero = zero.reshape(()) if quant.role is Role.ACT else zero
+    emission.initializers.append(codes_tensor(name, zero, encoding))
+    return name
+
+
+def _dequantize(
+    name: str, at: str, scale: NDArray[np.float32], zero: str | None, axis: int | None, emission: _Emission
+) -> None:
+    scale = scale.reshape(-1) if axis is not None else scale.reshape(())
+    emission.initializers.append(numpy_helper.from_array(np.ascontiguousarray(scale), f"{name}.scale"))
+    inputs = [f"{name}.q", f"{name}.scale", *([zero] if zero else [])]
+    attributes = {} if axis is None else {"axis": axis}
+    node = helper.make_node("DequantizeLinear", inputs, [f"{name}.dq"], name=f"{name}.dequantize", **attributes)
+    position = next((i for i, n in enumerate(emission.at(at)) if f"{name}.dq" in n.input), len(emission.at(at)))
+    emission.at(at).insert(position, node)
+    emission.renamed.setdefault(name, f"{name}.dq")
+
+
+def _native4_tensors(model: Model, setup: QuantizerSetup) -> frozenset[str]:
+    """Return activations that may be UINT4: read and written by layers of at most 4-bit weights only.
+
+    Beside 8-bit weights, and through pooling or other movers, ONNX Runtime 1.31 fails to load them.
+    """
+    narrow = {
+        layer.name
+        for layer in setup.layers
+        if layer.name in model.plan.layers and model.plan.layers[layer.name].precision.weight_bits <= 4
+    }
+    clamps = {clamp: name for name, clamp in setup.fused.items()}
+    safe = set()
+    for group in setup.groups:
+        tensors = model.graph.tensors()
+        if len(group.members) > 1 or group.is_output:
+            continue
+        tensor = tensors[group.name]
+        users = [clamps.get(node.name, node.name) for node in (*tensor.inputs, *tensor.outputs)]
+        if tensor.inputs and all(user in narrow for user in users):
+            safe.add(group.name)
+    return frozenset(safe)
+
+
+def _assemble(proto: onnx.ModelProto, emission: _Emission) -> onnx.ModelProto:
+    """Put the new nodes in their places and let readers read them."""
+    if opset_of(proto) < emission.opset:
+        proto = raise_opset(proto, emission.opset)
+    graph = proto.graph
+    outputs = {output.name for output in graph.output}
+    nodes = list(emission.nodes.get("", []))
+    for value in graph.input:
+        nodes.extend(emission.nodes.get(value.name, []))
+    for node in graph.node:
+        _redirect(node, emission.renamed)
+        nodes.append(node)
+        for name in node.output:
+            nodes.extend(emission.nodes.get(name, []))
+    copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    _keep_output_names(copies, outputs & emission.renamed.keys(), emission.renamed)
+    del graph.node[:]
+    graph.node.extend(copies)
+    _replace_initializers(graph, emission)
+    proto.ir_version = min(max(proto.ir_version, 7), MAX_IR)
+    return proto
+
+
+def _redirect(node: onnx.NodeProto, renamed: dict[str, str]) -> None:
+    for index, name in enumerate(node.input):
+        node.input[index] = renamed.get(name, name)
+    for attribute in node.attribute:
+        for body in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+            for inner in body.node:
+                _redirect(inner, renamed)
+
+
+def _keep_output_names(nodes: list[onnx.NodeProto], names: set[str], renamed: dict[str, str]) -> None:
+    """Let a quantized output of the model keep its name: the value before quantization is renamed instead."""
+    swap = {name: f"{name}.float" for name in names} | {renamed[name]: name for name in names}
+    for node in nodes:
+        for index, name in enumerate(node.input):
+            node.input[index] = swap.get(name, name)
+        for index, name in enumerate(node.output):
+            node.output[index] = swap.get(name, name)
+
+
+def _replace_initializers(graph: onnx.GraphProto, emission: _Emission) -> None:
+    used = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
+    kept = [
+        init for init in graph.initializer if init.name not in emission.renamed or init.name in used
+    ]
+    copies = [onnx.TensorProto.FromString(init.SerializeToString()) for init in kept]
+    del graph.initializer[:]
+    graph.initializer.extend(copies)
+    graph.initializer.extend(emission.initializers)
+    del graph.value_info[:]

@@ -1,0 +1,100 @@
+"""Ranges of weights: where to clip an array that is at hand, for all its channels at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from passes.errors import DataError, UsageError
+from passes.numerics.mse_clip import CLIP_FACTORS, SEARCH_LEVELS
+from passes.numerics.qparams import params_from_range
+from passes.numerics.ranges import RangeMethod
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from passes.numerics.qparams import QuantSpec
+
+# Elements whose temporaries stay in a second-level cache.
+_CHUNK = 1 << 15
+
+
+def weight_range(
+    w: NDArray[Any], spec: QuantSpec, method: RangeMethod = RangeMethod.MINMAX
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Choose a range for each scale of a weight.
+
+    MSE tries 100 factors, the same for both ends, and keeps the one with the least squared error of rounding
+    to the nearest; formats of more than 256 levels are not clipped.
+
+    Args:
+        w: finite weights of any shape.
+        spec: the quantizer.
+        method: MINMAX or MSE.
+
+    Returns:
+        Lower and upper ends, each of the shape ``spec.granularity.param_shape(w.shape)``.
+
+    Raises:
+        DataError: a weight is NaN or infinite.
+        UsageError: the method needs a histogram, or the granularity does not fit ``w``.
+    """
+    if method not in (RangeMethod.MINMAX, RangeMethod.MSE):
+        msg = f"weight ranges are chosen by minmax or mse, found {method}"
+        raise UsageError(msg)
+    shape = spec.granularity.param_shape(w.shape)
+    if w.size == 0:
+        return np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
+    blocks = np.ascontiguousarray(spec.granularity.blocks(w), dtype=np.float32)
+    lo, hi = blocks.min(axis=1), blocks.max(axis=1)
+    if not (np.isfinite(lo).all() and np.isfinite(hi).all()):
+        msg = f"weights of shape {w.shape} hold NaN or Inf; repair the model before it is quantized"
+        raise DataError(msg)
+    if method is RangeMethod.MSE and spec.format.levels <= SEARCH_LEVELS:
+        factor = _best_factors(blocks, lo, hi, spec)
+        lo, hi = lo * factor, hi * factor
+    return lo.reshape(shape), hi.reshape(shape)
+
+
+def _best_factors(
+    blocks: NDArray[np.float32], lo: NDArray[np.float32], hi: NDArray[np.float32], spec: QuantSpec
+) -> NDArray[np.float32]:
+    """Return the clip factor of each block with the least squared error, the largest among equals."""
+    factors = CLIP_FACTORS.astype(np.float32)[::-1, np.newaxis]
+    params = params_from_range(lo * factors, hi * factors, spec)
+    lowest = (spec.format.qmin - params.zero_point).astype(np.float32)
+    errors = np.zeros(params.scale.shape, dtype=np.float64)
+    rows = max(1, _CHUNK // blocks.shape[1])
+    for top in range(0, len(blocks), rows):
+        part = slice(top, top + rows)
+        for left in range(0, blocks.shape[1], _CHUNK):
+            piece = blocks[part, left : left + _CHUNK]
+            candidates = params.scale[:, part], lowest[:, part]
+            errors[:, part] += _squared_errors(piece, *candidates, spec.format.levels)
+    return np.asarray(factors[errors.argmin(axis=0), 0])
+
+
+def _squared_errors(
+    piece: NDArray[np.float32], scale: NDArray[np.float32], lowest: NDArray[np.float32], levels: int
+) -> NDArray[np.float64]:
+    """Return the error of each candidate for each row.
+
+    Args:
+        piece: weights, shape (rows, elements).
+        scale: steps, shape (candidates, rows).
+        lowest: first code less the zero point, same shape.
+        levels: number of codes.
+    """
+    errors = np.empty(scale.shape, dtype=np.float64)
+    steps, codes = np.empty_like(piece), np.empty_like(piece)
+    for candidate in range(len(scale)):
+        step, low = scale[candidate, :, np.newaxis], lowest[candidate, :, np.newaxis]
+        np.multiply(piece, np.float32(1.0) / step, out=steps)
+        np.rint(steps, out=codes)
+        # Two passes, and yet faster than clip, which has no vector loop for bounds that are arrays.
+        np.maximum(codes, low, out=codes)
+        np.minimum(codes, low + (levels - 1), out=codes)
+        codes -= steps
+        errors[candidate] = np.einsum("ij,ij->i", codes, codes)
+    return errors * np.square(scale, dtype=np.float64)

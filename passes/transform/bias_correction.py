@@ -1,0 +1,92 @@
+"""Bias correction: take the mean error that rounded weights make out of the output.
+
+With ``W' = W + dW`` the output moves by ``dW E[x]`` on average; the bias gives it back
+[Nagel et al. 2019, Data-Free Quantization, section 4.2, with E[x] from calibration data].
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from passes.api import Aspect, Pass, PassContext, PassResult
+from passes.errors import PreconditionError
+from passes.execution.collect import MEANS, CollectActivations
+from passes.ir.layers import Layer, static_shape, weight_matrix
+from passes.ir.setup import quantizer_setup
+from passes.ir.window import ConvWindow
+from passes.numerics import fake_quantize
+from passes.transform.fold_batchnorm import set_bias
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from passes.ir.model import Model
+    from passes.ir.plan import TensorQuant
+
+
+@dataclass(frozen=True)
+class BiasCorrection(Pass):
+    """Correct the bias of every layer whose weights have at most a number of bits.
+
+    Attributes:
+        max_bits: layers of wider weights are left alone: their mean error is negligible.
+    """
+
+    name: ClassVar[str] = "bias-correction"
+    observes: ClassVar[frozenset[str]] = frozenset({MEANS})
+    max_bits: int = 8
+
+    def check(self, model: Model, ctx: PassContext) -> None:
+        """Scales must have been assigned."""
+        if any(quant.params is None for quant in model.plan.tensors.values()):
+            raise PreconditionError("bias-correction: run assign-scales first")
+
+    def run(self, model: Model, ctx: PassContext) -> PassResult:
+        """Shift the biases."""
+        setup = quantizer_setup(model.graph, ctx.target.shared_parameter_ops)
+        corrected = 0
+        means = ctx.get(CollectActivations(), model).means
+        for layer in setup.layers:
+            quant = model.plan.tensors.get(layer.weight.name) if layer.weight is not None else None
+            if quant is None or quant.spec.format.bits > self.max_bits:
+                continue
+            if layer.op == "ConvTranspose" or layer.name not in means:
+                ctx.note(self.name, layer.name, f"a {layer.op} of unknown input rank or stride is not corrected")
+                continue
+            shift = mean_output_error(layer, quant, means[layer.name])
+            bias = np.zeros_like(shift) if layer.bias is None else np.asarray(layer.bias.values, np.float64)
+            set_bias(layer, bias - shift)
+            corrected += 1
+        wrote = Aspect.WEIGHTS | Aspect.GRAPH if corrected else Aspect.NONE
+        return PassResult(wrote, f"{corrected} biases corrected", {"corrected": corrected})
+
+
+def mean_output_error(layer: Layer, quant: TensorQuant, mean: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return ``dW E[x]`` per output channel.
+
+    Args:
+        layer: with constant weights; not a ConvTranspose.
+        quant: specification and parameters of its weight.
+        mean: of each channel of its input, shape (channels,).
+    """
+    values = layer.weight_values()
+    error = fake_quantize(values, quant.spec, quant.params).astype(np.float64) - values  # type: ignore[arg-type]
+    expected = mean[:, None] * inside_share(layer)[None]
+    return np.einsum("gnd,gd->gn", weight_matrix(layer, error), expected.reshape(layer.groups, -1)).reshape(-1)
+
+
+def inside_share(layer: Layer) -> NDArray[np.float64]:
+    """Return how often each kernel position falls inside the image rather than on its padding, shape (taps,)."""
+    spatial = (static_shape(layer.act) or ())[2:]
+    if layer.op != "Conv" or not spatial:
+        return np.ones(int(np.prod(layer.weight.shape[2:])) if layer.op == "Conv" else 1)  # type: ignore[union-attr]
+    window = ConvWindow.of(layer, spatial)
+    share = np.ones(())
+    for axis, size in enumerate(spatial):
+        start = np.arange(window.out[axis]) * window.strides[axis] - window.pads[axis][0]
+        at = start[None] + np.arange(window.kernel[axis])[:, None] * window.dilations[axis]
+        share = share[..., None] * ((at >= 0) & (at < size)).mean(axis=1)
+    return share.reshape(-1)

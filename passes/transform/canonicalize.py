@@ -1,0 +1,145 @@
+"""Bring a graph into the form that every later pass expects, without changing what it computes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+import onnx_graphsurgeon as gs
+import onnxruntime
+
+from passes.api import Aspect, Pass, PassContext, PassResult
+from passes.ir.onnx_io import infer_missing_shapes
+from passes.ir.ops import OpClass, op_info
+
+if TYPE_CHECKING:
+    from passes.ir.model import Model
+
+onnxruntime.set_default_logger_severity(4)  # graphsurgeon folds constants with it and passes its warnings on
+
+_FOLDABLE = frozenset({"Constant", "Shape", "ConstantOfShape", "Range"})
+_QUANTIZERS = frozenset({"QuantizeLinear", "DequantizeLinear"})
+
+
+@dataclass(frozen=True)
+class Canonicalize(Pass):
+    """Fold constants, drop Identity and Dropout, give every layer weights of its own, and normalize Gemm.
+
+    After it, constants are initializers, no initializer serves two purposes, a Gemm has alpha = beta = 1
+    and a bias of rank 1, and a MatMul followed by the addition of a vector is a Gemm.
+    """
+
+    name: ClassVar[str] = "canonicalize"
+
+    def run(self, model: Model, ctx: PassContext) -> PassResult:
+        """Apply every rule once, in the order of the class documentation."""
+        graph = model.graph
+        before = len(graph.nodes)
+        if any(node.op in _FOLDABLE for node in graph.nodes):
+            graph.fold_constants(should_exclude_node=lambda node: node.op in _QUANTIZERS)
+        removed = _remove_copies(graph)
+        fused = _fuse_matmul_add(graph)
+        for node in graph.nodes:
+            if node.op == "Gemm":
+                _normalize_gemm(node)
+        graph.cleanup().toposort()
+        unshared = _unshare(graph)
+        infer_missing_shapes(model)
+        facts = {"nodes_before": before, "nodes_after": len(graph.nodes), "copies_removed": removed}
+        changed = fused + removed + unshared + abs(before - len(graph.nodes))
+        wrote = Aspect.GRAPH | Aspect.WEIGHTS if changed else Aspect.NONE
+        return PassResult(wrote, f"{before} nodes became {len(graph.nodes)}", facts)
+
+
+def _remove_copies(graph: gs.Graph) -> int:
+    """Take out Identity and inference-time Dropout; a copy of an input that is an output stays."""
+    outputs = {tensor.name for tensor in graph.outputs}
+    removed = 0
+    for node in graph.nodes:
+        if node.op not in ("Identity", "Dropout") or (node.op == "Dropout" and _mask_used(node, outputs)):
+            continue
+        source, copy = node.inputs[0], node.outputs[0]
+        if copy.name not in outputs:
+            for reader in list(copy.outputs):
+                reader.inputs = [source if tensor is copy else tensor for tensor in reader.inputs]
+        elif isinstance(source, gs.Variable) and len(source.inputs) == 1 and source.name not in outputs:
+            _replace_output(source, copy)
+        else:
+            continue
+        node.inputs.clear()
+        node.outputs.clear()
+        removed += 1
+    return removed
+
+
+def _replace_output(source: gs.Variable, copy: gs.Variable) -> None:
+    producer = source.inputs[0]
+    for reader in list(source.outputs):
+        reader.inputs = [copy if tensor is source else tensor for tensor in reader.inputs]
+    copy.inputs.clear()
+    producer.outputs = [copy if tensor is source else tensor for tensor in producer.outputs]
+
+
+def _mask_used(node: gs.Node, outputs: set[str]) -> bool:
+    return any(tensor.outputs or tensor.name in outputs for tensor in node.outputs[1:])
+
+
+def _fuse_matmul_add(graph: gs.Graph) -> int:
+    outputs = {tensor.name for tensor in graph.outputs}
+    fused = 0
+    for node in graph.nodes:
+        if node.op != "MatMul" or not _is_matrix(node):
+            continue
+        result = node.outputs[0]
+        add = result.outputs[0] if len(result.outputs) == 1 and result.name not in outputs else None
+        if add is None or add.op != "Add":
+            continue
+        other = add.inputs[1] if add.inputs[0] is result else add.inputs[0]
+        if isinstance(other, gs.Constant) and other.values.size == node.inputs[1].shape[1] == other.shape[-1]:
+            total = add.outputs[0]
+            node.op, node.inputs = "Gemm", [*node.inputs, other]
+            add.inputs.clear()
+            add.outputs.clear()
+            node.outputs = [total]
+            fused += 1
+    return fused
+
+
+def _is_matrix(node: gs.Node) -> bool:
+    left, right = node.inputs
+    return isinstance(right, gs.Constant) and len(right.shape) == 2 and left.shape is not None and len(left.shape) == 2
+
+
+def _normalize_gemm(node: gs.Node) -> None:
+    """Fold alpha into the weight and beta into the bias, and make the bias a vector where it is a constant."""
+    alpha, beta = node.attrs.pop("alpha", 1.0), node.attrs.pop("beta", 1.0)
+    weight = node.inputs[1]
+    if not isinstance(weight, gs.Constant):
+        node.attrs |= {"alpha": alpha, "beta": beta}
+        return
+    if alpha != 1.0:
+        node.inputs[1] = _fresh(weight, f"{node.name}.weight", weight.values * np.float32(alpha))
+    if len(node.inputs) > 2 and isinstance(node.inputs[2], gs.Constant):
+        bias, channels = node.inputs[2], weight.shape[0 if node.attrs.get("transB", 0) else 1]
+        values = np.asarray(bias.values * np.asarray(beta, bias.values.dtype))
+        if values.size in (1, channels) and (beta != 1.0 or values.shape != (channels,)):
+            vector = np.broadcast_to(values.reshape(-1), (channels,)).copy()
+            node.inputs[2] = _fresh(bias, f"{node.name}.bias", vector)
+
+
+def _unshare(graph: gs.Graph) -> int:
+    """Give each layer its own weight and bias, and each constant operand its own tensor."""
+    copies = 0
+    for node in graph.nodes:
+        if op_info(node.op, node.domain).kind is not OpClass.LAYER:
+            continue
+        for index, tensor in enumerate(node.inputs):
+            if isinstance(tensor, gs.Constant) and len(tensor.outputs) > 1:
+                node.inputs[index] = _fresh(tensor, f"{tensor.name}.{node.name}", tensor.values.copy())
+                copies += 1
+    return copies
+
+
+def _fresh(template: gs.Constant, name: str, values: np.ndarray) -> gs.Constant:
+    return gs.Constant(name, np.ascontiguousarray(values.astype(template.values.dtype)))

@@ -1,0 +1,1 @@
+"""What a compilation reports: the data, and the files written from them."""

@@ -1,0 +1,213 @@
+"""`Report`: everything that report.json says, as data; its fields are the keys of that file."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReport:
+    """The model that was compiled: where it is and the digest of its bytes in hexadecimal."""
+
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class MetricReport:
+    """A task metric before and after; accuracies are fractions from 0 to 1, ``sqnr`` is in dB.
+
+    Attributes:
+        name: as `passes.execution.metrics` calls it.
+        samples: how many samples it was measured on.
+        float: of the model that came in; ``None`` where it compares with the float model.
+        quantized: of the QDQ model in ONNX Runtime.
+        packed: of the artifact in the integer runtime.
+    """
+
+    name: str
+    samples: int
+    float: float | None = None
+    quantized: float | None = None
+    packed: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CostReport:
+    """What a network costs on the target; ``None`` where the target does not estimate it.
+
+    Attributes:
+        latency_s: seconds.
+        energy_j: joules.
+        weight_bytes: bytes of all weights at their own width.
+        bops: bit operations.
+        peak_memory_bytes: bytes of activations alive at once.
+    """
+
+    latency_s: float | None = None
+    energy_j: float | None = None
+    weight_bytes: float | None = None
+    bops: float | None = None
+    peak_memory_bytes: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetReport:
+    """One budget: its metric (a field of `CostReport`), the limit and the use in that unit, and whether it was met."""
+
+    metric: str
+    limit: float
+    used: float | None
+    met: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LayerReport:
+    """One layer; a layer that stays float has no bits, ``quantized`` is false and ``reason`` says why.
+
+    Attributes:
+        name: unique node name.
+        op: ONNX operator.
+        weight_bits: bits per weight.
+        act_bits: bits per element of the activation it reads.
+        loss: harm that the allocation expected of it, in the unit of the sensitivity in use.
+        latency_s: seconds.
+        energy_j: joules.
+        weight_bytes: bytes of its weights.
+        bops: bit operations.
+        quantized: whether it runs on integers.
+        reason: why it does not.
+    """
+
+    name: str
+    op: str
+    weight_bits: int | None = None
+    act_bits: int | None = None
+    loss: float | None = None
+    latency_s: float | None = None
+    energy_j: float | None = None
+    weight_bytes: float | None = None
+    bops: float | None = None
+    quantized: bool = True
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CoverageReport:
+    """Shares, 0 to 1, of the multiplications and of the weight bytes that run on integers."""
+
+    macs: float
+    weight_bytes: float
+
+
+@dataclass(frozen=True, slots=True)
+class AgreementReport:
+    """How far the two forms of the result agree.
+
+    Attributes:
+        qdq_vs_packed_max_lsb: largest difference between the QDQ model and the artifact, in steps of the output.
+        top1_agreement: share of samples, 0 to 1, on which both name the same class.
+        top1_vs_float: the same between the QDQ model and the float model.
+    """
+
+    qdq_vs_packed_max_lsb: float | None = None
+    top1_agreement: float | None = None
+    top1_vs_float: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TimeReport:
+    """Wall-clock seconds by stage; ``None`` for a stage that was not run."""
+
+    total: float
+    calibrate: float | None = None
+    analyze: float | None = None
+    allocate: float | None = None
+    lower: float | None = None
+    compare: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UnquantizedReport:
+    """An operator that stays in floating point, and why."""
+
+    name: str
+    op: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class JournalLine:
+    """A remark of a pass: who, about what, what."""
+
+    source: str
+    subject: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """The outcome of one ``qtool quantize``.
+
+    Attributes:
+        qtool: version of the tool.
+        model: what was compiled.
+        target: name of the machine.
+        solver: name of the solver.
+        seed: root of every random choice.
+        metric: ``None`` when nothing was measured.
+        cost: of the plan.
+        cost_8bit: of uniform 8-bit weights and activations on the same machine.
+        budgets: in the order of the request.
+        layers: in graph order.
+        coverage: how much runs on integers.
+        agreement: ``None`` when the forms were not compared.
+        time_s: by stage.
+        peak_rss_bytes: the most memory that the process held.
+        pipeline: the passes that ran, in text form.
+        versions: of the packages that decide the result, by name.
+        unquantized: operators that stay float and are no layers.
+        journal: remarks of the passes, in order.
+    """
+
+    qtool: str
+    model: ModelReport
+    target: str
+    solver: str
+    seed: int
+    metric: MetricReport | None
+    cost: CostReport
+    cost_8bit: CostReport
+    budgets: tuple[BudgetReport, ...]
+    layers: tuple[LayerReport, ...]
+    coverage: CoverageReport
+    agreement: AgreementReport | None
+    time_s: TimeReport
+    peak_rss_bytes: int
+    pipeline: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    unquantized: tuple[UnquantizedReport, ...] = ()
+    journal: tuple[JournalLine, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report.json document; numbers that are not finite become ``None``."""
+        document: dict[str, Any] = _plain(asdict(self))
+        return {"schema_version": SCHEMA_VERSION} | document
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no NaN and no infinity, and a file that has them anyway is refused by most readers."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not isfinite(value):
+        return None
+    return value

@@ -1,0 +1,69 @@
+"""Whether a program treats every sample on its own, and how many samples to take at a time."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from passes.artifact import Artifact, Step, TensorInfo
+
+SLICE_ELEMENTS = 1 << 24
+"""Elements of all tensors of one slice; a code takes one byte, and most wider intermediates are tiled."""
+
+
+def samples_per_slice(artifact: Artifact) -> int | None:
+    """Return how many samples to run at a time, or ``None`` when a batch must not be cut.
+
+    A batch may be cut when the first axis of every tensor is unknown in advance, constants aside, and no step
+    works along it. In doubt it is not cut.
+    """
+    constants = {step.output for step in artifact.steps if step.op == "constant"}
+    computed = {name: tensor for name, tensor in artifact.tensors.items() if name not in constants}
+    if not all(tensor.shape and tensor.shape[0] is None for tensor in computed.values()):
+        return None
+    if not all(_keeps_samples(step, artifact.tensors, constants) for step in artifact.steps):
+        return None
+    elements = sum(prod(extent or 1 for extent in tensor.shape) for tensor in computed.values())
+    return max(1, SLICE_ELEMENTS // max(1, elements))
+
+
+def _keeps_samples(step: Step, tensors: dict[str, TensorInfo], constants: set[str]) -> bool:
+    """Whether a step leaves the first axis alone."""
+    match step.op:
+        case "constant":
+            return True
+        case "transpose" | "reshape":
+            return step.integers("perm" if step.op == "transpose" else "shape")[:1] in {(0,), (-1,)}
+        case "flatten":
+            return step.integer("axis") == 1
+        case "pad":
+            pads = step.integers("pads")
+            return not pads[0] and not pads[len(pads) // 2]
+        case "add" | "sub" | "mul" | "matmul" | "expand":
+            return _broadcasts_samples(step, tensors, constants)
+        case _:
+            return _axes_keep_samples(step, tensors)
+
+
+def _broadcasts_samples(step: Step, tensors: dict[str, TensorInfo], constants: set[str]) -> bool:
+    """Whether operands line up at the first axis: computed ones have all axes, constants only later ones."""
+    rank = len(tensors[step.output].shape)
+    if step.op in {"matmul", "expand"} and rank < 3:
+        return False
+    for name in step.inputs:
+        shape = tensors[name].shape
+        if len(shape) != rank and name not in constants:
+            return False
+        if len(shape) == rank and name in constants and shape[0] != 1:
+            return False
+    return True
+
+
+def _axes_keep_samples(step: Step, tensors: dict[str, TensorInfo]) -> bool:
+    """Whether the attributes axis and axes avoid the first axis."""
+    axes = [*step.integers("axes")] if "axes" in step.attrs else []
+    axes += [step.integer("axis")] if "axis" in step.attrs else []
+    counted = step.output if step.op == "unsqueeze" else step.inputs[0]
+    rank = len(tensors[counted].shape)
+    return all(axis % rank != 0 for axis in axes)

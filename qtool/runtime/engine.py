@@ -1,0 +1,153 @@
+"""`Engine`: runs an artifact on float arrays, a step at a time, in integers throughout."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from passes.errors import ArtifactError, DataError, unknown_name
+from passes.numerics import PerTensor, QuantParams, QuantSpec, Rounding, quantize
+from qtool.runtime import conv, conv_transpose, elementwise, float_tail, lut, matmul, movement, pooling
+from qtool.runtime.batching import samples_per_slice
+from qtool.runtime.node import Array, Kernel, Node
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from passes.artifact import Artifact, Step, TensorInfo
+
+_FAMILIES = (conv, conv_transpose, matmul, lut, elementwise, pooling, movement, float_tail)
+BUILDERS: dict[str, Callable[[Node], Kernel]] = {
+    op: builder for family in _FAMILIES for op, builder in family.KERNELS.items()
+}
+
+
+class Engine:
+    """Executes one artifact; all weights are unpacked and all multipliers computed on construction."""
+
+    def __init__(self, artifact: Artifact) -> None:
+        """Build the kernel of every step.
+
+        Raises:
+            ArtifactError: when a step cannot be executed exactly.
+            InputError: when scales do not belong together.
+        """
+        self.artifact = artifact
+        self._kernels = {step.name: self._build(step) for step in artifact.steps}
+        self._last_use = {name: step.name for step in artifact.steps for name in (*step.inputs, step.output)}
+        self._slice = samples_per_slice(artifact)
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, NDArray[np.float32]]:
+        """Run the network on a batch; big batches are run in slices when samples do not depend on each other.
+
+        Args:
+            inputs: an array of real numbers for every graph input, of the shape that the artifact names.
+
+        Returns:
+            float32 values of every graph output.
+
+        Raises:
+            DataError: an input is missing, has another shape, or holds NaN.
+            ArtifactError: a step meets shapes that do not fit together.
+        """
+        self._check_inputs(inputs)
+        batch = {len(array) for array in inputs.values()} if self._slice else set()
+        if self._slice is None or len(batch) != 1 or max(batch) <= self._slice:
+            return self._run_slice(inputs)
+        starts = range(0, max(batch), self._slice)
+        parts = [
+            self._run_slice({name: array[start : start + self._slice] for name, array in inputs.items()})
+            for start in starts
+        ]
+        return {name: np.concatenate([part[name] for part in parts]) for name in self.artifact.outputs}
+
+    def trace(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Run as `run` does, in one piece, and return every tensor: codes, or float32 values in the tail."""
+        self._check_inputs(inputs)
+        values = self._quantized(inputs)
+        for step in self.artifact.steps:
+            values[step.output] = self.run_step(step.name, values)
+        return values
+
+    def run_step(self, name: str, tensors: Mapping[str, Array]) -> Array:
+        """Run one step alone.
+
+        Args:
+            name: of the step.
+            tensors: codes of its inputs, by tensor name; others are ignored.
+
+        Returns:
+            codes of its output, or float32 values when that tensor is float32.
+
+        Raises:
+            UsageError: there is no such step.
+            DataError: an input is missing.
+            ArtifactError: the inputs have shapes that do not fit together.
+        """
+        if name not in self._kernels:
+            raise unknown_name("step", name, self._kernels)
+        step, kernel = self._kernels[name]
+        missing = [tensor for tensor in step.inputs if tensor not in tensors]
+        if missing:
+            raise DataError(f"step {name!r}: lacks its input {missing[0]!r}")
+        try:
+            return kernel(*(tensors[tensor] for tensor in step.inputs))
+        except (ValueError, IndexError, MemoryError) as error:
+            shapes = [tensors[tensor].shape for tensor in step.inputs]
+            raise ArtifactError(
+                f"step {name!r} ({step.op}): cannot work on shapes {shapes}: {error}"
+            ) from error
+
+    def _build(self, step: Step) -> tuple[Step, Kernel]:
+        tensors = self.artifact.tensors
+        operands = tuple(tensors[name] for name in step.inputs)
+        node = Node(step, operands, tensors[step.output], Rounding(self.artifact.rounding))
+        return step, BUILDERS[step.op](node)
+
+    def _run_slice(self, inputs: Mapping[str, Array]) -> dict[str, NDArray[np.float32]]:
+        values = self._quantized(inputs)
+        for step in self.artifact.steps:
+            values[step.output] = self.run_step(step.name, values)
+            # A tensor is let go after its last reader, so that memory holds the live ones only.
+            for name in {*step.inputs, step.output}:
+                if self._last_use[name] == step.name and name not in self.artifact.outputs:
+                    del values[name]
+        return {
+            name: _dequantize(values[name], self.artifact.tensors[name]) for name in self.artifact.outputs
+        }
+
+    def _check_inputs(self, inputs: Mapping[str, Array]) -> None:
+        expected = set(self.artifact.inputs)
+        if set(inputs) != expected:
+            raise DataError(f"expected the inputs {sorted(expected)}, found {sorted(inputs)}")
+        for name, array in inputs.items():
+            info = self.artifact.tensors[name]
+            if not info.accepts(array.shape):
+                raise DataError(f"input {name!r}: expected shape {info.shape}, found {array.shape}")
+            if array.dtype.kind not in "fiub" or (array.dtype.kind == "f" and np.isnan(array).any()):
+                raise DataError(f"input {name!r}: expected real numbers without NaN, found {array.dtype}")
+
+    def _quantized(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        return {name: _quantize(array, self.artifact.tensors[name]) for name, array in inputs.items()}
+
+
+def _quantize(x: Array, info: TensorInfo) -> Array:
+    """Codes of an input, as ONNX QuantizeLinear (opset 21) computes them in float32."""
+    if info.is_float:
+        return x.astype(np.float32)
+    spec = QuantSpec(info.format, PerTensor(), symmetric=False, rounding=Rounding.HALF_EVEN)
+    return quantize(
+        x, spec, QuantParams(np.array(info.scale, np.float32), np.array(info.zero_point, np.int32))
+    )
+
+
+def _dequantize(codes: Array, info: TensorInfo) -> NDArray[np.float32]:
+    """Values of an output, as ONNX DequantizeLinear (opset 21) computes them in float32."""
+    if info.is_float:
+        return codes
+    steps = codes.astype(np.int32) - info.zero_point
+    return steps.astype(np.float32) * np.float32(info.scale)

@@ -1,0 +1,74 @@
+"""`Epilogue`: from exact sums to output codes, with one rounding, or to float32 where integers end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from passes.numerics import Requantizer, requantizer
+from qtool.runtime.tiles import part, tiles
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from qtool.runtime.node import Array, Node
+    from qtool.runtime.tiles import Tile
+
+MAX_SUM = 1 << 53
+LEAST_ACC_BITS = 32
+
+
+class Epilogue:
+    """Computes ``clamp(round((sum + bias) * scale / scale_y) + zero_point_y, lo, hi)`` in fixed point.
+
+    The multiplier has 31 bits while the sums fit in 32 bits, and ``63 - bits`` for wider ones. With a float32
+    output it computes ``(sum + bias) * scale`` in float64 and rounds once to float32.
+    """
+
+    def __init__(
+        self, node: Node, scale: NDArray[np.float64], largest: int, bias: Array | None = None
+    ) -> None:
+        """Prepare the multipliers.
+
+        Args:
+            node: the step, for its output and its rounding.
+            scale: real value of one unit of the sums; a scalar, or of as many axes as they have.
+            largest: bound on the magnitude of a sum with its bias.
+            bias: int64, of the shape of `scale`.
+
+        Raises:
+            ArtifactError: sums could leave the range in which float64 is exact.
+            InputError: scales do not belong together.
+        """
+        if largest >= MAX_SUM:
+            node.fail(f"sums reach {largest}; this runtime is exact below {MAX_SUM} only")
+        self._node = node
+        self._bias = bias
+        self._scale = scale
+        if not node.output.is_float:
+            bits = max(LEAST_ACC_BITS, largest.bit_length() + 1)
+            self._requantizer = requantizer(scale / np.float64(node.output.scale), bits)
+
+    def __call__(self, sums: Array) -> Array:
+        """Return the output for an array of sums."""
+        out = np.empty(sums.shape, self._node.output.dtype)
+        self.write(sums, out)
+        return out
+
+    def write(self, sums: Array, out: Array) -> None:
+        """Write the output for sums, integers of any type, into an array of the same shape, tile by tile."""
+        for tile in tiles(sums.shape):
+            self.write_tile(sums[tile], out, tile)
+
+    def write_tile(self, sums: Array, out: Array, tile: Tile) -> None:
+        """Write the output for the sums of one tile of `out`."""
+        exact = sums.astype(np.int64)
+        if self._bias is not None:
+            exact += part(self._bias, tile)
+        if self._node.output.is_float:
+            out[tile] = exact * part(self._scale, tile)
+            return
+        node, whole = self._node, self._requantizer
+        tiled = Requantizer(part(whole.multiplier, tile), part(whole.shift, tile), whole.rule)
+        out[tile] = tiled.apply(exact, node.output.zero_point, node.lo, node.hi, node.rounding)
