@@ -17,7 +17,7 @@ BITS = tuple(range(2, 9))
 
 
 def generated_problem(layers: int = 2000, *, seed: int = 0, share: int = 1) -> AllocationProblem:
-    """Make a problem of seven by seven precisions per layer with losses and costs like those of a real network.
+    """Make a problem of seven by seven precisions per layer with losses and costs as in a network.
 
     The loss falls by about four per bit; latency rises with the product of the bits and has a floor of memory
     traffic; both carry noise, so that some choices are dominated and no two layers are alike.
@@ -65,7 +65,11 @@ def main() -> None:
     seconds = perf_counter() - start
     gap = (found.loss - found.bound) / abs(found.loss)
     facts = {"layers": options.layers, "seed": options.seed, "share": options.share, "budgets": texts}
-    print(json.dumps(facts | {"status": found.status, "loss": found.loss, "gap": gap, "seconds": round(seconds, 3)}))
+    print(
+        json.dumps(
+            facts | {"status": found.status, "loss": found.loss, "gap": gap, "seconds": round(seconds, 3)}
+        )
+    )
 
 
 if __name__ == "__main__":

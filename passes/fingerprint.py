@@ -6,17 +6,26 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from onnx import numpy_helper
+
 from passes.api import Aspect
 from passes.ir.external import tensors_of
 from passes.ir.onnx_io import to_proto
 from passes.ir.plan import QuantPlan
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import onnx
+    from google.protobuf.message import Message
+
     from passes.ir.model import Model
 
-_DATA_FIELDS = (
+_STORAGE = (
     "raw_data", "float_data", "int32_data", "int64_data", "double_data", "uint64_data", "string_data",
+    "data_location",
 )  # fmt: skip
+"""The fields of a tensor that say how it is stored rather than what it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +46,14 @@ class Fingerprint:
     def of(cls, model: Model) -> Fingerprint:
         """Take the fingerprint; costs as much as writing the model to memory."""
         proto = to_proto(model)
-        weights = sorted(hashlib.sha256(t.SerializeToString(deterministic=True)).digest() for t in tensors_of(proto.graph))
+        values = [_values(tensor) for tensor in tensors_of(proto.graph)]
         for tensor in tensors_of(proto.graph):
-            for name in _DATA_FIELDS:
+            for name in _STORAGE:
                 tensor.ClearField(name)
+        stripped = [_serialized(tensor) for tensor in tensors_of(proto.graph)]
         return cls(
-            graph=hashlib.sha256(proto.SerializeToString(deterministic=True)).hexdigest(),
-            weights=hashlib.sha256(b"".join(weights)).hexdigest(),
+            graph=_digest([_serialized(proto)]),
+            weights=_digest(sorted(_digest(pair).encode() for pair in zip(stripped, values, strict=True))),
             plan=QuantPlan(dict(model.plan.layers), dict(model.plan.tensors)),
         )
 
@@ -57,3 +67,22 @@ class Fingerprint:
         ):
             wrote |= Aspect.NONE if same else aspect
         return wrote
+
+
+def _values(tensor: onnx.TensorProto) -> bytes:
+    """Return the values in one form, whichever of its fields holds them."""
+    if tensor.data_type == tensor.STRING:
+        return b"\0".join(tensor.string_data)
+    return numpy_helper.to_array(tensor).tobytes()
+
+
+def _serialized(message: Message) -> bytes:
+    data: bytes = message.SerializeToString(deterministic=True)
+    return data
+
+
+def _digest(parts: Iterable[bytes]) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()

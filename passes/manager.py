@@ -83,7 +83,7 @@ class PassManager:
             unreported = before.changed(Fingerprint.of(model)) & ~result.wrote
             if unreported:
                 raise PassContractError(
-                    f"pass {step.name} wrote {unreported.name} but reported {result.wrote.name or 'nothing'}; "
+                    f"pass {step.name} wrote {unreported.name} without reporting it; "
                     "add it to PassResult.wrote, or results of analyses go stale"
                 )
         return result

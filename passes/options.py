@@ -1,7 +1,7 @@
 """Options of a pass: its dataclass fields, as words of a pipeline text.
 
-A field ``max_bits: int`` is the option ``max-bits=8``. Kinds: bool, int, float, str, any StrEnum, ``X | None``
-(the word ``none``) and ``tuple[X, ...]`` (words between commas; ``()`` for the empty one).
+A field ``max_bits: int`` is the option ``max-bits=8``. Kinds: bool, int, float, str, any StrEnum,
+``X | None`` (the word ``none``) and ``tuple[X, ...]`` (words between commas; ``()`` for the empty one).
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def read_option(kind: Any, words: Sequence[str]) -> Any:
     if kind is bool and not words:
         return True
     if len(words) != 1:
-        raise ValueError(f"{expectation(kind)}, once")
+        raise ValueError(f"a single value ({expectation(kind)})")
     return _read_word(kind, words[0])
 
 

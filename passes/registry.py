@@ -21,7 +21,7 @@ BUILTIN: tuple[tuple[str, str], ...] = (
     ("bias-correction", "passes.transform.bias_correction:BiasCorrection"),
     ("lower", "passes.lowering.lower:Lower"),
 )
-"""The passes that come with the package, in the order in which a pipeline runs them: name, ``module:Class``."""
+"""The passes that come with the package, in the order of a pipeline: name, ``module:Class``."""
 
 ANALYSES: tuple[tuple[str, str], ...] = (("activations", "passes.execution.collect:CollectActivations"),)
 """The analyses that can be asked for by name: name, ``module:Class``."""
@@ -94,10 +94,14 @@ def load_plugin(module: str) -> tuple[str, ...]:
         raise UsageError(f"plugin {module!r} cannot be imported: {error}") from error
     found = {value.name: value for value in vars(loaded).values() if _is_pass(value, loaded.__name__)}
     if not found:
-        raise UsageError(f"plugin {module!r} defines no pass; expected a subclass of passes.api.Pass with a name")
+        raise UsageError(
+            f"plugin {module!r} defines no pass; expected a subclass of passes.api.Pass with a name"
+        )
     for name, pass_class in found.items():
         if (other := _taken(name)) and _plugins.get(name) is not pass_class:
-            raise UsageError(f"pass {name!r} is offered by {other} and by plugin {module}; rename one of them")
+            raise UsageError(
+                f"pass {name!r} is offered by {other} and by plugin {module}; rename one of them"
+            )
     _plugins.update(found)
     return tuple(found)
 
@@ -149,5 +153,7 @@ def _checked(found: Any, name: str) -> type[Pass]:
     if not (isinstance(found, type) and issubclass(found, Pass)):
         raise UsageError(f"pass {name!r}: expected a subclass of passes.api.Pass, found {found!r:.80}")
     if getattr(found, "name", None) != name:
-        raise UsageError(f"pass {name!r}: its class {found.__qualname__} calls itself otherwise; make both equal")
+        raise UsageError(
+            f"pass {name!r}: its class {found.__qualname__} calls itself otherwise; make both equal"
+        )
     return found

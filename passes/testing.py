@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import FrozenInstanceError, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -60,8 +59,9 @@ def check_pass(
 
 
 def _declarations(step: Pass) -> Iterator[str]:
-    if not is_dataclass(step) or not _is_frozen(step):
-        yield "it is not a frozen dataclass"
+    # An undecorated subclass inherits the fields of its base and silently loses its own.
+    if "__dataclass_fields__" not in vars(type(step)):
+        yield "it is not decorated with @dataclass(frozen=True)"
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", step.name):
         yield "its name is not kebab-case"
     try:
@@ -71,15 +71,6 @@ def _declarations(step: Pass) -> Iterator[str]:
             yield f"its text form {to_text([step])!r} is read as another pass"
     except QtoolError as error:
         yield f"its text form cannot be read: {error}"
-
-
-def _is_frozen(step: Pass) -> bool:
-    name = next((entry.name for entry in fields(step)), "anything")
-    try:
-        setattr(step, name, getattr(step, name, None))
-    except FrozenInstanceError:
-        return True
-    return False
 
 
 def _behaviour(
@@ -104,8 +95,7 @@ def _behaviour(
 def _again(step: Pass, model: Model, ctx: PassContext) -> Iterator[str]:
     """Running a pass on its own result must be refused in words or leave a valid model."""
     try:
-        step.check(model, ctx)
-        step.run(model, ctx)
+        PassManager((step,)).run(model, ctx)
     except QtoolError:
         return
     yield from (f"run twice: {line}" for line in _invalid(model))

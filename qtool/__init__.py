@@ -4,7 +4,8 @@ The command line is `qtool.cli`; the same from Python::
 
     import qtool
 
-    report = qtool.run_quantize(qtool.QuantizeRequest(model, calib="calib.npz", target="bitfusion", out=folder))
+    request = qtool.QuantizeRequest(model=path, calib="calib.npz", target="bitfusion", out=folder)
+    report = qtool.run_quantize(request)
 
 Everything is loaded on first use: importing this package costs nothing.
 """

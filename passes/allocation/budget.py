@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from math import fsum, isfinite
 from typing import TYPE_CHECKING
 
-from passes.allocation.groups import tied_groups
 from passes.allocation.problem import LOSS
 from passes.errors import UsageError, unknown_name
 
@@ -40,19 +39,20 @@ class Budget:
 def parse_budget(text: str, problem: AllocationProblem) -> Budget:
     """Read ``metric=value`` or ``metric=0.25f``.
 
-    With ``f`` the value is a fraction of the way from the cheapest to the dearest *uniform* choice, that is from every
-    layer at its lowest pair of bits to every layer at its highest: ``low + f * (high - low)`` (HAWQ-V3, section 3.4).
+    With ``f`` the value is a fraction of the way from the cheapest to the dearest *uniform* choice, that is
+    from every layer at its lowest pair of bits to every layer at its highest: ``low + f * (high - low)``
+    (HAWQ-V3, section 3.4).
 
     Raises:
         UsageError: not of this form, not a finite number, or a metric that the problem does not have.
     """
-    metric, equals, value = (part.strip() for part in text.partition("="))
+    metric, _, value = (part.strip() for part in text.partition("="))
     check_metric(problem, metric)
     fraction = value.endswith("f")
     try:
         number = float(value.removesuffix("f"))
     except ValueError as error:
-        msg = f"budget {text!r}: expected metric=number or metric=fraction followed by f, such as {metric}=0.25f"
+        msg = f"budget {text!r}: expected metric=number or metric=fraction and f, such as {metric}=0.25f"
         raise UsageError(msg) from error
     return Budget(metric, _between(problem, metric, number) if fraction else number)
 

@@ -62,4 +62,6 @@ class LayerChoices:
         entry = as_object(value, where)
         name = as_text(entry.get("name"), f"{where}.name")
         place = f"{where} ({name}).choices"
-        return cls(name, tuple(Choice.from_json(item, at) for item, at in as_items(entry.get("choices"), place)))
+        return cls(
+            name, tuple(Choice.from_json(item, at) for item, at in as_items(entry.get("choices"), place))
+        )

@@ -29,7 +29,7 @@ class CompiledProblem:
         names: ``loss`` and then the cost metrics.
         values: shape (names, options); what an option adds to each, summed over the layers of its group.
         weight_bits: shape (options,).
-        picks: per option, the (layer index, choice index) pairs that it stands for.
+        places: per option, the layers of its group and the choice that each of them takes, as indices.
         layers: number of layers.
     """
 
@@ -37,7 +37,7 @@ class CompiledProblem:
     names: tuple[str, ...]
     values: NDArray[np.float64]
     weight_bits: NDArray[np.intp]
-    picks: tuple[tuple[tuple[int, int], ...], ...]
+    places: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
     layers: int
 
     def column(self, name: str) -> NDArray[np.float64]:
@@ -49,7 +49,7 @@ class CompiledProblem:
         """Return the choice index of every layer, given the options taken."""
         taken = [0] * self.layers
         for option in options:
-            for layer, choice in self.picks[option]:
+            for layer, choice in zip(*self.places[option], strict=True):
                 taken[layer] = choice
         return tuple(taken)
 
@@ -74,7 +74,10 @@ def compile_problem(problem: AllocationProblem) -> CompiledProblem:
     groups = tied_groups(problem.layers, problem.ties)
     tables = [_table(layer, problem.metrics) for layer in problem.layers]
     blocks = [_block(problem.layers, group, tables) for group in groups]
-    cell, branch, component, order = [], [], [], []
+    cell: list[NDArray[np.intp]] = []
+    order: list[tuple[_Block, NDArray[np.intp]]] = []
+    branch: list[int] = []
+    component: list[int] = []
     for number, members in enumerate(components(problem.layers, groups, problem.act_ties)):
         for rows in _branches([blocks[group] for group in members]):
             for group, row in zip(members, rows, strict=True):
@@ -82,11 +85,13 @@ def compile_problem(problem: AllocationProblem) -> CompiledProblem:
                 order.append((blocks[group], row))
                 branch.append(len(component))
             component.append(number)
-    tree = OptionTree(np.concatenate(cell), np.array(branch, dtype=np.intp), np.array(component, dtype=np.intp))
+    tree = OptionTree(
+        np.concatenate(cell), np.array(branch, dtype=np.intp), np.array(component, dtype=np.intp)
+    )
     values = np.concatenate([block.values[:, row] for block, row in order], axis=1)
     bits = np.concatenate([block.weight_bits[row] for block, row in order])
-    picks = tuple(tuple(zip(block.group, block.joint[at], strict=True)) for block, row in order for at in row)
-    return CompiledProblem(tree, names, values, bits, picks, len(problem.layers))
+    places = tuple((block.group, block.joint[at]) for block, row in order for at in row)
+    return CompiledProblem(tree, names, values, bits, places, len(problem.layers))
 
 
 def _table(layer: LayerChoices, metrics: tuple[str, ...]) -> NDArray[np.float64]:

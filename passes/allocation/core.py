@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from passes.allocation.dominance import undominated
+from passes.errors import unknown_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,9 +72,18 @@ class Core:
 
 
 def make_core(compiled: CompiledProblem, budgets: Sequence[Budget], objective: str) -> Core:
-    """Select the columns that count and drop every option that another one dominates."""
+    """Select the columns that count and drop every option that another one dominates.
+
+    Raises:
+        UsageError: a metric that the problem does not have.
+    """
+    for metric in (objective, *(budget.metric for budget in budgets)):
+        if metric not in compiled.names:
+            raise unknown_name("metric", metric, compiled.names)
     value = compiled.column(objective)
     use = np.array([compiled.column(budget.metric) for budget in budgets]).reshape(len(budgets), len(value))
     limit = np.array([budget.limit + SLACK * abs(budget.limit) for budget in budgets])
-    core = Core(compiled.tree, np.arange(len(value)), value, use, limit, tuple(budget.metric for budget in budgets))
+    core = Core(
+        compiled.tree, np.arange(len(value)), value, use, limit, tuple(budget.metric for budget in budgets)
+    )
     return core.restrict(undominated(np.vstack([value, use]), compiled.tree.cell))

@@ -24,7 +24,7 @@ STEPS_PER_OPTION = 2
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """Where a component would go: its options, and what that does to the use of each budget; `ratio` ranks it."""
+    """Where a component would go, what that does to the use of each budget, and how it ranks."""
 
     ratio: float
     options: Options
@@ -34,8 +34,9 @@ class _Step:
 def descend(core: Core, weight_bits: Options, taken: Options) -> Options | None:
     """Return options within the budgets, starting from options beyond them; ``None`` when no step helps.
 
-    A step gives a component another option in one cell, or another branch with the nearest weight bits. Taken is the
-    one with the least rise of the objective per relief of the violated budgets, each measured by its span.
+    A step gives a component another option in one cell, or another branch with the nearest weight bits. Taken
+    is the one with the least rise of the objective per relief of the violated budgets, each measured by its
+    span.
 
     Args:
         core: with at least one budget if `taken` does not fit.
@@ -54,7 +55,10 @@ def descend(core: Core, weight_bits: Options, taken: Options) -> Options | None:
                 return np.concatenate(state)
         if not np.array_equal(over, excess > 0):
             over = excess > 0
-            steps = [_best_step(core, _moves(*pair, weight_bits), over / unit) for pair in zip(pieces, state, strict=True)]
+            steps = [
+                _best_step(core, _moves(*pair, weight_bits), over / unit)
+                for pair in zip(pieces, state, strict=True)
+            ]
             ratios = np.array([step.ratio for step in steps])
         at = int(np.argmin(ratios))
         if not np.isfinite(ratios[at]):
@@ -66,7 +70,7 @@ def descend(core: Core, weight_bits: Options, taken: Options) -> Options | None:
 
 
 def _best_step(core: Core, moves: Options, weight: NDArray[np.float64]) -> _Step:
-    """Rank the rows of `moves`, the first of which is where the component is; no useful row gives an infinite ratio."""
+    """Return the best row of `moves`, the first being the present place; an infinite ratio if none helps."""
     value = core.value[moves].sum(axis=1)
     change = core.use[:, moves].sum(axis=2)
     change -= change[:, :1]
@@ -98,10 +102,8 @@ def _moves(branches: Branches, now: Options, weight_bits: Options) -> Options:
 def _branches(core: Core, component: int) -> Branches:
     """Return, per branch of a component, the options of each cell."""
     tree = core.tree
-    found = []
-    for branch in _members(tree.component, component):
-        found.append([_members(tree.cell, cell) for cell in _members(tree.branch, branch)])
-    return found
+    branches = _members(tree.component, component)
+    return [[_members(tree.cell, cell) for cell in _members(tree.branch, branch)] for branch in branches]
 
 
 def _by_component(core: Core, taken: Options) -> list[Options]:

@@ -16,8 +16,8 @@ CHUNK_ELEMENTS = 1 << 22
 def undominated(columns: NDArray[np.float64], cell: NDArray[np.intp]) -> NDArray[np.bool_]:
     """Mark the options that can be part of a best solution.
 
-    An option goes when another of its cell is nowhere worse and somewhere better, or equal everywhere and earlier.
-    Removing it loses no optimum: the other can always take its place.
+    An option goes when another of its cell is nowhere worse and somewhere better, or equal everywhere and
+    earlier. Removing it loses no optimum: the other can always take its place.
 
     Args:
         columns: shape (columns, options), every one better when smaller.
@@ -43,9 +43,8 @@ def _undominated_block(block: NDArray[np.float64]) -> NDArray[np.bool_]:
     size = block.shape[2]
     covers = np.ones((block.shape[1], size, size), dtype=bool)
     for column in block:
-        covers &= column[:, :, None] <= column[:, None, :]
+        np.logical_and(covers, column[:, :, None] <= column[:, None, :], out=covers)
     # Equal options cover each other; the earlier one wins.
     earlier = np.triu(np.ones((size, size), dtype=bool), 1)
     beats = covers & (earlier | ~covers.transpose(0, 2, 1))
-    survivors: NDArray[np.bool_] = ~beats.any(axis=1)
-    return survivors
+    return np.asarray(~beats.any(axis=1))

@@ -2,13 +2,12 @@
 
 1. The Lagrangian dual gives a bound; rounding gives a choice; the difference is the gap.
 2. An option whose forcing lifts the bound by more than the gap is in no better choice and is removed.
-3. What remains goes to HiGHS. The first attempt guesses that the optimum lies within a share of the gap: fewer options
-   are in play, and if the answer does lie there, it is proven just the same.
+3. What remains goes to HiGHS. The first attempt guesses that the optimum lies within a share of the gap:
+   fewer options are in play, and if the answer does lie there, it is proven just the same.
 """
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -24,13 +23,20 @@ from passes.allocation.rounding import fill, repair
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from passes.allocation.highs import Program
     from passes.allocation.lagrangian import Dual
 
 CLOSED = 1e-12
 """Relative gap below which float64 sums of thousands of terms say nothing."""
 
-FREE_OPTIONS = (300, 900, sys.maxsize)
-"""How many options beside the best ones are in play in the first attempt, the second and the last."""
+SHARES = (0.3, 1.0)
+"""Share of the gap in which the optimum is sought, first and last."""
+
+UNITS = (1e3, 1.0)
+"""Gap in the units of the program: fine, and coarse for when the fine one is too much for HiGHS."""
+
+ROUNDED = 3
+"""Choices of the dual that are rounded."""
 
 MAX_CUTS = 50
 """Answers of HiGHS that may fail the exact check of the budgets before the search is given up."""
@@ -59,8 +65,8 @@ def minimise(core: Core, deadline: float) -> Minimum:
     if core.fits(taken):
         return Minimum(taken, bound, proven=True)
     dual = maximise_dual(core)
-    taken = _rounded(core, dual)
-    known = find_feasible(core, deadline) if taken is None else taken
+    rounded = _rounded(core, dual)
+    known = find_feasible(core, deadline) if rounded is None else rounded
     return _close(core, dual, known, deadline)
 
 
@@ -78,33 +84,34 @@ def find_feasible(core: Core, deadline: float) -> NDArray[np.intp]:
 
 
 def _rounded(core: Core, dual: Dual) -> NDArray[np.intp] | None:
-    """Round the choices of the dual, the tightest bound first, until one fits."""
+    """Round some choices of the dual, those of the tightest bound first, and return the best that fits."""
     score = core.score(dual.price)
+    fitting = []
     for seen in reversed(dual.seen):
         taken = repair(core, seen, score)
         if taken is not None:
-            return fill(core, taken)
-    return None
+            fitting.append(fill(core, taken))
+        if len(fitting) == ROUNDED:
+            break
+    return min(fitting, key=core.total, default=None)
 
 
 def _close(core: Core, dual: Dual, taken: NDArray[np.intp], deadline: float) -> Minimum:
     """Close the gap between the dual and a choice that fits."""
     rises = core.tree.forced(core.score(dual.price))
-    rank = np.sort(rises[rises > 0])
-    for size in FREE_OPTIONS:
+    finished = True
+    for share in SHARES:
         noise = CLOSED * max(abs(core.total(taken)), abs(dual.bound))
         gap = core.total(taken) - dual.bound
         if gap <= noise:
             return Minimum(taken, dual.bound, proven=True)
-        within = min(gap, rank[size]) + noise if size < len(rank) else gap + noise
+        within = share * gap + noise
         answer, finished = _search(core, core.restrict(rises <= within), dual, within, deadline)
         if answer is not None and core.total(answer) < core.total(taken):
             taken = answer
-        if not finished:
-            return Minimum(taken, dual.bound, proven=False)
-        if core.total(taken) <= dual.bound + within:
+        if finished and core.total(taken) <= dual.bound + within:
             break
-    return Minimum(taken, core.total(taken), proven=True)
+    return Minimum(taken, dual.bound, finished)
 
 
 def _search(
@@ -113,13 +120,25 @@ def _search(
     """Return the best options of `small`, as options of `core`, and whether the search came to its end."""
     if small.tree.components < core.tree.components:
         return None, True
-    program = make_program(small, dual.price, within)
+    answer: NDArray[np.intp] | None = None
+    finished = False
+    for units in UNITS:
+        program = make_program(small, dual.price, units / within)
+        taken, finished = _solve(program, small, deadline)
+        if taken is not None:
+            answer = np.searchsorted(core.option, small.option[taken])
+        if finished or monotonic() > deadline:
+            break
+    return answer, finished
+
+
+def _solve(program: Program, small: Core, deadline: float) -> tuple[NDArray[np.intp] | None, bool]:
+    """Ask HiGHS until its answer meets the budgets in exact sums; tell whether it is the best there is."""
     cuts: list[NDArray[np.intp]] = []
     while len(cuts) < MAX_CUTS:
         status, taken = program.solve(cuts, deadline - monotonic())
         if taken is None or small.fits(taken):
-            answer = None if taken is None else np.searchsorted(core.option, small.option[taken])
-            return answer, status in {OPTIMAL, INFEASIBLE}
-        # Within the tolerance of HiGHS but over a limit in exact sums: ask again without this one.
+            return taken, status in {OPTIMAL, INFEASIBLE}
+        # Within the tolerance of HiGHS but over a limit: ask again without this one.
         cuts.append(taken)
     return None, False

@@ -51,8 +51,9 @@ def conflict(core: Core, lowest: float, *, proven: bool) -> InfeasibleBudgetErro
     """
     metric, others = core.metrics[0], ", ".join(core.metrics[1:])
     start = "the budgets conflict" if proven else "no choice within the budgets was found in time"
+    known = "that is feasible" if proven else "found so far"
     msg = (
-        f"{start}; each can be met alone, but within the budgets for {others} the least {metric} "
-        f"{'that is feasible' if proven else 'found so far'} is {lowest:.9g}, the limit is {core.limit[0]:.9g}"
+        f"{start}; each can be met alone, but within the budgets for {others} "
+        f"the least {metric} {known} is {lowest:.9g}, the limit is {core.limit[0]:.9g}"
     )
     return InfeasibleBudgetError(msg, {metric: lowest})

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Greedy:
-    """Steepest descent from the choice of least objective into the budgets, then a fill-up; never proven best."""
+    """Steepest descent from the choice of least objective into the budgets, then a fill-up."""
 
     name: ClassVar[str] = "greedy"
 
@@ -41,8 +41,9 @@ class Greedy:
     ) -> Allocation:
         """Return a choice within the budgets.
 
-        The bound is the least objective without budgets. Where the descent runs into a corner, which takes several
-        budgets, a feasible choice is searched exactly. The same input gives the same answer; `seed` is not used.
+        The bound is the least objective without budgets. Where the descent runs into a corner, which takes
+        several budgets, a feasible choice is searched exactly. The same input gives the same answer; `seed`
+        is not used.
 
         Raises:
             UsageError: a metric that the problem does not have.

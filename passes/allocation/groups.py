@@ -49,7 +49,7 @@ def joint_options(layers: Sequence[LayerChoices], group: tuple[int, ...]) -> tup
 def _by_pair(layer: LayerChoices) -> dict[tuple[int, int], int]:
     offer = {choice.pair: at for at, choice in enumerate(layer.choices)}
     if len(offer) < len(layer.choices):
-        msg = f"layer {layer.name!r} is tied but offers the same (weight_bits, act_bits) twice; keep one of them"
+        msg = f"layer {layer.name!r} is tied but offers the same (weight_bits, act_bits) twice; keep one"
         raise ProblemError(msg)
     return offer
 

@@ -1,8 +1,9 @@
 """A small core as a mixed-integer program for HiGHS.
 
-The program is written around the choice that is best at the multipliers of the dual: an option costs the rise of the
-bound that it causes, and the room that a budget has left costs its price. The objective is then the distance from the
-bound itself, so that the absolute tolerances of HiGHS are tiny shares of the gap that is to be closed.
+The program is written around the choice that is best at the multipliers of the dual: an option costs the rise
+of the bound that it causes, and the room that a budget has left costs its price. The objective is then the
+distance from the bound itself, so that the absolute tolerances of HiGHS are tiny shares of the gap that is to
+be closed.
 """
 
 from __future__ import annotations
@@ -14,14 +15,15 @@ import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import block_array, csr_array, eye_array
 
+from passes.allocation.quiet import quiet_stdout
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from passes.allocation.core import Core
 
-GAP_UNITS = 1e3
 LARGEST = 1e7
-"""The gap counts `GAP_UNITS` in the program, fewer when a coefficient would exceed `LARGEST`."""
+"""Largest coefficient that the scale of the objective may lead to."""
 
 OPTIMAL, INFEASIBLE = 0, 2
 """Status of `scipy.optimize.milp`; everything else means that nothing was proven."""
@@ -45,9 +47,7 @@ class Program:
     options: int
     budgets: int
 
-    def solve(
-        self, cuts: list[NDArray[np.intp]], time_limit_s: float
-    ) -> tuple[int, NDArray[np.intp] | None]:
+    def solve(self, cuts: list[NDArray[np.intp]], time_limit_s: float) -> tuple[int, NDArray[np.intp] | None]:
         """Return the status of HiGHS and the options taken; choices in `cuts` are not allowed again."""
         width = len(self.objective)
         constraints = [LinearConstraint(self.rows, self.sides, self.sides)]
@@ -58,51 +58,55 @@ class Program:
         upper = np.ones(width)
         upper[width - self.budgets :] = np.inf
         whole = (upper == 1.0).astype(np.uint8)
-        options = {"mip_rel_gap": 0.0, "time_limit": max(time_limit_s, 0.01)}
-        found = milp(
-            self.objective, constraints=constraints, integrality=whole, bounds=Bounds(0, upper), options=options
-        )
+        with quiet_stdout():
+            found = milp(
+                self.objective,
+                constraints=constraints,
+                integrality=whole,
+                bounds=Bounds(0, upper),
+                options={"mip_rel_gap": 0.0, "time_limit": max(time_limit_s, 0.01)},
+            )
         taken = None if found.x is None else np.flatnonzero(found.x[: self.options] > 0.5)
         return int(found.status), taken
 
 
-def make_program(core: Core, price: NDArray[np.float64], gap: float) -> Program:
+def make_program(core: Core, price: NDArray[np.float64], scale: float) -> Program:
     """Write a core as a program.
 
     Args:
         core: with at least one budget.
         price: shape (budgets,), multipliers of the dual.
-        gap: the largest distance from the bound that is of interest, positive.
+        scale: units of the program per unit of the objective, positive; less where `LARGEST` asks for it.
     """
     score = core.score(price)
     rise = np.concatenate(core.tree.rises(score))
     shift = _shifts(core, score)
     largest = float((price[:, None] * np.abs(shift)).max(initial=0.0))
-    unit = min(GAP_UNITS / gap, LARGEST / largest if largest > 0 else np.inf)
+    unit = min(scale, LARGEST / largest) if largest > 0 else scale
     # A budget without a price costs nothing, and is scaled by its own largest coefficient.
     free = 1.0 / np.maximum(np.abs(shift).max(axis=1, initial=0.0), 1e-300)
     weight = np.where(price > 0, price * unit, free)
     counts, sides = _membership(core)
     budgets = len(price)
-    rows = block_array([[counts, None], [csr_array(weight[:, None] * shift), eye_array(budgets)]], format="csr")
+    rows = block_array(
+        [[counts, None], [csr_array(weight[:, None] * shift), eye_array(budgets)]], format="csr"
+    )
     objective = np.concatenate([rise * unit, (price > 0).astype(np.float64)])
     home = core.tree.minimise(score)[1]
     return Program(objective, rows, np.concatenate([sides, -weight * core.excess(home)]), len(score), budgets)
 
 
 def _shifts(core: Core, score: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return what an option adds to each budget beside the best of its cell, and a branch beside the best branch."""
+    """Return what an option adds to each budget over the best of its cell, and a branch over the best one."""
     tree = core.tree
     base = core.use[:, tree.best_in_cells(score)]
-    branch = np.zeros((len(base), len(tree.component)))
-    for row, cells in zip(branch, base, strict=True):
-        row += np.bincount(tree.branch, weights=cells)
+    branch = np.array([np.bincount(tree.branch, weights=cells) for cells in base])
     home = tree.best_branches(score)
     return np.hstack([core.use - base[:, tree.cell], branch - branch[:, home[tree.component]]])
 
 
 def _membership(core: Core) -> tuple[csr_array, NDArray[np.float64]]:
-    """Return rows and sides that say: a cell has an option if its branch is taken; a component has one branch."""
+    """Return rows and sides for: a cell has an option if its branch is taken; a component has one branch."""
     tree = core.tree
     options, cells, branches = len(tree.cell), len(tree.branch), len(tree.component)
     row = np.concatenate([tree.cell, np.arange(cells), cells + tree.component])

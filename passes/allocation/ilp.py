@@ -37,8 +37,8 @@ class Ilp:
     ) -> Allocation:
         """Return the choice of least objective within the budgets.
 
-        The same input gives the same answer; `seed` is not used. Out of time, the best choice known is returned with
-        status ``feasible`` and a bound that is still proven.
+        The same input gives the same answer; `seed` is not used. Out of time, the best choice known is
+        returned with status ``feasible`` and a bound that is still proven.
 
         Raises:
             UsageError: a metric that the problem does not have.

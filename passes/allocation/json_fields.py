@@ -42,7 +42,7 @@ def as_number(value: object, where: str) -> float:
     """Return a finite number, or raise `ProblemError` (for booleans, NaN and infinities too)."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     # The comparison comes first: an integer of a thousand digits cannot become a float.
-    if not number or not abs(value) < 1e300 or not isfinite(value):  # type: ignore[arg-type, operator]
+    if not number or not abs(value) < 1e300 or not isfinite(value):  # type: ignore[arg-type]
         raise refuse(where, "a finite number", value)
     return float(value)  # type: ignore[arg-type]
 
@@ -63,4 +63,6 @@ def as_items(value: object, where: str) -> Iterator[tuple[Any, str]]:
 
 def as_names(value: object, where: str) -> tuple[tuple[str, ...], ...]:
     """Return an array of arrays of strings, or raise `ProblemError`."""
-    return tuple(tuple(as_text(name, at) for name, at in as_items(row, place)) for row, place in as_items(value, where))
+    return tuple(
+        tuple(as_text(name, at) for name, at in as_items(row, place)) for row, place in as_items(value, where)
+    )

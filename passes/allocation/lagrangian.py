@@ -1,8 +1,8 @@
 """The Lagrangian dual: a proven lower bound, multipliers that price the budgets, and nearly feasible choices.
 
-The budgets are moved into the objective with multipliers; what is left falls apart into components. The dual function
-is concave and piecewise linear in as many variables as there are budgets, and is maximised with cutting planes
-(J. E. Kelley, "The cutting-plane method for solving convex programs", 1960).
+The budgets are moved into the objective with multipliers; what is left falls apart into components. The dual
+function is concave and piecewise linear in as many variables as there are budgets, and is maximised with
+cutting planes (J. E. Kelley, "The cutting-plane method for solving convex programs", 1960).
 """
 
 from __future__ import annotations
@@ -73,12 +73,13 @@ def _next_price(
     heights = sides + slopes @ centre
     top = heights.min()
     unit = max(float(np.abs(slopes).max()), 1e-300)
-    goal = np.zeros(len(centre) + 1)
-    goal[-1] = -1.0
+    goal = np.append(np.zeros(len(centre)), -1.0)
     cuts = np.hstack([-slopes / unit, np.ones((len(slopes), 1))])
     while True:
         bounds = [(-at, box - at) for at in centre] + [(None, None)]
         found = linprog(goal, cuts, (heights - top) / unit, bounds=bounds)
+        if found.x is None:
+            return centre, box
         price = np.maximum(centre + found.x[:-1], 0.0)
         if price.max() < box * (1 - 1e-9) or box >= LAST_BOX:
             return price, box

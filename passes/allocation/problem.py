@@ -32,7 +32,7 @@ class AllocationProblem:
     Attributes:
         name: for people.
         layers: in the order of the network; names are unique.
-        ties: groups of layers that take the same ``(weight_bits, act_bits)``, such as both inputs of a residual add.
+        ties: groups of layers that take the same ``(weight_bits, act_bits)``, such as both inputs of an add.
         act_ties: groups of layers that take the same ``act_bits``, such as the readers of one tensor.
         metrics: names of the costs, the same for every choice, in the order of the first choice.
 
@@ -59,7 +59,9 @@ class AllocationProblem:
         """Return the PROBLEM.json document."""
         return {
             "name": self.name,
-            "layers": [{"name": it.name, "choices": [one.to_json() for one in it.choices]} for it in self.layers],
+            "layers": [
+                {"name": it.name, "choices": [one.to_json() for one in it.choices]} for it in self.layers
+            ],
             "ties": [list(group) for group in self.ties],
             "act_ties": [list(group) for group in self.act_ties],
         }
@@ -90,7 +92,8 @@ class AllocationProblem:
         """Read a PROBLEM.json file.
 
         Raises:
-            ProblemError: the file is missing, larger than `MAX_PROBLEM_BYTES`, not JSON, or as for `from_json`.
+            ProblemError: the file is missing, too large (`MAX_PROBLEM_BYTES`), not JSON, or as for
+            `from_json`.
         """
         try:
             size = path.stat().st_size

@@ -1,4 +1,4 @@
-"""From a choice that is nearly right to one that fits the budgets, and from there to one that wastes nothing."""
+"""From a choice that is nearly right to one that fits the budgets, and on to one that wastes nothing."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def fill(core: Core, taken: NDArray[np.intp]) -> NDArray[np.intp]:
 
 
 def _swaps(core: Core, taken: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return every other option of the cells in use, and for each the position in `taken` that it would replace."""
+    """Return every other option of the cells in use, and the position in `taken` that each would replace."""
     position = np.full(len(core.tree.branch), -1, dtype=np.intp)
     position[core.tree.cell[taken]] = np.arange(len(taken))
     old = position[core.tree.cell]

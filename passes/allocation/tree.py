@@ -1,7 +1,8 @@
-"""`OptionTree`: what may be chosen together, as flat arrays; minimising any additive score over it is one sweep.
+"""`OptionTree`: what may be chosen together, as flat arrays; minimising an additive score is one sweep.
 
-A *component* takes one of its *branches*; a branch is a list of *cells*; each cell takes one of its *options*. A free
-layer is a component of one branch with one cell. Layers joined by an act tie have one branch per shared ``act_bits``.
+A *component* takes one of its *branches*; a branch is a list of *cells*; each cell takes one of its
+*options*. A free layer is a component of one branch with one cell. Layers joined by an act tie have one
+branch per shared ``act_bits``.
 """
 
 from __future__ import annotations

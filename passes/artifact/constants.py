@@ -13,6 +13,7 @@ import numpy as np
 from passes.artifact.fields import Fields
 from passes.errors import ArtifactError
 from passes.numerics import pack_bits, unpack_bits
+from passes.numerics.scales import SPARE_BITS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,9 +44,9 @@ class ConstantWriter:
         return reference
 
     def add_scales(self, scale: NDArray[np.float32]) -> dict[str, int]:
-        """Append float32 values by their bit patterns, whose low halves are dropped if all are zero."""
+        """Append float32 values by their bit patterns, whose spare low bits are dropped if all are zero."""
         patterns = scale.view(np.uint32).astype(np.int64)
-        shift = 0 if np.any(patterns & 0xFFFF) else 16
+        shift = 0 if np.any(patterns & ((1 << SPARE_BITS) - 1)) else SPARE_BITS
         return {**self.add(patterns >> shift), "shift": shift}
 
     @property
@@ -85,7 +86,7 @@ class ConstantReader:
 
     def read_scales(self, fields: Fields) -> NDArray[np.float32]:
         """Return the float32 vector that a description with ``shift`` stands for."""
-        shift = fields.integer("shift", 0, 16)
+        shift = fields.integer("shift", 0, SPARE_BITS)
         patterns = self.read(fields) << shift
         if np.any((patterns < 0) | (patterns >> 32 != 0)):
             raise ArtifactError(f"{fields.where}: a scale has more than 32 bits")

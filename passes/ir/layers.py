@@ -121,13 +121,23 @@ def _obstacle(node: gs.Node, act: gs.Tensor, second: gs.Tensor, bias: gs.Tensor 
         return "its weights are computed at run time"
     if bias is not None and not isinstance(bias, gs.Constant):
         return "its bias is computed at run time"
-    if node.op == "Gemm" and (node.attrs.get("transA", 0) or isinstance(second, gs.Variable)):
-        return "Gemm with a transposed activation"
+    if node.op == "Gemm" and (reason := _gemm_obstacle(node)):
+        return reason
+    if bias is not None and len(bias.shape) != 1:
+        return f"its bias has rank {len(bias.shape)}; rank 1 is supported"
     if node.op == "MatMul" and isinstance(second, gs.Constant) and len(second.shape) != 2:
         return f"MatMul with a constant of rank {len(second.shape)}; rank 2 is supported"
     for tensor in (act, second):
         if tensor.dtype != np.float32:
             return f"{tensor.name} is {tensor.dtype}; float32 is supported"
+    return ""
+
+
+def _gemm_obstacle(node: gs.Node) -> str:
+    if node.attrs.get("transA", 0):
+        return "Gemm with a transposed activation"
+    if node.attrs.get("alpha", 1.0) != 1.0 or (len(node.inputs) > 2 and node.attrs.get("beta", 1.0) != 1.0):
+        return "Gemm with alpha or beta other than 1; canonicalize folds them where it can"
     return ""
 
 

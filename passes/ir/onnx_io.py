@@ -9,10 +9,9 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 from google.protobuf.message import DecodeError
@@ -113,14 +112,30 @@ def raise_opset(proto: onnx.ModelProto, opset: int) -> onnx.ModelProto:
     if opset > current:
         try:
             proto = onnx.version_converter.convert_version(proto, opset)
-        except (RuntimeError, onnx.onnx_cpp2py_export.ConvertError) as error:
+        except (RuntimeError, onnx.version_converter.ConvertError) as error:
             msg = f"cannot move the model from opset {current} to {opset}: {error}"
             raise ModelError(msg) from error
-    proto.ir_version = max(proto.ir_version, _IR_OF_OPSET.get(opset, 3)) if opset > current else proto.ir_version
+    proto.ir_version = (
+        max(proto.ir_version, _IR_OF_OPSET.get(opset, 3)) if opset > current else proto.ir_version
+    )
     return proto
 
 
-_IR_OF_OPSET = {13: 7, 14: 7, 15: 8, 16: 8, 17: 8, 18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11, 24: 12, 25: 13}
+_IR_OF_OPSET = {
+    13: 7,
+    14: 7,
+    15: 8,
+    16: 8,
+    17: 8,
+    18: 8,
+    19: 9,
+    20: 9,
+    21: 10,
+    22: 10,
+    23: 11,
+    24: 12,
+    25: 13,
+}
 
 
 def opset_of(proto: onnx.ModelProto) -> int:
@@ -129,18 +144,21 @@ def opset_of(proto: onnx.ModelProto) -> int:
     return max(versions, default=0)
 
 
-def infer_missing_shapes(model: Model) -> None:
-    """Fill in shapes and element types that a change of the graph made known; existing ones stay."""
+def infer_missing_shapes(model: Model) -> bool:
+    """Fill in shapes and element types that a change of the graph made known; False if there were none."""
     if all(tensor.shape is not None for node in model.graph.nodes for tensor in node.outputs):
-        return
+        return False
     inferred = _infer_shapes(to_proto(model)).graph
     known = {value.name: value.type.tensor_type for value in inferred.value_info}
+    found = False
     for node in model.graph.nodes:
         for tensor in node.outputs:
             entry = known.get(tensor.name)
             if entry is not None and tensor.shape is None and entry.HasField("shape"):
                 tensor.shape = [dim.dim_value or dim.dim_param or None for dim in entry.shape.dim]
                 tensor.dtype = helper.tensor_dtype_to_np_dtype(entry.elem_type)
+                found = True
+    return found
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -179,25 +197,30 @@ def _check_header(proto: onnx.ModelProto, path: str) -> None:
 
 
 def _check_tensors(graph: onnx.GraphProto, path: str) -> None:
+    known = helper.get_all_tensor_dtypes()
     for tensor in tensors_of(graph):
-        if not tensor.HasField("raw_data") or tensor.data_type == onnx.TensorProto.STRING:
-            continue
-        expected = _tensor_bytes(tensor)
-        if expected is not None and expected != len(tensor.raw_data):
-            msg = f"{path}: tensor {tensor.name!r} of shape {list(tensor.dims)} needs {expected} bytes, found {len(tensor.raw_data)}"
-            raise ModelError(msg)
+        where = f"{path}: tensor {tensor.name!r} of shape {list(tensor.dims)}"
+        if tensor.data_type not in known or min(tensor.dims, default=0) < 0:
+            raise ModelError(
+                f"{where}: expected sizes from 0 and a known element type, found {tensor.data_type}"
+            )
+        raw = tensor.HasField("raw_data")
+        found = len(
+            tensor.raw_data if raw else getattr(tensor, helper.tensor_dtype_to_field(tensor.data_type))
+        )
+        expected = _tensor_size(tensor, raw)
+        if expected != found:
+            raise ModelError(f"{where} needs {expected} {'bytes' if raw else 'numbers'}, found {found}")
 
 
-def _tensor_bytes(tensor: onnx.TensorProto) -> int | None:
-    count = 1
-    for dim in tensor.dims:
-        count *= max(dim, 0)
-    try:
-        dtype = helper.tensor_dtype_to_np_dtype(tensor.data_type)
-    except KeyError:
-        return None
+def _tensor_size(tensor: onnx.TensorProto, raw: bool) -> int:
+    """Return how many bytes, or else how many numbers of its typed field, fill a tensor."""
+    count = int(prod(tensor.dims))
+    dtype = helper.tensor_dtype_to_np_dtype(tensor.data_type)
     bits = {"int4": 4, "uint4": 4, "float4_e2m1fn": 4, "int2": 2, "uint2": 2}.get(dtype.name)
-    return (count * bits + 7) // 8 if bits else count * np.dtype(dtype).itemsize
+    if bits:
+        return (count * bits + 7) // 8
+    return count * int(dtype.itemsize if raw else 1 + (dtype.kind == "c"))
 
 
 def _name_nodes(graph: onnx.GraphProto) -> None:
@@ -218,7 +241,9 @@ def _carry(proto: onnx.ModelProto) -> Carried:
         header=header,
         graph_metadata=_props(proto.graph.metadata_props),
         node_docs={node.name: node.doc_string for node in proto.graph.node if node.doc_string},
-        node_metadata={node.name: _props(node.metadata_props) for node in proto.graph.node if node.metadata_props},
+        node_metadata={
+            node.name: _props(node.metadata_props) for node in proto.graph.node if node.metadata_props
+        },
     )
 
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from hwmodels import Precision
+from hwmodels.errors import HardwareError
 from passes.errors import PlanError, UsageError
 from passes.numerics import IntFormat, PerChannel, PerTensor, QuantParams, QuantSpec, Rounding
 
@@ -92,7 +93,7 @@ class QuantPlan:
                 for entry in document["layers"]
             }
             tensors = {name: _tensor_from_json(entry) for name, entry in document["tensors"].items()}
-        except (KeyError, TypeError, ValueError, AttributeError, UsageError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError, UsageError, HardwareError) as error:
             msg = f"{where}: an entry of the plan is missing or malformed: {error!r}"
             raise PlanError(msg) from error
         return cls(layers, tensors)

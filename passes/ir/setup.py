@@ -6,9 +6,11 @@ The rules, in the order they are applied:
    saturation of that operator, and the tensor between them is never quantized;
 2. operators that only move codes tie their output to their input (one scale, one zero point), and so does
    Concat with all of its inputs;
-3. layers are quantized; arithmetic and unary functions are quantized when everything they read comes from
-   quantized operators and something quantized reads them, or they are a result of the model (a final
-   Softmax excepted); the rest stays float.
+3. layers are integer; arithmetic and unary functions are, when everything they read comes from integer
+   operators and something integer reads them, or they are a result of the model (a final Softmax excepted);
+   the rest stays float;
+4. a tensor is quantized when an integer operator reads it. Results of the model leave in the precision of
+   their accumulators, which costs nothing and spares ties between almost equal classes.
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ from passes.ir.ops import OpClass, OpInfo, op_info
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+_CODES_ONLY = (OpClass.CLAMP, OpClass.UNARY)
+"""Operators that have no accumulators: they exist only as saturation or as tables, from codes to codes."""
 _TAIL_OPS = frozenset({"Softmax", "LogSoftmax", "ArgMax", "Identity", "Cast"})
 
 
@@ -189,12 +193,9 @@ def _stays(node: gs.Node, chosen: set[str], leaving: set[str]) -> bool:
     fed = all(
         not tensor.inputs or tensor.inputs[0].name in chosen for tensor in act_inputs(node, op_info(node.op))
     )
-    return fed and _used(node.outputs[0], chosen, leaving)
-
-
-def _used(tensor: gs.Variable, chosen: set[str], leaving: set[str]) -> bool:
-    """True when an integer operator reads the tensor, or it is a result of the model."""
-    return tensor.name in leaving or any(reader.name in chosen for reader in tensor.outputs)
+    result = node.outputs[0]
+    read = any(reader.name in chosen for reader in result.outputs)
+    return fed and (read or (result.name in leaving and _kind(node) is not OpClass.MOVE))
 
 
 def _groups(
@@ -254,8 +255,7 @@ def _quantized_tensors(
         tensor.name
         for node in graph.nodes
         for tensor in node.outputs
-        if tensor.name in read
-        or (node.name in nodes and node.name not in fused and _used(tensor, nodes, leaving))
+        if tensor.name in read or (node.name in nodes and tensor.name in leaving and _kind(node) in _CODES_ONLY)
     ]
     return dict.fromkeys([tensor.name for tensor in graph.inputs if tensor.name in read] + written)
 

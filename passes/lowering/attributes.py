@@ -40,7 +40,7 @@ def clamp_bounds(node: gs.Node) -> tuple[float | None, float | None]:
     if node.op == "Relu":
         return 0.0, None
     low, high = setting(node, "min", 1), setting(node, "max", 2)
-    return (None if low is None else float(low)), (None if high is None else float(high))
+    return (None if low is None else np.asarray(low).item()), (None if high is None else np.asarray(high).item())
 
 
 def layer_attrs(layer: Layer) -> dict[str, Attr]:
@@ -125,7 +125,7 @@ def _slice(node: gs.Node) -> dict[str, Attr]:
 
 def _pad(node: gs.Node) -> dict[str, Attr]:
     mode, value, axes = node.attrs.get("mode", "constant"), setting(node, "value", 2), setting(node, "axes", 3)
-    if mode not in ("constant", b"constant") or (value is not None and float(value) != 0.0) or axes is not None:
+    if mode not in ("constant", b"constant") or (value is not None and np.any(value)) or axes is not None:
         raise LoweringError(f"node {node.name}: only zero padding of all axes has a packed form")
     return {"pads": _ints(setting(node, "pads", 1))}
 

@@ -80,7 +80,8 @@ def act_encoding(fmt: IntFormat, form: Form, *, native4: bool) -> Encoding:
     """
     if fmt.bits > 8:
         return _encoding(fmt, 16)
-    return _encoding(fmt, 4 if form is Form.QDQ and native4 and fmt.bits <= 4 else 8)
+    # Fewer bits need a Clip behind them, and ONNX defines Clip (opset 13) for 8-bit integers but not for 4.
+    return _encoding(fmt, 4 if form is Form.QDQ and native4 and fmt.bits == 4 else 8)
 
 
 def _encoding(fmt: IntFormat, bits: int) -> Encoding:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from passes.numerics.affine import dequantize, fake_quantize, quantize
-from passes.numerics.bfloat import round_up_to_bfloat16
 from passes.numerics.bitlines import pack_lines, plane_widths, unpack_lines
 from passes.numerics.bitstream import pack_bits, unpack_bits
+from passes.numerics.exact import ExactRequantizer, exact_requantizer
 from passes.numerics.formats import SUPPORTED_BITS, IntFormat
 from passes.numerics.granularity import Granularity, PerChannel, PerGroup, PerTensor, parse_granularity
 from passes.numerics.histogram import Histogram
@@ -27,12 +27,14 @@ from passes.numerics.qparams import MIN_SCALE, QuantParams, QuantSpec, params_fr
 from passes.numerics.ranges import RangeMethod, activation_range, minmax_range, percentile_range
 from passes.numerics.requant import Requantizer, RequantRule, requantizer
 from passes.numerics.rounding import MAX_SHIFT, Rounding, round_float, rounding_shift_right
+from passes.numerics.scales import short_scale
 from passes.numerics.weight_ranges import weight_range
 
 __all__ = [
     "MAX_SHIFT",
     "MIN_SCALE",
     "SUPPORTED_BITS",
+    "ExactRequantizer",
     "Granularity",
     "Histogram",
     "IntFormat",
@@ -48,6 +50,7 @@ __all__ = [
     "Rounding",
     "activation_range",
     "dequantize",
+    "exact_requantizer",
     "fake_quantize",
     "kl_range",
     "minmax_range",
@@ -64,7 +67,7 @@ __all__ = [
     "quantize",
     "requantizer",
     "round_float",
-    "round_up_to_bfloat16",
+    "short_scale",
     "rounding_shift_right",
     "tile_flat",
     "tile_gemm",

@@ -40,14 +40,12 @@ class Canonicalize(Pass):
             graph.fold_constants(should_exclude_node=lambda node: node.op in _QUANTIZERS)
         removed = _remove_copies(graph)
         fused = _fuse_matmul_add(graph)
-        for node in graph.nodes:
-            if node.op == "Gemm":
-                _normalize_gemm(node)
+        normalized = sum([_normalize_gemm(node) for node in graph.nodes if node.op == "Gemm"])
         graph.cleanup().toposort()
         unshared = _unshare(graph)
-        infer_missing_shapes(model)
+        inferred = infer_missing_shapes(model)
         facts = {"nodes_before": before, "nodes_after": len(graph.nodes), "copies_removed": removed}
-        changed = fused + removed + unshared + abs(before - len(graph.nodes))
+        changed = fused + removed + normalized + unshared + inferred + abs(before - len(graph.nodes))
         wrote = Aspect.GRAPH | Aspect.WEIGHTS if changed else Aspect.NONE
         return PassResult(wrote, f"{before} nodes became {len(graph.nodes)}", facts)
 
@@ -111,21 +109,24 @@ def _is_matrix(node: gs.Node) -> bool:
     return isinstance(right, gs.Constant) and len(right.shape) == 2 and left.shape is not None and len(left.shape) == 2
 
 
-def _normalize_gemm(node: gs.Node) -> None:
-    """Fold alpha into the weight and beta into the bias, and make the bias a vector where it is a constant."""
-    alpha, beta = node.attrs.pop("alpha", 1.0), node.attrs.pop("beta", 1.0)
+def _normalize_gemm(node: gs.Node) -> bool:
+    """Fold alpha into the weight, beta into the bias, and make the bias a vector; False if nothing changed."""
     weight = node.inputs[1]
     if not isinstance(weight, gs.Constant):
-        node.attrs |= {"alpha": alpha, "beta": beta}
-        return
+        return False
+    alpha, beta = node.attrs.get("alpha", 1.0), node.attrs.get("beta", 1.0)
+    before = list(node.inputs)
     if alpha != 1.0:
         node.inputs[1] = _fresh(weight, f"{node.name}.weight", weight.values * np.float32(alpha))
+        node.attrs.pop("alpha")
     if len(node.inputs) > 2 and isinstance(node.inputs[2], gs.Constant):
         bias, channels = node.inputs[2], weight.shape[0 if node.attrs.get("transB", 0) else 1]
         values = np.asarray(bias.values * np.asarray(beta, bias.values.dtype))
         if values.size in (1, channels) and (beta != 1.0 or values.shape != (channels,)):
             vector = np.broadcast_to(values.reshape(-1), (channels,)).copy()
             node.inputs[2] = _fresh(bias, f"{node.name}.bias", vector)
+            node.attrs.pop("beta", None)
+    return any(old is not new for old, new in zip(before, node.inputs, strict=True))
 
 
 def _unshare(graph: gs.Graph) -> int:

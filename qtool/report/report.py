@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SCHEMA_VERSION = 1
+
+# A field called "float" hides the type of that name from the fields after it.
+_Value: TypeAlias = float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +37,9 @@ class MetricReport:
 
     name: str
     samples: int
-    float: float | None = None
-    quantized: float | None = None
-    packed: float | None = None
+    float: _Value = None
+    quantized: _Value = None
+    packed: _Value = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,7 @@ class CostReport:
 
 @dataclass(frozen=True, slots=True)
 class BudgetReport:
-    """One budget: its metric (a field of `CostReport`), the limit and the use in that unit, and whether it was met."""
+    """A budget: its metric (a field of `CostReport`), limit and use in that unit, and whether it was met."""
 
     metric: str
     limit: float
@@ -112,7 +115,7 @@ class AgreementReport:
     """How far the two forms of the result agree.
 
     Attributes:
-        qdq_vs_packed_max_lsb: largest difference between the QDQ model and the artifact, in steps of the output.
+        qdq_vs_packed_max_lsb: largest difference between QDQ model and artifact, in steps of the output.
         top1_agreement: share of samples, 0 to 1, on which both name the same class.
         top1_vs_float: the same between the QDQ model and the float model.
     """

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+from math import gcd
+
 import numpy as np
 
-from passes.numerics import requantizer, rounding_shift_right
+from passes.numerics import exact_requantizer, requantizer, rounding_shift_right
 from qtool.runtime.epilogue import Epilogue
 from qtool.runtime.node import Array, Kernel, Node, reach
 from qtool.runtime.tiles import tiles
@@ -21,10 +24,17 @@ def sub(node: Node) -> Kernel:
 
 
 def _sum(node: Node, sign: int) -> Kernel:
-    """Both operands are scaled by integers with one common shift, so the sum is rounded only once."""
+    """Both operands are brought to one unit, exactly or with one common shift, and the sum is rounded once."""
     first, second = node.inputs
     scales = np.array([first.scale, second.scale], np.float64)
-    factors, shift = (scales, 0) if node.output.is_float else _common_shift(scales / node.output.scale)
+    unit, whole = _common_unit(first.scale, second.scale)
+    largest = reach(first) * whole[0] + reach(second) * whole[1]
+    exact = None if node.output.is_float else exact_requantizer(unit, node.output.scale, largest)
+    factors, shift = scales, 0
+    if exact is not None:
+        factors = np.array(whole, np.int64)
+    elif not node.output.is_float:
+        factors, shift = _common_shift(scales / node.output.scale)
     factors[1] *= sign
 
     def run(a: Array, b: Array) -> Array:
@@ -34,10 +44,22 @@ def _sum(node: Node, sign: int) -> Kernel:
         for tile in tiles(shape):
             total = (wide_a[tile].astype(np.int64) - first.zero_point) * factors[0]
             total += (wide_b[tile].astype(np.int64) - second.zero_point) * factors[1]
-            out[tile] = total if node.output.is_float else _codes(node, total, shift)
+            if exact is not None:
+                out[tile] = exact.apply(total, node.output.zero_point, node.lo, node.hi, node.rounding)
+            else:
+                out[tile] = total if node.output.is_float else _codes(node, total, shift)
         return out
 
     return run
+
+
+def _common_unit(first: float, second: float) -> tuple[float, tuple[int, int]]:
+    """Write two scales as whole multiples of the greatest unit that divides both."""
+    a, b = Fraction(float(first)), Fraction(float(second))
+    denominator = max(a.denominator, b.denominator)
+    whole = int(a * denominator), int(b * denominator)
+    common = gcd(*whole)
+    return common / denominator, (whole[0] // common, whole[1] // common)
 
 
 def _common_shift(real: Array) -> tuple[Array, int]:

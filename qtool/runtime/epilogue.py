@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from passes.numerics import Requantizer, requantizer
+from passes.numerics import ExactRequantizer, Requantizer, exact_requantizer, requantizer
 from qtool.runtime.tiles import part, tiles
 
 if TYPE_CHECKING:
@@ -20,14 +20,20 @@ LEAST_ACC_BITS = 32
 
 
 class Epilogue:
-    """Computes ``clamp(round((sum + bias) * scale / scale_y) + zero_point_y, lo, hi)`` in fixed point.
+    """Computes ``clamp(round((sum + bias) * scale / (count * scale_y)) + zero_point_y, lo, hi)``.
 
-    The multiplier has 31 bits while the sums fit in 32 bits, and ``63 - bits`` for wider ones. With a float32
-    output it computes ``(sum + bias) * scale`` in float64 and rounds once to float32.
+    With short scales, such as qtool assigns, the fraction is rounded exactly. For scales of more bits it is
+    computed in fixed point: the multiplier has 31 bits while the sums fit in 32 bits, and ``63 - bits`` for
+    wider ones. With a float32 output ``(sum + bias) * scale / count`` is rounded once to float32.
     """
 
     def __init__(
-        self, node: Node, scale: NDArray[np.float64], largest: int, bias: Array | None = None
+        self,
+        node: Node,
+        scale: NDArray[np.float64],
+        largest: int,
+        bias: Array | None = None,
+        count: NDArray[np.float64] | float = 1.0,
     ) -> None:
         """Prepare the multipliers.
 
@@ -36,6 +42,7 @@ class Epilogue:
             scale: real value of one unit of the sums; a scalar, or of as many axes as they have.
             largest: bound on the magnitude of a sum with its bias.
             bias: int64, of the shape of `scale`.
+            count: number of elements that a sum is the mean of; a scalar, or of as many axes as the sums.
 
         Raises:
             ArtifactError: sums could leave the range in which float64 is exact.
@@ -45,10 +52,12 @@ class Epilogue:
             node.fail(f"sums reach {largest}; this runtime is exact below {MAX_SUM} only")
         self._node = node
         self._bias = bias
-        self._scale = scale
+        self._scale = np.asarray(scale / count)
+        self._exact: ExactRequantizer | None = None
         if not node.output.is_float:
+            self._exact = exact_requantizer(scale, node.output.scale * np.asarray(count, np.float64), largest)
             bits = max(LEAST_ACC_BITS, largest.bit_length() + 1)
-            self._requantizer = requantizer(scale / np.float64(node.output.scale), bits)
+            self._requantizer = requantizer(self._scale / np.float64(node.output.scale), bits)
 
     def __call__(self, sums: Array) -> Array:
         """Return the output for an array of sums."""
@@ -70,5 +79,9 @@ class Epilogue:
             out[tile] = exact * part(self._scale, tile)
             return
         node, whole = self._node, self._requantizer
+        if self._exact is not None:
+            tiled_exact = ExactRequantizer(part(self._exact.scale, tile), part(self._exact.divisor, tile))
+            out[tile] = tiled_exact.apply(exact, node.output.zero_point, node.lo, node.hi, node.rounding)
+            return
         tiled = Requantizer(part(whole.multiplier, tile), part(whole.shift, tile), whole.rule)
         out[tile] = tiled.apply(exact, node.output.zero_point, node.lo, node.hi, node.rounding)

@@ -43,7 +43,7 @@ def average_pool(node: Node) -> Kernel:
         sums = np.zeros((*x.shape[:2], *out), np.int64)
         for view in window.taps(window.pad(centred, out, 0), out):
             sums += view
-        return Epilogue(node, info.scale / counts[None, None], largest)(sums)
+        return Epilogue(node, np.asarray(np.float64(info.scale)), largest, count=counts[None, None])(sums)
 
     return run
 
@@ -76,7 +76,7 @@ def _mean(node: Node, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
     if not count:
         node.fail(f"the mean over axes {axes} of an input of shape {x.shape} is empty")
     sums = np.asarray(x.sum(axis=axes, dtype=np.int64, keepdims=keepdims)) - count * info.zero_point
-    return Epilogue(node, np.asarray(info.scale / count), reach(info) * count)(sums)
+    return Epilogue(node, np.asarray(np.float64(info.scale)), reach(info) * count, count=count)(sums)
 
 
 KERNELS = {

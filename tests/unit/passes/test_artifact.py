@@ -16,6 +16,7 @@ from passes.artifact.constants import ConstantReader, ConstantWriter
 from passes.artifact.container import read_container, write_container
 from passes.artifact.fields import Fields
 from passes.errors import ArtifactError
+from passes.numerics.scales import SPARE_BITS
 from passes.numerics import IntFormat
 
 CONV_ATTRS = {"strides": [1, 1], "pads": [1, 1, 1, 1], "dilations": [1, 1], "group": 1}
@@ -204,7 +205,7 @@ def test_scales_are_stored_exactly_and_in_two_bytes_when_they_fit(scale):
     writer = ConstantWriter()
     values = np.float32([scale, 3 * scale, 1.0])
     reference = writer.add_scales(values)
-    assert reference["shift"] == (16 if scale == 0.5 else 0)
+    assert reference["shift"] == (SPARE_BITS if scale == 0.5 else 0)
     np.testing.assert_array_equal(ConstantReader(writer.data).read_scales(Fields(reference, "here")), values)
 
 

@@ -1,0 +1,36 @@
+"""Sensitivity: what each layer loses at each precision of its weights and of the activation it reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Losses = Mapping[str, Mapping[int, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class SensitivityTable:
+    """Loss by layer and number of bits; losses of different layers, weights and activations add up.
+
+    Attributes:
+        metric: how it was estimated.
+        weights: by layer name and weight bits.
+        acts: by layer name and activation bits.
+    """
+
+    metric: str
+    weights: Losses
+    acts: Losses
+
+    def loss(self, layer: str, weight_bits: int, act_bits: int) -> float:
+        """Return the loss of one choice; a computed right side has no weights of its own."""
+        return self.weights.get(layer, {}).get(weight_bits, 0.0) + self.acts[layer][act_bits]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {"metric": self.metric, "weights": _plain(self.weights), "acts": _plain(self.acts)}
+
+
+def _plain(losses: Losses) -> dict[str, dict[str, float]]:
+    return {name: {str(bits): loss for bits, loss in by_bits.items()} for name, by_bits in losses.items()}

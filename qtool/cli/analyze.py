@@ -1,0 +1,40 @@
+"""``qtool analyze``: what each layer costs and how much each precision hurts."""
+
+from __future__ import annotations
+
+from qtool.cli import options
+from qtool.cli.progress import progress
+from qtool.cli.quantize import SENSITIVITY
+from qtool.cli.render import show
+
+
+def analyze(  # noqa: PLR0913 - one parameter per option
+    model: options.MODEL,
+    *,
+    calib: options.CALIB,
+    target: options.TARGET,
+    out: options.FILE_IF_ANY = None,
+    preprocess: options.PREPROCESS = None,
+    samples: options.SAMPLES = None,
+    sensitivity: SENSITIVITY = "attribution",
+    json: options.JSON = False,
+    quiet: options.QUIET = False,
+    debug: options.DEBUG = False,
+) -> None:
+    """Measure sensitivity and cost of every layer.
+
+    Both at every precision that the target runs.
+    """
+    from passes.errors import unknown_name
+    from qtool.analyze import run_analyze
+    from qtool.output_folder import check_output_file
+    from qtool.request import SENSITIVITIES
+
+    if sensitivity not in SENSITIVITIES:
+        raise unknown_name("sensitivity", sensitivity, SENSITIVITIES)
+    if out is not None:
+        check_output_file(out)
+    steps = options.read_preprocess(preprocess)
+    with progress(silent=json or quiet) as tell:
+        document = run_analyze(model, calib, target, steps, samples, sensitivity, out, tell)
+    show(document, as_json=json, quiet=quiet)

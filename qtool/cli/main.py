@@ -1,0 +1,80 @@
+"""The app: every command with an example of its use."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from qtool import __version__
+from qtool.cli import allocate, analyze, compare, inspect, lower, opt, passes, quantize, run, targets
+from qtool.cli.errors import Command
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def _group(text: str) -> typer.Typer:
+    # Without rich, --help and errors come up in half the time.
+    return typer.Typer(
+        help=text,
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+
+
+def _add(group: typer.Typer, name: str, function: Callable[..., None], example: str) -> None:
+    group.command(name, cls=Command, epilog=f"Example: qtool {example}")(function)
+
+
+app = _group("Mixed-precision quantization of ONNX models for a given machine.")
+_targets, _passes = _group("The machines there are, and what they cost."), _group("The passes there are.")
+
+_add(app, "inspect", inspect.inspect, "inspect model.onnx")
+_add(
+    app,
+    "analyze",
+    analyze.analyze,
+    "analyze model.onnx --calib calib.npz --target bitfusion -o analysis.json",
+)
+_add(
+    app,
+    "quantize",
+    quantize.quantize,
+    "quantize model.onnx --calib calib.npz --eval eval.npz --target bitfusion --max-latency 0.5x -o out/",
+)
+_add(app, "allocate", allocate.allocate, "allocate PROBLEM.json --budget bops=0.5f --json")
+_add(app, "lower", lower.lower, "lower model.onnx --plan out/plan.json --to qdq,packed -o lowered/")
+_add(app, "run", run.run, "run out/model.qpk --input x.npz -o y.npz")
+_add(app, "compare", compare.compare, "compare model.onnx out/model.qdq.onnx --data eval.npz")
+_add(app, "opt", opt.opt, "opt model.onnx -p canonicalize,fold-batchnorm -o folded.onnx")
+app.add_typer(_targets, name="targets")
+_add(_targets, "list", targets.list_targets, "targets list")
+_add(_targets, "show", targets.show_target, "targets show bitfusion")
+_add(_targets, "check", targets.check_target, "targets check mine.toml")
+_add(
+    _targets,
+    "price",
+    targets.price_target,
+    "targets price bitfusion --layers layers.csv --precision w4a4 --json",
+)
+app.add_typer(_passes, name="passes")
+_add(_passes, "list", passes.list_passes, "passes list")
+_add(_passes, "show", passes.show_pass, "passes show equalize")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"qtool {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Mixed-precision quantization of ONNX models for a given machine."""

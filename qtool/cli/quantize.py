@@ -1,0 +1,100 @@
+"""``qtool quantize``: the whole compilation."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from qtool.cli import options
+from qtool.cli.progress import progress
+from qtool.cli.render import show
+
+if TYPE_CHECKING:
+    from qtool.request import QuantizeRequest
+
+_LIMIT = "absolute with a unit, or relative to uniform 8 bits (0.5x)."
+LATENCY = Annotated[str | None, typer.Option(help=f"12ms: {_LIMIT}")]
+ENERGY = Annotated[str | None, typer.Option(help=f"3mJ: {_LIMIT}")]
+SIZE = Annotated[str | None, typer.Option(help=f"1.5MB of weights: {_LIMIT}")]
+BOPS = Annotated[str | None, typer.Option(help=f"2G bit operations: {_LIMIT}")]
+MEMORY = Annotated[str | None, typer.Option(help=f"256kB of activations: {_LIMIT}")]
+DROP = Annotated[str | None, typer.Option(help="1%: the cheapest plan within these points of the metric.")]
+MINIMIZE = Annotated[str | None, typer.Option(help="With --max-drop: latency, energy, size, bops or memory.")]
+BITS = Annotated[str | None, typer.Option(help="Widths to choose from, such as 2,4,8.")]
+PIN = Annotated[
+    list[str] | None, typer.Option(help="PATTERN=w8a8: fix layers by name or op:Conv; repeatable.")
+]
+RANGES = Annotated[str, typer.Option(help="Activation ranges: minmax, percentile, mse or kl.")]
+SENSITIVITY = Annotated[str, typer.Option(help="Estimate of the harm: attribution or sqnr.")]
+PIPELINE = Annotated[str | None, typer.Option(help="Passes in text form instead of the preset.")]
+
+
+def quantize(  # noqa: PLR0913 - one parameter per option
+    model: options.MODEL,
+    *,
+    calib: options.CALIB,
+    target: options.TARGET,
+    out: options.FOLDER,
+    eval_: options.EVAL = None,
+    max_latency: LATENCY = None,
+    max_energy: ENERGY = None,
+    max_size: SIZE = None,
+    max_bops: BOPS = None,
+    max_memory: MEMORY = None,
+    max_drop: DROP = None,
+    minimize: MINIMIZE = None,
+    bits: BITS = None,
+    pin: PIN = None,
+    solver: options.SOLVER = "ilp",
+    time_limit: options.TIME_LIMIT = 60.0,
+    to: options.FORMS = "qdq,packed",
+    preprocess: options.PREPROCESS = None,
+    samples: options.SAMPLES = None,
+    metric: options.METRIC = None,
+    label_offset: options.LABEL_OFFSET = 0,
+    ranges: RANGES = "mse",
+    sensitivity: SENSITIVITY = "attribution",
+    pipeline: PIPELINE = None,
+    seed: options.SEED = 0,
+    workers: options.WORKERS = 0,
+    force: options.FORCE = False,
+    json: options.JSON = False,
+    quiet: options.QUIET = False,
+    debug: options.DEBUG = False,
+) -> None:
+    """Compile a model to mixed precision, within budgets.
+
+    Writes the quantized model, the packed artifact, the plan and the reports into a folder.
+    """
+    from qtool import quantities as q
+    from qtool.request import QuantizeRequest
+
+    limits = zip(q.METRICS, (max_latency, max_energy, max_size, max_bops, max_memory), strict=True)
+    # Filled in steps: as one call with a line per argument it would not fit a screen.
+    asked = partial(QuantizeRequest, model=model, calib=calib, target=target, out=out, eval=eval_)
+    asked = partial(asked, samples=samples, metric=metric, label_offset=label_offset, force=force)
+    asked = partial(asked, preprocess=options.read_preprocess(preprocess), ranges=ranges)
+    asked = partial(asked, solver=solver, time_limit_s=time_limit, seed=seed, workers=workers)
+    asked = partial(asked, forms=q.parse_names(to), sensitivity=sensitivity, pipeline=pipeline)
+    request = asked(
+        budgets=tuple(q.parse_budget(q.METRICS[word], text) for word, text in limits if text is not None),
+        max_drop=None if max_drop is None else q.parse_drop(max_drop),
+        minimize=None if minimize is None else q.parse_metric(minimize),
+        bits=() if bits is None else q.parse_bits(bits),
+        pins=tuple(q.parse_pin(text) for text in pin or ()),
+    )
+    _run(request, as_json=json, quiet=quiet)
+
+
+def _run(request: QuantizeRequest, *, as_json: bool, quiet: bool) -> None:
+    from qtool.cli.summary import show_summary
+    from qtool.quantize import run_quantize
+
+    with progress(silent=as_json or quiet) as tell:
+        report = run_quantize(request, tell)
+    if as_json:
+        show(report.to_json(), as_json=True, quiet=False)
+    elif not quiet:
+        show_summary(report, request.out)

@@ -1,0 +1,42 @@
+"""What ``qtool quantize`` prints at the end: about ten lines, before and after."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from qtool.cli.render import show_table
+from qtool.report.format import cost, plain, share
+from qtool.report.headline import budget_line, headline, precision_counts
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from qtool.report.report import Report
+
+
+def show_summary(report: Report, out: Path) -> None:
+    """Print about ten lines: before and after, budgets, agreement, where the files are."""
+    rows = headline(report)
+    show_table(
+        [
+            {
+                "": row.what,
+                "float": row.before,
+                "8 bits": row.uniform,
+                "plan": row.after,
+                "change": row.change,
+            }
+            for row in rows
+        ]
+    )
+    typer.echo(f"layers: {precision_counts(report)}; {share(report.coverage.macs)} of the MACs on integers")
+    for budget in report.budgets:
+        typer.echo(f"budget {budget_line(budget)}")
+    if report.agreement is not None:
+        found = report.agreement
+        steps, same = plain(found.qdq_vs_packed_max_lsb), share(found.top1_agreement)
+        typer.echo(f"QDQ and packed: at most {steps} LSB apart, same class on {same} of the samples")
+    seconds, memory = f"{report.time_s.total:.1f} s", cost("peak_memory_bytes", report.peak_rss_bytes)
+    typer.echo(f"{seconds}, {memory}; results in {out}/")

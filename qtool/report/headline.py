@@ -1,0 +1,82 @@
+"""The comparison at the top of every report: the float model, uniform 8 bits and the plan, line by line."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from qtool.report.format import COST_UNITS, NOTHING, cost, ratio, task
+
+if TYPE_CHECKING:
+    from qtool.report.report import BudgetReport, MetricReport, Report
+
+_WORDS = {"weight_bytes": "weights", "peak_memory_bytes": "peak memory"}
+
+
+@dataclass(frozen=True, slots=True)
+class HeadlineRow:
+    """One quantity of the float model, of uniform 8 bits and of the plan, as text.
+
+    ``change`` compares the plan with the float model for a metric, with uniform 8 bits for a cost.
+    """
+
+    what: str
+    before: str
+    uniform: str
+    after: str
+    change: str
+
+
+def headline(report: Report) -> tuple[HeadlineRow, ...]:
+    """Return the task metric, if any, and every cost that the target estimates."""
+    return (*_metric_rows(report), *_cost_rows(report))
+
+
+def metric_word(metric: str) -> str:
+    """Return the word for a field of `CostReport`, without its unit."""
+    return _WORDS.get(metric, metric.rsplit("_", 1)[0])
+
+
+def budget_line(budget: BudgetReport) -> str:
+    """Return one budget as a sentence."""
+    limit, used = cost(budget.metric, budget.limit), cost(budget.metric, budget.used)
+    state = "met" if budget.met else "NOT met"
+    return f"{metric_word(budget.metric)}: {used} of {limit}, {state}"
+
+
+def precision_counts(report: Report) -> str:
+    """Return how many layers run at which precision, such as ``2 x w4a4, 5 x w8a8``."""
+    pairs = Counter((layer.weight_bits, layer.act_bits) for layer in report.layers if layer.quantized)
+    words = [f"{count} x w{weight}a{act}" for (weight, act), count in sorted(pairs.items(), key=str)]
+    floats = sum(not layer.quantized for layer in report.layers)
+    return ", ".join([*words, f"{floats} x float"] if floats else words) or "none"
+
+
+def _metric_rows(report: Report) -> tuple[HeadlineRow, ...]:
+    metric = report.metric
+    if metric is None:
+        return ()
+    forms = ((metric.name, metric.quantized), (f"{metric.name}, packed", metric.packed))
+    return tuple(_metric_row(what, metric, after) for what, after in forms if after is not None)
+
+
+def _metric_row(what: str, metric: MetricReport, after: float) -> HeadlineRow:
+    before, name = task(metric.name, metric.float), metric.name
+    return HeadlineRow(what, before, NOTHING, task(name, after), _points(metric.float, after, name))
+
+
+def _points(before: float | None, after: float, name: str) -> str:
+    if before is None:
+        return NOTHING
+    return f"{after - before:+.2f} dB" if name == "sqnr" else f"{100 * (after - before):+.2f} points"
+
+
+def _cost_rows(report: Report) -> tuple[HeadlineRow, ...]:
+    rows = []
+    for metric in COST_UNITS:
+        uniform, after = getattr(report.cost_8bit, metric), getattr(report.cost, metric)
+        if after is not None:
+            values = cost(metric, uniform), cost(metric, after), ratio(after, uniform)
+            rows.append(HeadlineRow(metric_word(metric), NOTHING, *values))
+    return tuple(rows)

@@ -1,0 +1,166 @@
+"""`QuantizeRequest`: what ``qtool quantize`` was asked for; every mistake that needs no model ends here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hwmodels import Metric, load_target
+from passes.allocation import SOLVERS
+from passes.errors import UsageError, unknown_name
+from passes.execution.metrics import METRICS as TASK_METRICS
+from passes.numerics import RangeMethod
+from passes.numerics.formats import SUPPORTED_BITS
+from qtool.output_folder import check_output_folder
+from qtool.quantities import BudgetRequest, word_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from hwmodels import Precision
+    from passes.execution.preprocess import Preprocess
+
+__all__ = ["FORMS", "SENSITIVITIES", "BudgetRequest", "QuantizeRequest"]
+
+FORMS = ("qdq", "qcdq", "packed")
+"""The forms in which a result can be written."""
+
+SENSITIVITIES = ("attribution", "sqnr")
+"""The estimates of the harm that a precision does to a layer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantizeRequest:
+    """One compilation; valid by construction, as far as that can be told without opening the model.
+
+    Attributes:
+        model: the .onnx file.
+        out: folder for the results.
+        target: name of a machine, or path of its .toml file.
+        calib: where the calibration samples are; ``None`` where the pipeline needs none.
+        eval: where the held-out samples are; ``None`` to measure nothing.
+        preprocess: how images become inputs.
+        samples: use the first so many of each set.
+        metric: task metric; ``None`` lets the data decide.
+        label_offset: added to labels, 1 for models with a background class.
+        budgets: all are to be met.
+        max_drop: how far the metric may fall below the float model, as a fraction; excludes budgets.
+        minimize: what is minimised within ``max_drop``; the target's first metric by default.
+        bits: widths that weights and activations may take; empty for all that the target runs.
+        pins: pattern and precision of layers that are fixed, in order; the last that matches counts.
+        solver: name of the solver.
+        seed: root of every random choice.
+        workers: threads; 0 leaves the choice to ONNX Runtime.
+        time_limit_s: seconds for the solver.
+        forms: what to write, out of `FORMS`.
+        ranges: how activation ranges are chosen, a `RangeMethod`.
+        sensitivity: out of `SENSITIVITIES`.
+        pipeline: passes in text form that replace the preset.
+        force: write into a folder that holds files already.
+
+    Raises:
+        UsageError: the request contradicts itself, names something unknown, or cannot be written.
+        HardwareError: the target is unknown or its file is damaged.
+    """
+
+    model: Path
+    out: Path
+    target: str
+    calib: str | None = None
+    eval: str | None = None
+    preprocess: Preprocess | None = None
+    samples: int | None = None
+    metric: str | None = None
+    label_offset: int = 0
+    budgets: tuple[BudgetRequest, ...] = ()
+    max_drop: float | None = None
+    minimize: Metric | None = None
+    bits: tuple[int, ...] = ()
+    pins: tuple[tuple[str, Precision], ...] = ()
+    solver: str = "ilp"
+    seed: int = 0
+    workers: int = 0
+    time_limit_s: float = 60.0
+    forms: tuple[str, ...] = ("qdq", "packed")
+    ranges: str = RangeMethod.MSE.value
+    sensitivity: str = SENSITIVITIES[0]
+    pipeline: str | None = None
+    force: bool = False
+
+    def __post_init__(self) -> None:
+        """Check names, numbers, the target and the folder, cheapest first."""
+        _check_names(self)
+        _check_numbers(self)
+        _check_drop(self)
+        _check_metrics(self)
+        check_output_folder(self.out, force=self.force)
+
+    def objective(self) -> Metric | None:
+        """Return what the cheapest plan within ``max_drop`` minimises; ``None`` without a drop."""
+        if self.max_drop is None or self.minimize is not None:
+            return self.minimize
+        metrics = load_target(self.target).metrics
+        return next(metric for metric in Metric if metric in metrics)
+
+
+def _check_names(request: QuantizeRequest) -> None:
+    _known("solver", request.solver, [solver.name for solver in SOLVERS])
+    _known("range method", request.ranges, list(RangeMethod))
+    _known("sensitivity", request.sensitivity, SENSITIVITIES)
+    for form in request.forms:
+        _known("form", form, FORMS)
+    if request.metric is not None and ":" not in request.metric:
+        _known("metric", request.metric, TASK_METRICS)
+
+
+def _known(kind: str, name: str, known: Iterable[str]) -> None:
+    if name not in known:
+        raise unknown_name(kind, name, known)
+
+
+def _check_numbers(request: QuantizeRequest) -> None:
+    if not request.forms:
+        raise UsageError(f"--to: expected one or more of {', '.join(FORMS)}, found nothing")
+    if request.samples is not None and request.samples < 1:
+        raise UsageError(f"--samples: expected 1 or more, found {request.samples}")
+    if request.workers < 0 or request.seed < 0:
+        found = f"{request.workers} and {request.seed}"
+        raise UsageError(f"--workers and --seed must not be negative, found {found}")
+    if not 0 < request.time_limit_s < float("inf"):
+        raise UsageError(f"--time-limit: expected a positive number of seconds, found {request.time_limit_s}")
+    precisions = [bits for _, pin in request.pins for bits in (pin.weight_bits, pin.act_bits)]
+    for bits in (*request.bits, *precisions):
+        if bits not in SUPPORTED_BITS:
+            known = ", ".join(str(width) for width in SUPPORTED_BITS)
+            raise UsageError(f"{bits} bits cannot be represented; supported widths are {known}")
+
+
+def _check_drop(request: QuantizeRequest) -> None:
+    if request.max_drop is None:
+        if request.minimize is not None:
+            raise UsageError("--minimize says what to save within --max-drop; give --max-drop, or a budget")
+        return
+    if not 0 <= request.max_drop <= 1:
+        raise UsageError(f"--max-drop: expected a fraction from 0 to 1, found {request.max_drop}")
+    if request.budgets:
+        raise UsageError(
+            f"--max-drop takes the place of budgets; leave out one of it and {request.budgets[0]}"
+        )
+    if request.eval is None:
+        raise UsageError("--max-drop is measured on held-out data; give --eval")
+    if request.metric == "sqnr":
+        raise UsageError("--max-drop counts percentage points, and sqnr is in dB; take another --metric")
+
+
+def _check_metrics(request: QuantizeRequest) -> None:
+    metrics = load_target(request.target).metrics
+    asked = [budget.metric for budget in request.budgets]
+    for metric in (*asked, *([request.minimize] if request.minimize else [])):
+        if metric not in metrics:
+            known = ", ".join(word_of(known) for known in Metric if known in metrics)
+            refusal = f"target {request.target} does not estimate {word_of(metric)}"
+            raise UsageError(f"{refusal}; it estimates {known}")
+    twice = {word_of(metric) for metric in asked if asked.count(metric) > 1}
+    if twice:
+        raise UsageError(f"more than one budget on {', '.join(sorted(twice))}; give one")

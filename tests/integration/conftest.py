@@ -1,0 +1,51 @@
+"""The command line as users call it, a small model to break, and one finished compilation to start from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper, numpy_helper
+from typer.testing import CliRunner, Result
+
+from qtool.cli.main import app
+
+Cli = Callable[..., Result]
+
+
+@pytest.fixture(scope="session")
+def cli() -> Cli:
+    """Run ``qtool`` with the given words; output and error come back apart."""
+
+    def run(*words: object) -> Result:
+        return CliRunner().invoke(app, [str(word) for word in words])
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def compiled(cli: Cli, quickstart: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that one compilation of the sample network left behind."""
+    out = tmp_path_factory.mktemp("compiled") / "out"
+    data = ["--calib", quickstart / "digits_calib.npz", "--eval", quickstart / "digits_eval.npz"]
+    options = ["--target", "bitfusion", "--max-latency", "0.5x", "--quiet", "-o", out]
+    result = cli("quantize", quickstart / "digits.onnx", *data, *options)
+    assert result.exit_code == 0, result.output
+    return out
+
+
+@pytest.fixture
+def tiny_model(rng: np.random.Generator) -> onnx.ModelProto:
+    """One convolution: ``x`` float32 (N, 2, 4, 4) to ``y`` (N, 3, 4, 4)."""
+    weight = numpy_helper.from_array(rng.normal(size=(3, 2, 1, 1)).astype(np.float32), "w")
+    node = helper.make_node("Conv", ["x", "w"], ["y"], name="conv")
+    graph = helper.make_graph([node], "tiny", [value("x", 2)], [value("y", 3)], [weight])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def value(name: str, channels: int) -> onnx.ValueInfoProto:
+    """A float32 tensor of images of 4 x 4."""
+    return helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["N", channels, 4, 4])

@@ -1,0 +1,58 @@
+"""Where results may be written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import Result
+
+Quantize = Callable[..., Result]
+
+
+@pytest.fixture
+def quantize(cli: Callable[..., Result], quickstart: Path) -> Quantize:
+    """Quantize the sample network into a folder."""
+    words = ["--calib", quickstart / "digits_calib.npz", "--target", "generic", "--samples", 8, "--quiet"]
+    return lambda out, *more: cli("quantize", quickstart / "digits.onnx", *words, "-o", out, *more)
+
+
+def test_a_folder_with_other_files_is_refused(quantize: Quantize, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work", encoding="utf-8")
+    result = quantize(tmp_path)
+    assert result.exit_code == 2
+    assert str(tmp_path) in result.stderr
+    assert "--force" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_force_leaves_other_files_alone(quantize: Quantize, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work", encoding="utf-8")
+    (tmp_path / "model.qpk").write_bytes(b"old")
+    result = quantize(tmp_path, "--force")
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "thesis.txt").read_text(encoding="utf-8") == "years of work"
+    assert (tmp_path / "model.qpk").read_bytes() != b"old"
+
+
+@pytest.mark.parametrize("below", ["file", "file/out"])
+def test_a_folder_that_cannot_be_made_is_refused(quantize: Quantize, tmp_path: Path, below: str) -> None:
+    (tmp_path / "file").write_bytes(b"kept")
+    result = quantize(tmp_path / below)
+    assert result.exit_code == 2
+    assert "is a file; choose a folder" in result.stderr
+    assert (tmp_path / "file").read_bytes() == b"kept"
+
+
+def test_a_disk_that_fills_up_leaves_nothing(
+    quantize: Quantize, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(source: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device", str(target))
+
+    monkeypatch.setattr(Path, "replace", fail)
+    result = quantize(tmp_path / "out")
+    assert result.exit_code == 3
+    assert "No space left on device" in result.stderr
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

@@ -1,0 +1,152 @@
+"""Where quantizers stand: tie groups, fused clamps, float tails."""
+
+from __future__ import annotations
+
+import pytest
+
+from passes.ir.onnx_io import model_from_text
+from passes.ir.setup import QuantizerSetup, layer_dag, quantizer_setup
+
+W = "float[4,4,1,1] w{} = {{1.0,0.0,0.0,0.0,0.0,1.0,0.0,0.0,0.0,0.0,1.0,0.0,0.0,0.0,0.0,1.0}}"
+CONSTANTS = ", ".join(
+    [
+        *(W.format(index) for index in range(3)),
+        "int64[8] pads = {0,0,1,1,0,0,1,1}, int64[1] zero = {0}, int64[1] two = {2}, int64[1] one = {1}",
+        "int64[2] flat = {0,-1}, float low = {0.0}, float six = {6.0}, float[1] half = {0.5}",
+    ]
+)
+
+
+def setup_of(body: str, output: str = "float[N,M,H,V] y", tied: tuple[str, ...] = ()) -> QuantizerSetup:
+    header = f'<ir_version: 8, opset_import: ["" : 13]> g (float[N,4,6,6] x) => ({output})'
+    text = f"{header} <{CONSTANTS}> {{ {body} }}"
+    return quantizer_setup(model_from_text(text).graph, tied)
+
+
+def members(setup: QuantizerSetup) -> list[tuple[str, ...]]:
+    return [group.members for group in setup.groups]
+
+
+@pytest.mark.parametrize(
+    "mover",
+    [
+        "m = MaxPool <kernel_shape = [2,2]> (a)",
+        "m = Pad (a, pads)",
+        "m = Slice (a, one, two, one)",
+        "m = Transpose <perm = [0,1,3,2]> (a)",
+        "m = Identity (a)",
+    ],
+)
+def test_a_mover_ties_its_output_to_its_input(mover: str) -> None:
+    setup = setup_of(f"a = Conv(x, w0) {mover} y = Conv(m, w1)")
+    assert members(setup)[:2] == [("x",), ("a", "m")]
+    tied = setup.groups[1]
+    assert (tied.name, tied.sources, len(tied.readers)) == ("a", ("a",), 1)
+
+
+def test_a_chain_of_movers_is_one_group() -> None:
+    setup = setup_of(
+        "a = Conv(x, w0) p = Pad(a, pads) m = MaxPool <kernel_shape = [2,2]> (p) "
+        "s = Slice(m, zero, two, one) y = Conv(s, w1)"
+    )
+    assert members(setup)[1] == ("a", "p", "m", "s")
+    assert setup.groups[1].sources == ("a",)
+
+
+def test_concat_ties_all_of_its_inputs() -> None:
+    setup = setup_of("a = Conv(x, w0) b = Conv(x, w1) c = Concat <axis = 2> (a, b, x) y = Conv(c, w2)")
+    group = setup.groups[0]
+    assert set(group.members) == {"x", "a", "b", "c"}
+    assert set(group.sources) == {"x", "a", "b"}
+    assert len(group.readers) == 3
+
+
+@pytest.mark.parametrize("clamp", ["Relu (a)", "Clip (a, low, six)"])
+def test_a_clamp_is_fused_into_the_layer_before_it(clamp: str) -> None:
+    setup = setup_of(f"[first] a = Conv(x, w0) [clamp] r = {clamp} y = Conv(r, w1)")
+    assert setup.fused == {"first": "clamp"}
+    assert members(setup) == [("x",), ("r",)]
+
+
+def test_a_clamp_with_another_reader_beside_it_is_not_fused() -> None:
+    setup = setup_of("[first] a = Conv(x, w0) r = Relu(a) b = Conv(r, w1) y = Add(a, b)")
+    assert setup.fused == {}
+    assert {"a", "r", "b"} <= {name for group in members(setup) for name in group}
+
+
+def test_an_addition_has_operands_and_a_result_of_their_own() -> None:
+    setup = setup_of("a = Conv(x, w0) s = Add(a, x) [relu] r = Relu(s) y = Conv(r, w1)")
+    assert members(setup) == [("x",), ("a",), ("r",)]
+    assert "relu" in setup.fused.values()
+    assert setup.unquantized == ()
+
+
+def test_a_machine_may_tie_the_operands_of_an_addition() -> None:
+    setup = setup_of("a = Conv(x, w0) s = Add(a, x) y = Conv(s, w1)", tied=("Add",))
+    (group,) = (group for group in setup.groups if "a" in group.members)
+    assert set(group.members) == {"x", "a", "s"}
+    assert set(group.sources) == {"x", "a", "s"}
+
+
+def test_a_float_tail_stays_float() -> None:
+    setup = setup_of("a = Conv(x, w0) f = Flatten(a) [tail] y = Softmax(f)", "float[N,M] y")
+    assert [(entry.name, entry.reason) for entry in setup.unquantized if entry.op == "Softmax"] == [
+        ("tail", "Softmax has no integer form")
+    ]
+    assert "tail" not in setup.nodes
+
+
+def test_arithmetic_on_constants_stays_float() -> None:
+    setup = setup_of("[scale] m = Mul(x, half) y = Conv(m, w0)")
+    assert [(entry.name, entry.reason) for entry in setup.unquantized] == [
+        ("scale", "one of its operands is a constant")
+    ]
+    assert members(setup) == [("m",)]
+
+
+def test_arithmetic_behind_float_operators_stays_float() -> None:
+    setup = setup_of("e = Erf(x) [sum] s = Add(e, x) y = Conv(s, w0)")
+    assert [entry.name for entry in setup.unquantized if entry.op == "Add"] == ["sum"]
+    assert "sum" not in setup.nodes
+
+
+def test_every_tensor_is_in_one_group_and_every_layer_reads_one() -> None:
+    setup = setup_of("a = Conv(x, w0) r = Relu(a) b = Conv(r, w1) s = Add(b, x) y = Conv(s, w2)")
+    names = [name for group in members(setup) for name in group]
+    assert len(names) == len(set(names))
+    assert set(setup.group_of()) == set(names)
+    assert all(layer.act.name in names for layer in setup.layers)
+    assert sum(len(group.readers) for group in setup.groups) == 3
+
+
+def test_bodies_of_control_flow_are_reported() -> None:
+    text = """
+    <ir_version: 8, opset_import: ["" : 13]>
+    g (float[N,2] x, bool c) => (float[N,M] y) <float[2,2] w = {1.0, 2.0, 3.0, 4.0}>
+    {
+        [choice] y = If (c) <
+            then_branch = t () => (float[N,M] a) { [inner] a = MatMul(x, w) },
+            else_branch = e () => (float[N,M] b) { b = Identity(x) }>
+    }
+    """
+    setup = quantizer_setup(model_from_text(text).graph)
+    assert setup.layers == ()
+    assert setup.groups == ()
+    assert {entry.name: entry.reason for entry in setup.unquantized} == {
+        "inner": "inside the body of If choice",
+        "choice": "If has no integer form",
+    }
+
+
+def test_an_empty_setup() -> None:
+    setup = setup_of("y = Erf(x)")
+    assert (setup.layers, setup.groups, setup.fused, setup.nodes) == ((), (), {}, frozenset())
+
+
+def test_the_dag_of_nodes() -> None:
+    text = (
+        f'<ir_version: 8, opset_import: ["" : 13]> g (float[N,4,6,6] x) => (float[N,4,6,6] y) <{CONSTANTS}> '
+    )
+    dag = layer_dag(model_from_text(text + "{ [a] s = Conv(x, w0) [b] t = Relu(s) [c] y = Add(s, t) }").graph)
+    assert set(dag.edges) == {("a", "b"), ("a", "c"), ("b", "c")}
+    assert dag.nodes["b"]["op"] == "Relu"
