@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 from collections import Counter
+from math import prod
 from typing import TYPE_CHECKING, Any
 
-from passes.analysis.workloads import Workloads
-
 from hwmodels import load_target
+from passes.analysis.workloads import workload
 from passes.api import PassContext
+from passes.errors import ModelError
 from passes.ir.onnx_io import opset_of, read_model
 from passes.ir.setup import quantizer_setup
 from passes.transform.canonicalize import Canonicalize
+from passes.transform.fold_batchnorm import FoldBatchNorm
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from onnx_graphsurgeon import Tensor
 
-    from hwmodels import Workload
     from passes.ir.layers import Layer
+    from passes.ir.model import Model
 
 
 def inspect_model(path: Path) -> dict[str, Any]:
-    """Describe a model, as it is after `canonicalize`, for a batch of one.
+    """Describe a model for a batch of one; layers and what stays float as they are once it is prepared.
 
     Returns:
         The document that ``qtool inspect --json`` prints.
@@ -32,16 +34,15 @@ def inspect_model(path: Path) -> dict[str, Any]:
         ModelError: the file is no usable model.
     """
     model = read_model(path)
-    ctx = PassContext(load_target("generic"))
     operators = Counter(node.op for node in model.graph.nodes)
-    Canonicalize().run(model, ctx)
-    setup, works = quantizer_setup(model.graph), ctx.get(Workloads(), model)
-    layers = [_layer(layer, works[layer.name]) for layer in setup.layers]
+    _prepare(model)
+    setup = quantizer_setup(model.graph)
+    layers = [_layer(layer) for layer in setup.layers]
     return {
         "model": str(path),
         "sha256": model.sha256,
         "opset": opset_of(model.carried.header),
-        "macs": sum(layer["macs"] for layer in layers),
+        "macs": sum(layer["macs"] or 0 for layer in layers),
         "parameters": sum(layer["parameters"] for layer in layers),
         "inputs": [_tensor(tensor) for tensor in model.graph.inputs],
         "outputs": [_tensor(tensor) for tensor in model.graph.outputs],
@@ -51,10 +52,26 @@ def inspect_model(path: Path) -> dict[str, Any]:
     }
 
 
-def _layer(layer: Layer, work: Workload) -> dict[str, Any]:
+def _prepare(model: Model) -> None:
+    """Do what every compilation does first: a batch normalization that will be folded does not stay float."""
+    ctx = PassContext(load_target("generic"))
+    for step in (Canonicalize(), FoldBatchNorm()):
+        step.run(model, ctx)
+
+
+def _layer(layer: Layer) -> dict[str, Any]:
+    constants = [tensor for tensor in (layer.weight, layer.bias) if tensor is not None]
     shape = "computed" if layer.weight is None else "x".join(str(size) for size in layer.weight.shape)
-    counts = {"macs": work.macs, "parameters": work.weight_count + work.bias_count}
+    counts = {"macs": _macs(layer), "parameters": sum(prod(tensor.shape) for tensor in constants)}
     return {"name": layer.name, "op": layer.op, "weight": shape, **counts}
+
+
+def _macs(layer: Layer) -> int | None:
+    """Count multiplications; ``None`` where shapes are not known."""
+    try:
+        return workload(layer).macs
+    except ModelError:
+        return None
 
 
 def _tensor(tensor: Tensor) -> dict[str, str]:

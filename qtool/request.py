@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from hwmodels import Metric, load_target
 from passes.allocation import SOLVERS
+from passes.allocation.quantities import BudgetRequest, word_of
 from passes.errors import UsageError, unknown_name
 from passes.execution.metrics import METRICS as TASK_METRICS
 from passes.numerics import RangeMethod
 from passes.numerics.formats import SUPPORTED_BITS
 from qtool.output_folder import check_output_folder
-from qtool.quantities import BudgetRequest, word_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

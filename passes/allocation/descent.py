@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 NOISE = 1e-12
 """Share of a budget's span below which a gain is rounding."""
 
-STEPS_PER_OPTION = 2
-"""Several budgets can send the descent in circles; it is given up after this many steps per option."""
-
 
 @dataclass(frozen=True, slots=True)
 class _Step:
@@ -35,8 +32,8 @@ def descend(core: Core, weight_bits: Options, taken: Options) -> Options | None:
     """Return options within the budgets, starting from options beyond them; ``None`` when no step helps.
 
     A step gives a component another option in one cell, or another branch with the nearest weight bits. Taken
-    is the one with the least rise of the objective per relief of the violated budgets, each measured by its
-    span.
+    is the one with the least rise of the objective per relief of the budgets, each measured by its span. A
+    budget counts from when it is first exceeded, so that every step lowers one sum and the descent ends.
 
     Args:
         core: with at least one budget if `taken` does not fit.
@@ -45,28 +42,25 @@ def descend(core: Core, weight_bits: Options, taken: Options) -> Options | None:
     """
     unit = np.array([core.span(row) for row in core.use])
     pieces = [_branches(core, component) for component in range(core.tree.components)]
-    state = _by_component(core, taken)
-    excess, over, steps = core.excess(taken), np.zeros(len(unit), dtype=bool), []
-    ratios = np.empty(len(state))
-    for _ in range(STEPS_PER_OPTION * len(core.option)):
-        if not np.any(excess > 0):
-            excess = core.excess(np.concatenate(state))
-            if not np.any(excess > 0):
-                return np.concatenate(state)
-        if not np.array_equal(over, excess > 0):
-            over = excess > 0
-            steps = [
-                _best_step(core, _moves(*pair, weight_bits), over / unit)
-                for pair in zip(pieces, state, strict=True)
-            ]
+    state, excess = _by_component(core, taken), core.excess(taken)
+    exceeded = np.zeros(len(unit), dtype=bool)
+    steps: list[_Step] = []
+    while np.any(excess > 0):
+        if np.any((excess > 0) & ~exceeded):
+            exceeded |= excess > 0
+            moves = (_moves(*pair, weight_bits) for pair in zip(pieces, state, strict=True))
+            steps = [_best_step(core, rows, exceeded / unit) for rows in moves]
             ratios = np.array([step.ratio for step in steps])
         at = int(np.argmin(ratios))
         if not np.isfinite(ratios[at]):
             return None
         state[at], excess = steps[at].options, excess + steps[at].change
-        steps[at] = _best_step(core, _moves(pieces[at], state[at], weight_bits), over / unit)
+        steps[at] = _best_step(core, _moves(pieces[at], state[at], weight_bits), exceeded / unit)
         ratios[at] = steps[at].ratio
-    return None
+        if not np.any(excess > 0):
+            # The running sums have gathered rounding; the last word is an exact one.
+            excess = core.excess(np.concatenate(state))
+    return np.concatenate(state)
 
 
 def _best_step(core: Core, moves: Options, weight: NDArray[np.float64]) -> _Step:

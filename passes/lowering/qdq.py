@@ -51,13 +51,14 @@ class _Emission:
         return self.nodes.setdefault(tensor, [])
 
 
-def emit_qdq(model: Model, setup: QuantizerSetup, form: Form) -> onnx.ModelProto:
+def emit_qdq(model: Model, setup: QuantizerSetup, form: Form, *, partial: bool = False) -> onnx.ModelProto:
     """Lower a model and its plan to Q/DQ ONNX.
 
     Args:
         model: graph and plan; neither is changed.
         setup: the quantizable part of the graph.
         form: native narrow types or 8-bit containers.
+        partial: the plan may leave tensors in float; layers then keep their float bias.
 
     Returns:
         A model at the lowest opset that holds the types it uses.
@@ -67,8 +68,11 @@ def emit_qdq(model: Model, setup: QuantizerSetup, form: Form) -> onnx.ModelProto
     """
     emission = _Emission()
     for layer in setup.layers:
-        if layer.name in model.plan.layers:
-            _emit_layer(layer, model, form, emission)
+        if not partial:
+            _emit_bias(layer, model, emission)
+        if layer.weight is not None and (not partial or layer.weight.name in model.plan.tensors):
+            quant = quantization_of(model.plan, layer.weight.name, layer.name)
+            _emit_weight(layer, quant, weight_encoding(quant.spec.format, form), emission)
     native4 = _native4_tensors(model, setup) if form is Form.QDQ else frozenset()
     for name, quant in model.plan.tensors.items():
         if quant.role is Role.ACT:
@@ -82,10 +86,7 @@ def quantized_weight(layer: Layer, quant: TensorQuant) -> NDArray[np.integer]:
     return quantize(layer.weight_values(), quant.spec, quant.params)  # type: ignore[arg-type]
 
 
-def _emit_layer(layer: Layer, model: Model, form: Form, emission: _Emission) -> None:
-    if layer.weight is not None:
-        quant = quantization_of(model.plan, layer.weight.name, layer.name)
-        _emit_weight(layer, quant, weight_encoding(quant.spec.format, form), emission)
+def _emit_bias(layer: Layer, model: Model, emission: _Emission) -> None:
     codes = bias_codes(layer, model.plan)
     if codes is None or layer.bias is None:
         return

@@ -25,10 +25,10 @@ def lower(  # noqa: PLR0913 - one parameter per option
     debug: options.DEBUG = False,
 ) -> None:
     """Write a model in one or more forms, as its plan says."""
+    from passes.allocation.quantities import parse_names
     from passes.errors import UsageError, unknown_name
     from qtool.lowering import run_lower
     from qtool.output_folder import check_output_folder
-    from qtool.quantities import parse_names
     from qtool.request import FORMS
 
     forms = parse_names(to)

@@ -68,7 +68,7 @@ def quantize(  # noqa: PLR0913 - one parameter per option
 
     Writes the quantized model, the packed artifact, the plan and the reports into a folder.
     """
-    from qtool import quantities as q
+    from passes.allocation import quantities as q
     from qtool.request import QuantizeRequest
 
     limits = zip(q.METRICS, (max_latency, max_energy, max_size, max_bops, max_memory), strict=True)

@@ -77,9 +77,9 @@ def price_target(  # noqa: PLR0913 - one parameter per option
 ) -> None:
     """Price a list of layers at one precision."""
     from hwmodels import load_target
+    from passes.allocation.quantities import parse_precision
     from qtool.layer_list import read_layers
     from qtool.price import price_layers
-    from qtool.quantities import parse_precision
 
     pair, machine = parse_precision(precision, "--precision"), load_target(target)
     show(price_layers(machine, read_layers(layers, batch), pair), as_json=json, quiet=quiet)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +26,20 @@ def attempt(cli: Callable[..., Result], tmp_path: Path, rng: np.random.Generator
     (out / "model.qpk").write_bytes(b"earlier")
     np.savez(tmp_path / "calib.npz", x=rng.normal(size=(4, 2, 4, 4)).astype(np.float32))
 
-    def run(model: object, *words: object, **options: object) -> Result:
+    def run(model: object, **options: object) -> Result:
         chosen = {"calib": tmp_path / "calib.npz", "target": "bitfusion"} | options
         pairs = [word for name, value in chosen.items() for word in (f"--{name.replace('_', '-')}", value)]
-        result = cli("quantize", model, *pairs, *words, "--force", "-o", out)
-        if result.exit_code != 0:
-            assert {path.name: path.read_bytes() for path in out.iterdir()} == {"model.qpk": b"earlier"}
+        before = contents(out)
+        result = cli("quantize", model, *pairs, "--force", "-o", out)
+        assert result.exit_code == 0 or contents(out) == before
         return result
 
     return run
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file of a folder."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 @pytest.fixture
@@ -44,7 +50,7 @@ def model(tmp_path: Path, tiny_model: onnx.ModelProto) -> Path:
 
 
 def refused(result: Result, code: int, *words: str) -> None:
-    """A failure with this exit code, whose message on standard error holds these words and is no traceback."""
+    """Failed with this exit code; the message is on standard error, holds these words, is no traceback."""
     assert result.exit_code == code, result.output
     for word in words:
         assert word in result.stderr
@@ -179,17 +185,24 @@ def test_a_budget_that_cannot_be_met(attempt: Attempt, model: Path) -> None:
 def test_an_interrupt_half_way(
     attempt: Attempt, model: Path, monkeypatch: pytest.MonkeyPatch, stage: int
 ) -> None:
-    seen: list[str] = []
-    listen = qtool.cli.quantize.progress
-    monkeypatch.setattr(qtool.cli.quantize, "progress", telling(listen, seen.append))
-    result = attempt(model)
-    assert result.exit_code == 0, result.output
-    chosen = list(dict.fromkeys(seen))[stage]
-    restore = monkeypatch.context
+    stages: list[str] = []
+    monkeypatch.setattr(qtool.cli.quantize, "progress", telling(stages.append))
+    assert attempt(model).exit_code == 0
+    chosen = list(dict.fromkeys(stages))[stage]
+    monkeypatch.setattr(qtool.cli.quantize, "progress", telling(interrupting(chosen)))
+    assert attempt(model).exit_code == 130
 
-    def interrupt(name: str) -> None:
-        if name == chosen:
+
+def telling(listen: Callable[[str], None]) -> Callable[..., AbstractContextManager[Callable[..., None]]]:
+    """A stand-in for `progress` that hands each stage to a function."""
+    return lambda **_: nullcontext(lambda stage, _done, _total: listen(stage))
+
+
+def interrupting(chosen: str) -> Callable[[str], None]:
+    """Ctrl-C during one stage."""
+
+    def listen(stage: str) -> None:
+        if stage == chosen:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(qtool.cli.quantize, "progress", telling(listen, interrupt))
-    del restore
+    return listen

@@ -26,6 +26,14 @@ PROBLEM = {
     "ties": [],
 }
 MACHINE = """
+[arithmetic]
+weight_bits = [4, 8]
+act_bits = [8]
+accumulator_bits = 32
+rounding = "half_even"
+shared_parameter_ops = []
+source = "a test"
+
 [machine]
 name = "mine"
 architecture = "generic"

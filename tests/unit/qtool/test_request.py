@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from hwmodels import Metric, Precision, SpecError, UnknownTargetError
+from passes.allocation.quantities import BudgetRequest
 from passes.errors import UsageError
-from qtool.quantities import BudgetRequest
 from qtool.request import QuantizeRequest
 
 LATENCY = BudgetRequest(Metric.LATENCY, 0.5, relative=True)

@@ -109,6 +109,14 @@ def test_the_same_question_gets_the_same_answer():
     assert first == second
 
 
+def test_greedy_ends_on_a_large_problem_and_is_not_better():
+    problem = generated_problem(200, seed=0)
+    budgets = [parse_budget("latency_s=0.3f", problem), parse_budget("weight_bytes=0.4f", problem)]
+    baseline, best = (solver(name).solve(problem, budgets) for name in ("greedy", "ilp"))
+    assert baseline.bound <= best.loss <= baseline.loss <= 1.5 * best.loss
+    assert all(baseline.cost[budget.metric] <= budget.limit * (1 + 1e-12) for budget in budgets)
+
+
 def test_out_of_time_the_bound_still_holds():
     problem = generated_problem(300, seed=4)
     budgets = [parse_budget("latency_s=0.3f", problem), parse_budget("weight_bytes=0.4f", problem)]

@@ -9,8 +9,8 @@ from qtool.report.json import report_json
 from qtool.report.report import CostReport, MetricReport, Report
 
 KEYS = {
-    "": "schema_version qtool model target solver seed metric cost cost_8bit budgets layers coverage agreement"
-    " time_s peak_rss_bytes",
+    "": "schema_version qtool model target solver seed metric cost cost_8bit budgets layers coverage"
+    " agreement time_s peak_rss_bytes",
     "model": "path sha256",
     "metric": "name samples float quantized packed",
     "cost": "latency_s energy_j weight_bytes bops",

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hwmodels import Metric, Precision
-from passes.errors import UsageError
-from qtool.quantities import (
+from passes.allocation.quantities import (
     METRICS,
     BudgetRequest,
     parse_bits,
@@ -21,6 +20,7 @@ from qtool.quantities import (
     parse_pin,
     word_of,
 )
+from passes.errors import UsageError
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,186 @@
+"""`allocate`: pick the precision of every layer under budgets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, ClassVar
+
+from hwmodels import Cost, HardwareModel, Precision
+from passes.allocation.budget import Budget
+from passes.allocation.build import build_problem, check_pins, match_pins, supported, uniform_bits
+from passes.allocation.problem import LOSS
+from passes.allocation.quantities import METRICS, parse_budget, parse_metric, parse_pin, parse_precision
+from passes.allocation.solver import solver
+from passes.analysis.attribution import Attribution
+from passes.analysis.cost import Costs, CostTable, price_plan
+from passes.analysis.output_sqnr import OutputSqnr
+from passes.api import Aspect, Pass, PassContext, PassResult
+from passes.errors import ModelError, UsageError, unknown_name
+from passes.execution.collect import HISTOGRAMS, PATCHES
+from passes.ir.setup import quantizer_setup
+from passes.ir.specs import plan_of_bits
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from passes.allocation.problem import AllocationProblem
+    from passes.analysis.sensitivity import SensitivityTable
+    from passes.ir.model import Model
+    from passes.ir.setup import QuantizerSetup
+
+SENSITIVITIES = {"attribution": Attribution, "sqnr": OutputSqnr}
+EIGHT = Precision(8, 8)
+
+
+@dataclass(frozen=True)
+class Allocate(Pass):
+    """Choose bits per layer: uniform without a budget, the solver's answer with one.
+
+    Attributes:
+        solver: name of the solver.
+        max_latency: budget with a unit (``12ms``) or relative to uniform 8 bits (``0.5x``); empty for none.
+        max_energy: likewise, in joules.
+        max_size: likewise, bytes of weights.
+        max_bops: likewise, bit operations.
+        max_memory: likewise, bytes of activations.
+        max_loss: budget on the summed loss, for ``minimize`` of a metric; 0 for none.
+        minimize: ``loss``, ``latency``, ``energy``, ``size`` or ``bops``.
+        bits: widths that the solver may choose from.
+        pin: ``PATTERN=w8a8`` entries; the last that matches a layer counts.
+        uniform: precision of all layers when there is nothing to solve.
+        sensitivity: ``attribution`` or ``sqnr``.
+        time_limit: seconds for the solver.
+    """
+
+    name: ClassVar[str] = "allocate"
+    solver: str = "ilp"
+    max_latency: str = ""
+    max_energy: str = ""
+    max_size: str = ""
+    max_bops: str = ""
+    max_memory: str = ""
+    max_loss: float = 0.0
+    minimize: str = LOSS
+    bits: tuple[int, ...] = (2, 3, 4, 5, 6, 7, 8)
+    pin: tuple[str, ...] = ()
+    uniform: str = "w8a8"
+    sensitivity: str = "attribution"
+    time_limit: float = 60.0
+
+    @property
+    def observes(self) -> frozenset[str]:  # type: ignore[override]
+        """What the sensitivity needs; nothing for a uniform plan."""
+        return frozenset({HISTOGRAMS, PATCHES}) if self.searches else frozenset()
+
+    @property
+    def searches(self) -> bool:
+        """True when there is something to solve."""
+        return self.minimize != LOSS or any(self._budget_texts().values())
+
+    def run(self, model: Model, ctx: PassContext) -> PassResult:
+        """Write bits and specifications into the plan.
+
+        Raises:
+            ModelError: the model has no layer that can be quantized.
+            UsageError: an option cannot be understood, or a budget is on a metric the target does not sum.
+            InfeasibleError: the budgets cannot be met.
+        """
+        setup = quantizer_setup(model.graph, ctx.target.shared_parameter_ops)
+        if not setup.layers:
+            reasons = "; ".join(sorted({f"{entry.op}: {entry.reason}" for entry in setup.unquantized}))
+            raise ModelError(f"{model.path}: nothing can be quantized ({reasons or 'it has no layers'})")
+        pins = match_pins(setup.layers, [parse_pin(text) for text in self.pin])
+        check_pins(setup, pins)
+        if not self.searches:
+            bits = uniform_bits(setup, parse_precision(self.uniform, "uniform"), pins)
+            facts: dict[str, float | int | str] = {"solver": "uniform"}
+        else:
+            bits, facts = self._solve(model, ctx, setup, pins)
+        model.plan = plan_of_bits(setup, bits)
+        return PassResult(Aspect.PLAN, f"{len(bits)} layers: {_histogram(bits)}", facts)
+
+    def problem(self, model: Model, ctx: PassContext, pins: Mapping[str, Precision]) -> AllocationProblem:
+        """Return the allocation problem of a model."""
+        setup = quantizer_setup(model.graph, ctx.target.shared_parameter_ops)
+        costs = _with_pins(ctx.get(Costs(self.bits), model), pins, model, ctx)
+        table = self.sensitivities(model, ctx, costs)
+        return build_problem(setup, costs, table, ctx.target.additive, pins)
+
+    def sensitivities(self, model: Model, ctx: PassContext, costs: CostTable) -> SensitivityTable:
+        """Return losses at exactly the widths that are priced."""
+        if self.sensitivity not in SENSITIVITIES:
+            raise unknown_name("sensitivity", self.sensitivity, SENSITIVITIES)
+        pairs = {precision for prices in costs.layers.values() for precision in prices}
+        widths = tuple(sorted({bits for pair in pairs for bits in (pair.weight_bits, pair.act_bits)}))
+        return ctx.get(SENSITIVITIES[self.sensitivity](bits=widths), model)
+
+    def _solve(
+        self, model: Model, ctx: PassContext, setup: QuantizerSetup, pins: Mapping[str, Precision]
+    ) -> tuple[dict[str, Precision], dict[str, float | int | str]]:
+        eight, _ = price_plan(model, ctx, uniform_bits(setup, EIGHT, {}))
+        budgets = self.budgets(ctx.target, eight)
+        minimize = LOSS if self.minimize == LOSS else _summed(ctx.target, self.minimize)
+        problem = self.problem(model, ctx, pins)
+        found = solver(self.solver).solve(
+            problem, budgets, minimize=minimize, seed=ctx.seed, time_limit_s=self.time_limit
+        )
+        chosen = [layer.choices[index] for layer, index in zip(problem.layers, found.choices, strict=True)]
+        bits = {
+            layer.name: Precision(choice.weight_bits, choice.act_bits)
+            for layer, choice in zip(problem.layers, chosen, strict=True)
+        }
+        facts: dict[str, float | int | str] = {
+            "solver": self.solver,
+            "status": found.status,
+            "loss": found.loss,
+        }
+        return bits, facts | {"bound": found.bound} | found.cost
+
+    def budgets(self, target: HardwareModel, eight: Cost) -> list[Budget]:
+        """Return the budgets in the units of the metrics.
+
+        Args:
+            target: the machine.
+            eight: cost of uniform 8 bits, to which relative budgets refer.
+        """
+        found = [Budget(LOSS, self.max_loss)] if self.max_loss else []
+        for word, text in self._budget_texts().items():
+            if text and word != LOSS:
+                metric = parse_metric(word)
+                request = parse_budget(metric, text)
+                name = _summed(target, word)
+                reference = eight.get(metric) if request.relative else 1.0
+                found.append(Budget(name, request.value * float(reference or 0.0)))
+        return found
+
+    def _budget_texts(self) -> dict[str, str]:
+        texts = {field.name.removeprefix("max_"): getattr(self, field.name) for field in fields(self)}
+        return {word: texts[word] for word in METRICS} | {LOSS: str(self.max_loss or "")}
+
+
+def _summed(target: HardwareModel, word: str) -> str:
+    """Return the name of a metric that a solver can sum over layers."""
+    metric = parse_metric(word)
+    if metric not in supported(target):
+        known = ", ".join(name for name, entry in METRICS.items() if entry in supported(target))
+        raise UsageError(f"target {target.name} has no budget on {word}; it has {known}")
+    return metric.value
+
+
+def _with_pins(costs: CostTable, pins: Mapping[str, Precision], model: Model, ctx: PassContext) -> CostTable:
+    """Add the prices of pinned precisions outside the widths to choose from."""
+    if all(precision in costs.layers[name] for name, precision in pins.items()):
+        return costs
+    everything = {name: dict(prices) for name, prices in costs.layers.items()}
+    eight = uniform_bits(quantizer_setup(model.graph, ctx.target.shared_parameter_ops), EIGHT, pins)
+    for name, price in price_plan(model, ctx, eight)[1].items():
+        if name in pins:
+            everything[name][pins[name]] = price
+    return replace(costs, layers=everything)
+
+
+def _histogram(bits: Mapping[str, Precision]) -> str:
+    counts: dict[str, int] = {}
+    for precision in bits.values():
+        counts[str(precision)] = counts.get(str(precision), 0) + 1
+    return ", ".join(f"{count} at {name}" for name, count in sorted(counts.items()))

@@ -1,0 +1,125 @@
+"""Build the allocation problem of a model: what each layer may take, what it loses, what it costs."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from hwmodels import Metric, Precision
+from passes.allocation.choices import Choice, LayerChoices
+from passes.allocation.problem import AllocationProblem
+from passes.errors import InfeasibleError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from hwmodels import Cost, HardwareModel
+    from passes.analysis.cost import CostTable
+    from passes.analysis.sensitivity import SensitivityTable
+    from passes.ir.layers import Layer
+    from passes.ir.setup import QuantizerSetup
+
+Pin = tuple[str, Precision]
+
+
+def build_problem(
+    setup: QuantizerSetup,
+    costs: CostTable,
+    sensitivity: SensitivityTable,
+    additive: frozenset[Metric],
+    pins: Mapping[str, Precision],
+) -> AllocationProblem:
+    """Return the problem; layers that read the same tensors share the bits of their activation.
+
+    Args:
+        setup: the quantizable part of the graph.
+        costs: prices of every choice; pinned precisions included.
+        sensitivity: losses at every width that is priced.
+        additive: metrics that sum over layers.
+        pins: layers with one choice only.
+    """
+    metrics = sorted(costs.metrics & additive)
+    layers = []
+    for layer in setup.layers:
+        choices = [
+            _choice(layer, precision, cost, sensitivity, metrics)
+            for precision, cost in sorted(costs.layers[layer.name].items())
+            if precision == pins.get(layer.name, precision) and _has_sides(layer, precision)
+        ]
+        layers.append(LayerChoices(layer.name, tuple(choices)))
+    return AllocationProblem("model", tuple(layers), (), shared_activations(setup))
+
+
+def shared_activations(setup: QuantizerSetup) -> tuple[tuple[str, ...], ...]:
+    """Return groups of layers that read the same tensors."""
+    return tuple(group.readers for group in setup.groups if len(group.readers) > 1)
+
+
+def _has_sides(layer: Layer, precision: Precision) -> bool:
+    """Two computed operands have the same width: neither is a weight."""
+    return layer.weight is not None or precision.weight_bits == precision.act_bits
+
+
+def _choice(
+    layer: Layer, precision: Precision, cost: Cost, sensitivity: SensitivityTable, metrics: Sequence[Metric]
+) -> Choice:
+    loss = sensitivity.loss(layer.name, precision.weight_bits, precision.act_bits)
+    prices = {metric.value: float(cost.get(metric) or 0.0) for metric in metrics}
+    return Choice(precision.weight_bits, precision.act_bits, loss, prices)
+
+
+def match_pins(layers: Sequence[Layer], pins: Sequence[Pin]) -> dict[str, Precision]:
+    """Return the precision of every pinned layer; of several pins that match, the last counts.
+
+    Raises:
+        UsageError: a pattern matches nothing; the message lists layers.
+    """
+    pinned: dict[str, Precision] = {}
+    for pattern, precision in pins:
+        matched = [layer.name for layer in layers if _matches(layer, pattern)]
+        if not matched:
+            known = ", ".join(layer.name for layer in layers[:8])
+            raise UsageError(
+                f"pin {pattern!r} matches no layer; layers are {known}{', ...' if len(layers) > 8 else ''}"
+            )
+        pinned |= dict.fromkeys(matched, precision)
+    return pinned
+
+
+def _matches(layer: Layer, pattern: str) -> bool:
+    if pattern.startswith("op:"):
+        return fnmatchcase(layer.op, pattern[3:])
+    return layer.name == pattern or fnmatchcase(layer.name, pattern)
+
+
+def check_pins(setup: QuantizerSetup, pins: Mapping[str, Precision]) -> None:
+    """Refuse pins that ask one tensor to have two precisions.
+
+    Raises:
+        InfeasibleError: naming the layers.
+    """
+    for readers in shared_activations(setup):
+        wanted = {reader: pins[reader].act_bits for reader in readers if reader in pins}
+        if len(set(wanted.values())) > 1:
+            asked = ", ".join(f"{name} a{bits}" for name, bits in wanted.items())
+            raise InfeasibleError(f"pins contradict each other: these layers read the same tensor: {asked}")
+
+
+def uniform_bits(
+    setup: QuantizerSetup, precision: Precision, pins: Mapping[str, Precision]
+) -> dict[str, Precision]:
+    """Return one precision for all layers, but for the pinned ones and those that share their activation.
+
+    A MatMul of two computed operands has no weights: both of its operands take the activation's width.
+    """
+    bits = {layer.name: pins.get(layer.name, precision) for layer in setup.layers}
+    for readers in shared_activations(setup):
+        wanted = {pins[reader].act_bits for reader in readers if reader in pins}
+        for reader in readers if wanted else ():
+            bits[reader] = Precision(bits[reader].weight_bits, max(wanted))
+    return bits
+
+
+def supported(target: HardwareModel) -> frozenset[Metric]:
+    """Return the metrics that a budget may name on a target: those that sum over layers."""
+    return target.metrics & target.additive
