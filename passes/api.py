@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import zlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
@@ -97,6 +98,7 @@ class PassContext:
         observes: union of the statistics wanted by all passes of the pipeline.
         journal: refusals and remarks, in order.
         progress: called with (stage, done, total) by long loops.
+        seconds: wall-clock time that each analysis took by itself, nested analyses excluded.
     """
 
     target: HardwareModel
@@ -107,6 +109,7 @@ class PassContext:
     observes: frozenset[str] = frozenset()
     journal: list[JournalEntry] = field(default_factory=list)
     progress: Callable[[str, int, int], None] = lambda stage, done, total: None
+    seconds: dict[str, float] = field(default_factory=dict)
     _cache: dict[Analysis[Any], tuple[Aspect, Any]] = field(default_factory=dict, repr=False)
     _reading: list[Aspect] = field(default_factory=list, repr=False)
 
@@ -118,10 +121,14 @@ class PassContext:
         """
         if analysis not in self._cache:
             self._reading.append(analysis.reads)
+            before, start = sum(self.seconds.values()), time.perf_counter()
             try:
                 result = analysis.run(model, self)
             finally:
                 read = self._reading.pop()
+            nested = sum(self.seconds.values()) - before
+            spent = time.perf_counter() - start - nested
+            self.seconds[analysis.name] = self.seconds.get(analysis.name, 0.0) + spent
             self._cache[analysis] = (read, result)
         read, result = self._cache[analysis]
         if self._reading:

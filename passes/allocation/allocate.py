@@ -91,13 +91,11 @@ class Allocate(Pass):
             raise ModelError(f"{model.path}: nothing can be quantized ({reasons or 'it has no layers'})")
         pins = match_pins(setup.layers, [parse_pin(text) for text in self.pin])
         check_pins(setup, pins)
-        if not self.searches:
-            bits = uniform_bits(setup, parse_precision(self.uniform, "uniform"), pins)
-            facts: dict[str, float | int | str] = {"solver": "uniform"}
-        else:
-            bits, facts = self._solve(model, ctx, setup, pins)
+        if self.searches:
+            return self._solve(model, ctx, setup, pins)
+        bits = uniform_bits(setup, parse_precision(self.uniform, "uniform"), pins)
         model.plan = plan_of_bits(setup, bits)
-        return PassResult(Aspect.PLAN, f"{len(bits)} layers: {_histogram(bits)}", facts)
+        return PassResult(Aspect.PLAN, _histogram(bits), {"solver": "uniform"})
 
     def problem(self, model: Model, ctx: PassContext, pins: Mapping[str, Precision]) -> AllocationProblem:
         """Return the allocation problem of a model."""
@@ -116,7 +114,7 @@ class Allocate(Pass):
 
     def _solve(
         self, model: Model, ctx: PassContext, setup: QuantizerSetup, pins: Mapping[str, Precision]
-    ) -> tuple[dict[str, Precision], dict[str, float | int | str]]:
+    ) -> PassResult:
         eight, _ = price_plan(model, ctx, uniform_bits(setup, EIGHT, {}))
         budgets = self.budgets(ctx.target, eight)
         minimize = LOSS if self.minimize == LOSS else _summed(ctx.target, self.minimize)
@@ -125,16 +123,15 @@ class Allocate(Pass):
             problem, budgets, minimize=minimize, seed=ctx.seed, time_limit_s=self.time_limit
         )
         chosen = [layer.choices[index] for layer, index in zip(problem.layers, found.choices, strict=True)]
-        bits = {
-            layer.name: Precision(choice.weight_bits, choice.act_bits)
-            for layer, choice in zip(problem.layers, chosen, strict=True)
-        }
+        named = {layer.name: choice for layer, choice in zip(problem.layers, chosen, strict=True)}
+        bits = {name: Precision(choice.weight_bits, choice.act_bits) for name, choice in named.items()}
+        model.plan = plan_of_bits(setup, bits, {name: choice.loss for name, choice in named.items()})
         facts: dict[str, float | int | str] = {
             "solver": self.solver,
             "status": found.status,
             "loss": found.loss,
         }
-        return bits, facts | {"bound": found.bound} | found.cost
+        return PassResult(Aspect.PLAN, _histogram(bits), facts | {"bound": found.bound} | found.cost)
 
     def budgets(self, target: HardwareModel, eight: Cost) -> list[Budget]:
         """Return the budgets in the units of the metrics.
@@ -183,4 +180,4 @@ def _histogram(bits: Mapping[str, Precision]) -> str:
     counts: dict[str, int] = {}
     for precision in bits.values():
         counts[str(precision)] = counts.get(str(precision), 0) + 1
-    return ", ".join(f"{count} at {name}" for name, count in sorted(counts.items()))
+    return "layers: " + ", ".join(f"{count} at {name}" for name, count in sorted(counts.items()))

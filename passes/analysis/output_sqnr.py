@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
+from onnx import ModelProto, TensorProto, numpy_helper
 
 from passes.analysis.sensitivity import SensitivityTable
 from passes.api import Analysis, Aspect, PassContext
 from passes.execution.collect import CollectActivations
 from passes.execution.ranges import act_params, weight_params
-from passes.execution.simulate import Outputs, run_float, run_proto
 from passes.execution.session import Level
-from passes.ir.plan import QuantPlan, Role, TensorQuant
+from passes.execution.simulate import Outputs, run_proto
+from passes.ir.layers import Layer
+from passes.ir.onnx_io import to_proto
+from passes.ir.plan import Role, TensorQuant
 from passes.ir.setup import quantizer_setup
 from passes.ir.specs import act_spec, weight_spec
-from passes.lowering.encoding import Form
-from passes.lowering.qdq import emit_qdq
-from passes.numerics import RangeMethod
+from passes.lowering.qdq import emit_activations
+from passes.numerics import RangeMethod, fake_quantize
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from passes.ir.model import Model
-    from passes.ir.setup import QuantizerSetup
 
 
 @dataclass(frozen=True)
@@ -41,46 +44,62 @@ class OutputSqnr(Analysis[SensitivityTable]):
     name: ClassVar[str] = "sqnr"
     reads: ClassVar[Aspect] = Aspect.GRAPH | Aspect.WEIGHTS
     bits: tuple[int, ...] = (2, 3, 4, 5, 6, 7, 8)
-    samples: int = 32
+    samples: int = 16
     method: RangeMethod = RangeMethod.MSE
 
     def run(self, model: Model, ctx: PassContext) -> SensitivityTable:
         """Measure all quantizers."""
         setup = quantizer_setup(model.graph, ctx.target.shared_parameter_ops)
         stats = ctx.get(CollectActivations(), model)
-        reference = run_float(model, ctx.calibration, ctx.workers, self.samples)
+        bench = _Bench(model, ctx, self.samples)
         weights: dict[str, dict[int, float]] = {layer.name: {} for layer in setup.layers}
         acts: dict[str, dict[int, float]] = {layer.name: dict.fromkeys(self.bits, 0.0) for layer in setup.layers}
-        total, done = len(self.bits) * (len(setup.layers) + len(setup.groups)), 0
-        for bits in self.bits:
-            for layer in setup.layers:
-                if layer.weight is not None:
-                    spec = weight_spec(layer, bits)
-                    quant = TensorQuant(Role.WEIGHT, spec, weight_params(layer.weight_values(), spec))
-                    plan = QuantPlan(tensors={layer.weight.name: quant})
-                    weights[layer.name][bits] = self._measure(model, setup, plan, ctx, reference)
-                done += 1
-                ctx.progress("analyze", done, total)
-            for group in setup.groups:
-                if group.readers:
-                    spec = act_spec(bits)
-                    quant = TensorQuant(Role.ACT, spec, act_params(group, spec, stats, self.method))
-                    plan = QuantPlan(tensors=dict.fromkeys(group.members, quant))
-                    acts[group.readers[0]][bits] += self._measure(model, setup, plan, ctx, reference)
-                done += 1
-                ctx.progress("analyze", done, total)
+        jobs = [(bits, place) for bits in self.bits for place in (*setup.layers, *setup.groups)]
+        for done, (bits, place) in enumerate(jobs):
+            if isinstance(place, Layer):
+                if place.weight is not None:
+                    weights[place.name][bits] = bench.weight_noise(place, bits)
+            elif place.readers:
+                spec = act_spec(bits)
+                quant = TensorQuant(Role.ACT, spec, act_params(place, spec, stats, self.method))
+                acts[place.readers[0]][bits] += bench.act_noise(dict.fromkeys(place.members, quant))
+            ctx.progress("analyze", done + 1, len(jobs))
         return SensitivityTable(self.name, weights, acts)
 
-    def _measure(
-        self, model: Model, setup: QuantizerSetup, plan: QuantPlan, ctx: PassContext, reference: Outputs
-    ) -> float:
-        """Return noise over signal at the output under a plan of one quantizer."""
-        kept, model.plan = model.plan, plan
+
+class _Bench:
+    """Runs variants of one model on the same samples."""
+
+    def __init__(self, model: Model, ctx: PassContext, samples: int) -> None:
+        self._model, self._ctx, self._samples = model, ctx, samples
+        self._proto = to_proto(model)
+        self._slots = {tensor.name: tensor for tensor in self._proto.graph.initializer}
+        self._reference = self._run(self._proto)
+        self._power = sum(_power(output - output.mean(axis=0)) for output in self._reference)
+
+    def weight_noise(self, layer: Layer, bits: int) -> float:
+        """Return noise over signal with the weight of one layer rounded in place: the model stays float."""
+        values, spec = layer.weight_values(), weight_spec(layer, bits)
+        slot = self._slots[layer.weight.name]  # type: ignore[union-attr]
+        kept = TensorProto.FromString(slot.SerializeToString())
+        rounded = fake_quantize(values, spec, weight_params(values, spec))
+        slot.CopyFrom(numpy_helper.from_array(rounded, slot.name))
         try:
-            proto = emit_qdq(model, setup, Form.QCDQ, partial=True)
+            return self._noise(self._proto)
         finally:
-            model.plan = kept
-        outputs = run_proto(proto, ctx.calibration, Level.BASIC, ctx.workers, self.samples)
-        noise = sum(float(np.square(o - r, dtype=np.float64).sum()) for o, r in zip(outputs, reference, strict=True))
-        signal = sum(float(np.square(r - r.mean(axis=0), dtype=np.float64).sum()) for r in reference)
-        return noise / max(signal, 1e-30)
+            slot.CopyFrom(kept)
+
+    def act_noise(self, tensors: dict[str, TensorQuant]) -> float:
+        """Return noise over signal with one group of activations quantized."""
+        return self._noise(emit_activations(self._proto, tensors))
+
+    def _noise(self, proto: ModelProto) -> float:
+        outputs = zip(self._run(proto), self._reference, strict=True)
+        return sum(_power(output - reference) for output, reference in outputs) / max(self._power, 1e-30)
+
+    def _run(self, proto: ModelProto) -> Outputs:
+        return run_proto(proto, self._ctx.calibration, Level.DEFAULT, self._ctx.workers, self._samples)
+
+
+def _power(values: NDArray[np.float32]) -> float:
+    return float(np.square(values, dtype=np.float64).sum())

@@ -20,13 +20,27 @@ if TYPE_CHECKING:
     from passes.execution.sources import Source
 
 
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """What a model reads: name, shape (``None`` for a dimension of any size, or for any rank) and element type."""
+
+    name: str
+    shape: tuple[int | None, ...] | None
+    dtype: np.dtype[Any]
+
+
+def graph_inputs(graph: gs.Graph) -> tuple[InputSpec, ...]:
+    """Return what a graph reads."""
+    return tuple(InputSpec(tensor.name, _shape(tensor), np.dtype(tensor.dtype)) for tensor in graph.inputs)
+
+
 @dataclass(frozen=True)
 class Dataset:
     """Samples for a model.
 
     Attributes:
         source: where raw arrays come from.
-        inputs: name, shape and element type of each model input.
+        inputs: what the model reads.
         arrays: name in the source of the array for each input.
         preprocess: how integer images become inputs; ``None`` takes arrays as they are.
         count: number of samples to use.
@@ -34,7 +48,7 @@ class Dataset:
     """
 
     source: Source
-    inputs: tuple[tuple[str, tuple[int | None, ...] | None, np.dtype[Any]], ...]
+    inputs: tuple[InputSpec, ...]
     arrays: tuple[str, ...]
     preprocess: Preprocess | None
     count: int
@@ -47,7 +61,7 @@ class Dataset:
 
     def batch_size(self, wanted: int) -> int:
         """Return the batch size the model accepts that is nearest to the wanted one."""
-        fixed = {shape[0] for _, shape, _ in self.inputs if shape} - {None}
+        fixed = {spec.shape[0] for spec in self.inputs if spec.shape} - {None}
         return int(fixed.pop() or 1) if len(fixed) == 1 else min(wanted, self.count)
 
     def batches(self, size: int, limit: int | None = None) -> Iterator[dict[str, NDArray[Any]]]:
@@ -60,32 +74,26 @@ class Dataset:
         count = min(self.count, limit or self.count)
         for start in range(0, count, size):
             raw = self.source.load(start, min(start + size, count))
-            yield {
-                name: self._prepare(raw[array], name, shape, dtype)
-                for (name, shape, dtype), array in zip(self.inputs, self.arrays, strict=True)
-            }
+            pairs = zip(self.inputs, self.arrays, strict=True)
+            yield {spec.name: self._prepare(raw[array], spec) for spec, array in pairs}
 
-    def _prepare(
-        self, raw: NDArray[Any], name: str, shape: tuple[int | None, ...] | None, dtype: np.dtype[Any]
-    ) -> NDArray[Any]:
-        array = raw
+    def _prepare(self, raw: NDArray[Any], spec: InputSpec) -> NDArray[Any]:
+        array, dtype = raw, spec.dtype
         if self.preprocess is not None and raw.dtype == np.uint8 and raw.ndim == 4:
             array = (self.preprocess.normalize if self.source.prepared else self.preprocess.arrays)(raw, dtype)
-        self._check_fit(array, name, shape, dtype)
+        self._check_fit(array, spec)
         array = np.ascontiguousarray(array, dtype=dtype)
         if np.issubdtype(dtype, np.floating) and not np.isfinite(array).all():
-            msg = f"{self.where}: the data for input {name!r} hold NaN or infinity"
+            msg = f"{self.where}: the data for input {spec.name!r} hold NaN or infinity"
             raise DataError(msg)
         return array
 
-    def _check_fit(
-        self, array: NDArray[Any], name: str, shape: tuple[int | None, ...] | None, dtype: np.dtype[Any]
-    ) -> None:
+    def _check_fit(self, array: NDArray[Any], spec: InputSpec) -> None:
+        name, shape, dtype = spec.name, spec.shape, spec.dtype
         kinds = (array.dtype.kind, dtype.kind)
         if kinds not in (("f", "f"), ("i", "i"), ("u", "u"), ("i", "u"), ("u", "i"), ("b", "b")):
             hint = "; give --preprocess for integer images" if kinds == ("u", "f") else ""
-            msg = f"{self.where}: input {name!r} expects {dtype}, found {array.dtype}{hint}"
-            raise DataError(msg)
+            raise DataError(f"{self.where}: input {name!r} expects {dtype}, found {array.dtype}{hint}")
         if shape is None:
             return
         fits = len(shape) == array.ndim and all(
@@ -98,21 +106,20 @@ class Dataset:
 
 
 def open_dataset(
-    location: str, graph: gs.Graph, preprocess: Preprocess | None = None, samples: int | None = None
+    location: str, inputs: tuple[InputSpec, ...], preprocess: Preprocess | None = None, samples: int | None = None
 ) -> Dataset:
     """Open data for a model.
 
     Args:
         location: file, folder or ``package.module:function``.
-        graph: the model's graph; its inputs say what is needed.
+        inputs: what the model reads.
         preprocess: for integer images.
         samples: use the first so many; all by default.
 
     Raises:
         DataError: an input has no array, or there are no samples.
     """
-    inputs = tuple((tensor.name, _shape(tensor), np.dtype(tensor.dtype)) for tensor in graph.inputs)
-    names = [name for name, _, _ in inputs]
+    names = [spec.name for spec in inputs]
     source = open_source(location, preprocess, names)
     arrays = _match(names, source.names, location)
     count = min(source.count, samples) if samples else source.count

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -41,10 +42,11 @@ class TensorQuant:
 
 @dataclass(frozen=True, slots=True)
 class LayerBits:
-    """Precision of one layer, with its operator for readers of the file."""
+    """Precision of one layer, with its operator for readers of the file, and the loss expected of it."""
 
     op: str
     precision: Precision
+    loss: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +56,14 @@ class QuantPlan:
     Attributes:
         layers: by layer name.
         tensors: by tensor name, weights and activations alike.
+        biases: by layer name, where the model's own bias is replaced: float values, one per output channel.
+        prepared: the passes that the graph must have gone through before the plan fits it, in text form.
     """
 
     layers: dict[str, LayerBits] = field(default_factory=dict)
     tensors: dict[str, TensorQuant] = field(default_factory=dict)
+    biases: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    prepared: str = ""
 
     def to_json(self, model_sha256: str, target: str) -> dict[str, Any]:
         """Return the plan.json document."""
@@ -70,8 +76,10 @@ class QuantPlan:
             "schema_version": SCHEMA_VERSION,
             "model_sha256": model_sha256,
             "target": target,
+            "prepared": self.prepared,
             "layers": layers,
             "tensors": tensors,
+            "biases": {name: list(values) for name, values in self.biases.items()},
         }
 
     @classmethod
@@ -93,10 +101,12 @@ class QuantPlan:
                 for entry in document["layers"]
             }
             tensors = {name: _tensor_from_json(entry) for name, entry in document["tensors"].items()}
+            biases = {name: _finite(values) for name, values in document.get("biases", {}).items()}
+            prepared = str(document.get("prepared", ""))
         except (KeyError, TypeError, ValueError, OverflowError, AttributeError, UsageError, HardwareError) as error:
             msg = f"{where}: an entry of the plan is missing or malformed: {error!r}"
             raise PlanError(msg) from error
-        return cls(layers, tensors)
+        return cls(layers, tensors, biases, prepared)
 
 
 def read_plan(path: Path, model_sha256: str) -> QuantPlan:
@@ -137,6 +147,13 @@ def _tensor_to_json(quant: TensorQuant) -> dict[str, Any]:
         "axis": spec.granularity.axis if isinstance(spec.granularity, PerChannel) else None,
     }
     return entry | (quant.params.to_json() if quant.params is not None else {})
+
+
+def _finite(values: list[Any]) -> tuple[float, ...]:
+    found = tuple(float(value) for value in values)
+    if not all(math.isfinite(value) for value in found):
+        raise ValueError("a bias is not finite")
+    return found
 
 
 def _tensor_from_json(entry: dict[str, Any]) -> TensorQuant:

@@ -19,7 +19,9 @@ DEFAULT_ACT_BITS = 8
 """Precision of activations that no layer multiplies: operands of additions, results of the model."""
 
 
-def plan_of_bits(setup: QuantizerSetup, bits: Mapping[str, Precision]) -> QuantPlan:
+def plan_of_bits(
+    setup: QuantizerSetup, bits: Mapping[str, Precision], losses: Mapping[str, float] | None = None
+) -> QuantPlan:
     """Build a plan without parameters.
 
     Weights are signed, symmetric and per output channel; activations unsigned, asymmetric and per tensor.
@@ -27,6 +29,7 @@ def plan_of_bits(setup: QuantizerSetup, bits: Mapping[str, Precision]) -> QuantP
     Args:
         setup: the quantizable part of the graph.
         bits: precision of every layer, by name.
+        losses: loss that the allocation expects of each, where there is an estimate.
 
     Raises:
         PlanError: layers that read the same tensors disagree about its precision.
@@ -38,7 +41,10 @@ def plan_of_bits(setup: QuantizerSetup, bits: Mapping[str, Precision]) -> QuantP
     for group in setup.groups:
         quant = TensorQuant(Role.ACT, act_spec(group_bits(group, bits)))
         tensors.update(dict.fromkeys(group.members, quant))
-    layers = {layer.name: LayerBits(layer.op, bits[layer.name]) for layer in setup.layers}
+    expected = losses or {}
+    layers = {
+        layer.name: LayerBits(layer.op, bits[layer.name], expected.get(layer.name)) for layer in setup.layers
+    }
     return QuantPlan(layers, tensors)
 
 

@@ -39,17 +39,27 @@ def accumulator_scale(layer: Layer, plan: QuantPlan) -> NDArray[np.float32]:
     return np.tile(scale, layer.groups) if layer.op == "ConvTranspose" and scale.size > 1 else scale
 
 
+def bias_values(layer: Layer, plan: QuantPlan) -> NDArray[np.float64] | None:
+    """Return the bias in real units, shape (channels,): that of the plan, else of the model, else ``None``."""
+    if layer.name in plan.biases:
+        return np.asarray(plan.biases[layer.name], dtype=np.float64)
+    return None if layer.bias is None else np.asarray(layer.bias.values, dtype=np.float64).reshape(-1)
+
+
 def bias_codes(layer: Layer, plan: QuantPlan) -> NDArray[np.int64] | None:
     """Return the bias in accumulator steps, shape (channels,), or ``None`` when there is none.
 
     Raises:
-        LoweringError: a code does not fit 32 bits (the scales are too small for the bias).
+        LoweringError: a code does not fit 32 bits (the scales are too small for the bias), or the plan's bias
+            does not have one value per output channel.
     """
-    if layer.bias is None:
+    values = bias_values(layer, plan)
+    if values is None:
         return None
-    values = np.asarray(layer.bias.values, dtype=np.float64).reshape(-1)
-    codes = np.rint(values / accumulator_scale(layer, plan).astype(np.float64))
+    scale = accumulator_scale(layer, plan).astype(np.float64)
+    if scale.size not in (1, values.size):
+        raise LoweringError(f"layer {layer.name}: expected {scale.size} bias values in the plan, found {values.size}")
+    codes = np.rint(values / scale)
     if np.abs(codes).max(initial=0) > INT32_MAX:
-        msg = f"layer {layer.name}: the bias needs more than 32 bits at its accumulator scale"
-        raise LoweringError(msg)
+        raise LoweringError(f"layer {layer.name}: the bias needs more than 32 bits at its accumulator scale")
     return codes.astype(np.int64)

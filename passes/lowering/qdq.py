@@ -28,6 +28,8 @@ from passes.lowering.encoding import (
 from passes.numerics import PerChannel, quantize
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from passes.ir.layers import Layer
@@ -45,20 +47,21 @@ class _Emission:
     initializers: list[onnx.TensorProto] = field(default_factory=list)
     renamed: dict[str, str] = field(default_factory=dict)
     """What readers of a tensor read instead."""
+    added_inputs: dict[str, str] = field(default_factory=dict)
+    """Bias to append to the inputs of a node that has none, by node name."""
     opset: int = PER_CHANNEL_OPSET
 
     def at(self, tensor: str) -> list[onnx.NodeProto]:
         return self.nodes.setdefault(tensor, [])
 
 
-def emit_qdq(model: Model, setup: QuantizerSetup, form: Form, *, partial: bool = False) -> onnx.ModelProto:
+def emit_qdq(model: Model, setup: QuantizerSetup, form: Form) -> onnx.ModelProto:
     """Lower a model and its plan to Q/DQ ONNX.
 
     Args:
         model: graph and plan; neither is changed.
         setup: the quantizable part of the graph.
         form: native narrow types or 8-bit containers.
-        partial: the plan may leave tensors in float; layers then keep their float bias.
 
     Returns:
         A model at the lowest opset that holds the types it uses.
@@ -68,9 +71,8 @@ def emit_qdq(model: Model, setup: QuantizerSetup, form: Form, *, partial: bool =
     """
     emission = _Emission()
     for layer in setup.layers:
-        if not partial:
-            _emit_bias(layer, model, emission)
-        if layer.weight is not None and (not partial or layer.weight.name in model.plan.tensors):
+        _emit_bias(layer, model, emission)
+        if layer.weight is not None:
             quant = quantization_of(model.plan, layer.weight.name, layer.name)
             _emit_weight(layer, quant, weight_encoding(quant.spec.format, form), emission)
     native4 = _native4_tensors(model, setup) if form is Form.QDQ else frozenset()
@@ -81,6 +83,21 @@ def emit_qdq(model: Model, setup: QuantizerSetup, form: Form, *, partial: bool =
     return _assemble(to_proto(model), emission)
 
 
+def emit_activations(proto: onnx.ModelProto, tensors: Mapping[str, TensorQuant]) -> onnx.ModelProto:
+    """Return a float model with Q/DQ pairs, in 8- or 16-bit containers, at some of its activations only.
+
+    Args:
+        proto: the float model; not changed.
+        tensors: quantization of each, with parameters.
+    """
+    emission = _Emission()
+    for name, quant in tensors.items():
+        _emit_activation(name, quant, act_encoding(quant.spec.format, Form.QCDQ, native4=False), emission)
+    copy = onnx.ModelProto()
+    copy.CopyFrom(proto)
+    return _assemble(copy, emission)
+
+
 def quantized_weight(layer: Layer, quant: TensorQuant) -> NDArray[np.integer]:
     """Return the codes of a layer's weight, in ONNX layout."""
     return quantize(layer.weight_values(), quant.spec, quant.params)  # type: ignore[arg-type]
@@ -88,10 +105,13 @@ def quantized_weight(layer: Layer, quant: TensorQuant) -> NDArray[np.integer]:
 
 def _emit_bias(layer: Layer, model: Model, emission: _Emission) -> None:
     codes = bias_codes(layer, model.plan)
-    if codes is None or layer.bias is None:
+    if codes is None:
         return
-    scale, name = accumulator_scale(layer, model.plan), layer.bias.name
+    scale = accumulator_scale(layer, model.plan)
     scale = np.broadcast_to(scale, codes.shape) if scale.size > 1 else scale
+    name = layer.bias.name if layer.bias is not None else f"{layer.name}.bias"
+    if layer.bias is None:
+        emission.added_inputs[layer.name] = name
     emission.initializers.append(numpy_helper.from_array(codes.astype(np.int32), f"{name}.q"))
     _dequantize(name, "", scale, None, 0 if scale.size > 1 else None, emission)
 
@@ -206,6 +226,8 @@ def _assemble(proto: onnx.ModelProto, emission: _Emission) -> onnx.ModelProto:
     for value in graph.input:
         nodes.extend(emission.nodes.get(value.name, []))
     for node in graph.node:
+        if node.name in emission.added_inputs:
+            node.input.append(emission.added_inputs[node.name])
         _redirect(node, emission.renamed)
         nodes.append(node)
         for name in node.output:

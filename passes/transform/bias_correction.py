@@ -6,7 +6,7 @@ With ``W' = W + dW`` the output moves by ``dW E[x]`` on average; the bias gives 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -18,7 +18,6 @@ from passes.ir.layers import Layer, static_shape, weight_matrix
 from passes.ir.setup import quantizer_setup
 from passes.ir.window import ConvWindow
 from passes.numerics import fake_quantize
-from passes.transform.fold_batchnorm import set_bias
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,7 +28,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BiasCorrection(Pass):
-    """Correct the bias of every layer whose weights have at most a number of bits.
+    """Correct the bias of every layer whose weights have at most a number of bits; the plan keeps the result.
+
+    A MatMul has no place for a bias and is left alone.
 
     Attributes:
         max_bits: layers of wider weights are left alone: their mean error is negligible.
@@ -47,21 +48,21 @@ class BiasCorrection(Pass):
     def run(self, model: Model, ctx: PassContext) -> PassResult:
         """Shift the biases."""
         setup = quantizer_setup(model.graph, ctx.target.shared_parameter_ops)
-        corrected = 0
+        biases: dict[str, tuple[float, ...]] = {}
         means = ctx.get(CollectActivations(), model).means
         for layer in setup.layers:
             quant = model.plan.tensors.get(layer.weight.name) if layer.weight is not None else None
             if quant is None or quant.spec.format.bits > self.max_bits:
                 continue
-            if layer.op == "ConvTranspose" or layer.name not in means:
-                ctx.note(self.name, layer.name, f"a {layer.op} of unknown input rank or stride is not corrected")
+            if layer.op in ("ConvTranspose", "MatMul") or layer.name not in means:
+                ctx.note(self.name, layer.name, f"the bias of this {layer.op} is not corrected")
                 continue
             shift = mean_output_error(layer, quant, means[layer.name])
-            bias = np.zeros_like(shift) if layer.bias is None else np.asarray(layer.bias.values, np.float64)
-            set_bias(layer, bias - shift)
-            corrected += 1
-        wrote = Aspect.WEIGHTS | Aspect.GRAPH if corrected else Aspect.NONE
-        return PassResult(wrote, f"{corrected} biases corrected", {"corrected": corrected})
+            bias = 0.0 if layer.bias is None else np.asarray(layer.bias.values, dtype=np.float64)
+            biases[layer.name] = tuple((bias - shift).astype(np.float32).tolist())
+        model.plan = replace(model.plan, biases=biases)
+        wrote = Aspect.PLAN if biases else Aspect.NONE
+        return PassResult(wrote, f"{len(biases)} biases corrected", {"corrected": len(biases)})
 
 
 def mean_output_error(layer: Layer, quant: TensorQuant, mean: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -51,7 +51,7 @@ def opt(  # noqa: PLR0913 - one parameter per option
     """
     from hwmodels import load_target
     from passes.api import PassContext
-    from passes.execution.dataset import open_dataset
+    from passes.execution.dataset import graph_inputs, open_dataset
     from passes.ir.onnx_io import read_model, to_proto, write_proto
     from passes.manager import PassManager
     from passes.pipeline import parse, to_text
@@ -68,7 +68,7 @@ def opt(  # noqa: PLR0913 - one parameter per option
         check_output_file(out)
     machine, images = load_target(target), options.read_preprocess(preprocess)
     opened = read_model(model)
-    data = None if calib is None else open_dataset(calib, opened.graph, images, samples)
+    data = None if calib is None else open_dataset(calib, graph_inputs(opened.graph), images, samples)
     manager = PassManager(steps, verify_each, _instruments(time_passes, dump_dir), stop_after)
     with progress(silent=json or quiet) as tell:
         ctx = PassContext(machine, data, seed=seed, workers=workers, progress=tell)

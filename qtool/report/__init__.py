@@ -1,1 +1,33 @@
 """What a compilation reports: the data, and the files written from them."""
+
+from qtool.report.json import report_json
+from qtool.report.markdown import report_markdown
+from qtool.report.report import (
+    AgreementReport,
+    BudgetReport,
+    CostReport,
+    CoverageReport,
+    JournalLine,
+    LayerReport,
+    MetricReport,
+    ModelReport,
+    Report,
+    TimeReport,
+    UnquantizedReport,
+)
+
+__all__ = [
+    "AgreementReport",
+    "BudgetReport",
+    "CostReport",
+    "CoverageReport",
+    "JournalLine",
+    "LayerReport",
+    "MetricReport",
+    "ModelReport",
+    "Report",
+    "TimeReport",
+    "UnquantizedReport",
+    "report_json",
+    "report_markdown",
+]

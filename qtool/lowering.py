@@ -1,0 +1,114 @@
+"""Write a model and its plan in the forms asked for."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hwmodels import load_target
+from passes.api import PassContext
+from passes.errors import LoweringError, UsageError
+from passes.ir.onnx_io import read_model, write_proto
+from passes.ir.plan import read_plan
+from passes.ir.setup import quantizer_setup
+from passes.lowering.encoding import Form
+from passes.lowering.packed import Origin, emit_packed
+from passes.lowering.qdq import emit_qdq
+from passes.manager import PassManager
+from passes.pipeline import parse
+from qtool import __version__
+from qtool.bundle import bundle
+from qtool.output_folder import check_output_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import onnx
+
+    from hwmodels import HardwareModel
+    from passes.artifact import Artifact
+    from passes.ir.model import Model
+
+FILES = {"qdq": "model.qdq.onnx", "qcdq": "model.qcdq.onnx", "packed": "model.qpk"}
+__all__ = ["FILES", "Lowered", "lower_forms", "run_lower", "write_forms"]
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """The forms of one plan.
+
+    Attributes:
+        qdq: by spelling.
+        packed: ``None`` when the graph cannot run on integers alone.
+        refusal: why there is no packed form, or empty.
+    """
+
+    qdq: dict[Form, onnx.ModelProto]
+    packed: Artifact | None
+    refusal: str
+
+
+def lower_forms(model: Model, target: HardwareModel, forms: Iterable[str]) -> Lowered:
+    """Emit every form in memory; the Q/DQ form is always there, because results are checked on it.
+
+    A model with floating-point operators between integer ones has no packed form; the reason is kept.
+    """
+    setup = quantizer_setup(model.graph, target.shared_parameter_ops)
+    spellings = {Form.QDQ, *(Form(form) for form in forms if form != "packed")}
+    qdq = {form: emit_qdq(model, setup, form) for form in sorted(spellings)}
+    if "packed" not in forms:
+        return Lowered(qdq, None, "")
+    try:
+        origin = Origin(f"qtool {__version__}", target.name, target.rounding)
+        return Lowered(qdq, emit_packed(model, setup, origin), "")
+    except LoweringError as error:
+        return Lowered(qdq, None, str(error))
+
+
+def write_forms(lowered: Lowered, forms: Iterable[str], folder: Path) -> list[str]:
+    """Write the forms asked for into a folder; return the names of the files."""
+    names = []
+    for form in forms:
+        if form == "packed" and lowered.packed is not None:
+            lowered.packed.save(folder / FILES[form])
+        elif form != "packed":
+            write_proto(lowered.qdq[Form(form)], folder / FILES[form])
+        else:
+            continue
+        names.append(FILES[form])
+    return names
+
+
+def run_lower(model: Path, plan: Path, forms: Iterable[str], out: Path, *, force: bool) -> list[Path]:
+    """Lower a model by a plan.json.
+
+    The graph first goes through the passes that the plan says it fits.
+
+    Raises:
+        PlanError: the plan is damaged or for another model.
+        LoweringError: the packed form was asked for and does not exist.
+        UsageError: an unknown form, or a folder that cannot be used.
+    """
+    forms = tuple(forms)
+    for form in forms:
+        if form not in FILES:
+            raise UsageError(f"unknown form {form!r}; known: {', '.join(FILES)}")
+    check_output_folder(out, force=force)
+    opened = read_model(model)
+    decided = read_plan(plan, opened.sha256)
+    target = load_target(_target_of(plan))
+    ctx = PassContext(target=target)
+    PassManager(parse(decided.prepared)).run(opened, ctx)
+    opened.plan = decided
+    lowered = lower_forms(opened, target, forms)
+    if lowered.refusal:
+        raise LoweringError(lowered.refusal)
+    with bundle(out) as staging:
+        names = write_forms(lowered, forms, staging)
+    return [out / name for name in names]
+
+
+def _target_of(plan: Path) -> str:
+    return str(json.loads(plan.read_text(encoding="utf-8")).get("target", "generic"))

@@ -1,0 +1,104 @@
+"""`--max-drop`: the cheapest plan whose measured accuracy stays within a drop."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from passes.allocation import cheapest
+from passes.allocation.allocate import Allocate
+from passes.allocation.build import match_pins
+from passes.allocation.problem import LOSS
+from passes.allocation.quantities import parse_pin, word_of
+from passes.errors import UsageError
+from passes.execution.metrics import choose_metric
+from passes.execution.simulate import run_float, simulate
+from passes.ir.setup import quantizer_setup
+from passes.manager import PassManager
+
+if TYPE_CHECKING:
+    from passes.api import Pass, PassContext
+    from passes.instruments import PassRecord
+    from passes.ir.model import Model
+    from qtool.request import QuantizeRequest
+
+TRIALS = 9
+"""Plans that are measured; each halves the interval of the loss on a logarithmic scale."""
+LEAST_LOSS = 1e-9
+
+
+def cheapest_within_drop(
+    request: QuantizeRequest, passes: tuple[Pass, ...], model: Model, ctx: PassContext
+) -> tuple[PassRecord, ...]:
+    """Bisect the loss that the solver may spend, measuring the plan of every step on the evaluation data.
+
+    Accuracy falls with the summed loss, nearly enough for bisection; what counts is that the plan that is kept
+    was measured to be within the drop. When none is, the plan of least loss is kept, and the caller finds
+    that the drop is missed.
+
+    Returns:
+        Records of the passes that lead to the plan that is kept.
+
+    Raises:
+        UsageError: the pipeline has no allocate pass.
+    """
+    place = next((index for index, step in enumerate(passes) if isinstance(step, Allocate)), None)
+    if place is None:
+        raise UsageError("--max-drop needs a pipeline with an allocate pass")
+    allocate = passes[place]
+    objective = request.objective()
+    if not isinstance(allocate, Allocate) or objective is None:
+        raise UsageError("--max-drop needs an objective that the target estimates")
+    allocate = replace(allocate, minimize=word_of(objective))
+    ctx.observes = frozenset().union(*(step.observes for step in (*passes, allocate)))
+    records = PassManager(passes[:place]).run(model, ctx)
+    trial = _Trial(request, allocate, passes[place + 1 :], model, ctx)
+    return records + trial.search()
+
+
+class _Trial:
+    """Measures plans of given loss."""
+
+    def __init__(
+        self,
+        request: QuantizeRequest,
+        allocate: Allocate,
+        rest: tuple[Pass, ...],
+        model: Model,
+        ctx: PassContext,
+    ) -> None:
+        self._request, self._allocate, self._rest = request, allocate, rest
+        self._model, self._ctx = model, ctx
+        self._reference = run_float(model, ctx.evaluation, ctx.workers)
+        self._metric = choose_metric(request.metric, ctx.evaluation.labels, request.label_offset)
+        self._float = self._metric(self._reference, self._reference, ctx.evaluation.labels)
+
+    def search(self) -> tuple[PassRecord, ...]:
+        """Return the records of the last plan within the drop, with that plan in the model."""
+        setup = quantizer_setup(self._model.graph, self._ctx.target.shared_parameter_ops)
+        pins = match_pins(setup.layers, [parse_pin(text) for text in self._allocate.pin])
+        problem = self._allocate.problem(self._model, self._ctx, pins)
+        least = max(cheapest(problem, LOSS), LEAST_LOSS)
+        most = sum(max(choice.loss for choice in layer.choices) for layer in problem.layers)
+        low, high = math.log(least * (1 + 1e-6)), math.log(max(most, least * 2))
+        kept, _ = self._measure(math.exp(low))
+        plan = self._model.plan
+        for done in range(TRIALS):
+            middle = (low + high) / 2
+            records, within = self._measure(math.exp(middle))
+            if within:
+                low, kept, plan = middle, records, self._model.plan
+            else:
+                high = middle
+            self._ctx.progress("search", done + 1, TRIALS)
+        self._model.plan = plan
+        return kept
+
+    def _measure(self, loss: float) -> tuple[tuple[PassRecord, ...], bool]:
+        ctx, model = self._ctx, self._model
+        records = PassManager((replace(self._allocate, max_loss=loss), *self._rest)).run(model, ctx)
+        setup = quantizer_setup(model.graph, ctx.target.shared_parameter_ops)
+        outputs = simulate(model, setup, ctx.evaluation, ctx.workers)
+        value = self._metric(outputs, self._reference, ctx.evaluation.labels)
+        return records, self._float - value <= (self._request.max_drop or 0.0)

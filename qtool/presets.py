@@ -1,0 +1,57 @@
+"""The pipelines that requests expand to, as text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hwmodels import Metric
+from passes.allocation.allocate import Allocate
+from passes.allocation.quantities import BudgetRequest, word_of
+from passes.numerics import RangeMethod
+from passes.pipeline import to_text
+from passes.transform.assign_scales import AssignScales
+from passes.transform.bias_correction import BiasCorrection
+from passes.transform.canonicalize import Canonicalize
+from passes.transform.equalize import Equalize
+from passes.transform.fold_batchnorm import FoldBatchNorm
+
+if TYPE_CHECKING:
+    from passes.api import Pass
+    from qtool.request import QuantizeRequest
+
+_BASE_UNIT = {Metric.LATENCY: "s", Metric.ENERGY: "J", Metric.WEIGHT_BYTES: "B", Metric.BOPS: "", Metric.PEAK_MEMORY: "B"}
+
+
+def preset(request: QuantizeRequest) -> tuple[Pass, ...]:
+    """Return the passes of a request, up to a plan with scales; lowering follows by form."""
+    prepare = (Canonicalize(), FoldBatchNorm(), Equalize())
+    scales = AssignScales(method=RangeMethod(request.ranges), weights=_weight_ranges(request))
+    return (*prepare, allocation(request), scales, BiasCorrection())
+
+
+def preset_text(request: QuantizeRequest) -> str:
+    """Return the pipeline of a request in text form, its own when it brings one."""
+    return request.pipeline or to_text(preset(request))
+
+
+def allocation(request: QuantizeRequest) -> Allocate:
+    """Return the allocate pass of a request."""
+    budgets = {f"max_{word_of(budget.metric)}": _text(budget) for budget in request.budgets}
+    options: dict[str, object] = dict(budgets)
+    if request.bits:
+        options["bits"] = request.bits
+    return Allocate(
+        solver=request.solver,
+        pin=tuple(f"{pattern}={precision}" for pattern, precision in request.pins),
+        sensitivity=request.sensitivity,
+        time_limit=request.time_limit_s,
+        **options,  # type: ignore[arg-type]
+    )
+
+
+def _weight_ranges(request: QuantizeRequest) -> RangeMethod:
+    return RangeMethod.MINMAX if request.ranges == RangeMethod.MINMAX else RangeMethod.MSE
+
+
+def _text(budget: BudgetRequest) -> str:
+    return f"{budget.value!r}{'x' if budget.relative else _BASE_UNIT[budget.metric]}"

@@ -1,0 +1,96 @@
+"""Anything that maps inputs to outputs: a float or Q/DQ model in ONNX Runtime, or a packed artifact."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from passes.artifact import Artifact
+from passes.execution.dataset import InputSpec, graph_inputs
+from passes.execution.prefetch import prefetch
+from passes.execution.session import Level, Session
+from passes.ir.onnx_io import read_model, to_proto
+from qtool.runtime import Engine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import onnx
+    from numpy.typing import NDArray
+
+    from passes.execution.dataset import Dataset
+
+BATCH = 16
+Array = "NDArray[Any]"
+Progress = "Callable[[str, int, int], None]"
+
+
+class Runner(Protocol):
+    """Runs batches."""
+
+    def run(self, feeds: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        """Return the outputs of one batch, in the model's order."""
+
+
+@dataclass(frozen=True)
+class OnnxRunner:
+    """A model in ONNX Runtime."""
+
+    session: Session
+
+    @classmethod
+    def of(cls, proto: onnx.ModelProto, level: Level, threads: int) -> OnnxRunner:
+        """Load a model."""
+        return cls(Session(proto, level, threads))
+
+    def run(self, feeds: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        """Return the outputs of one batch."""
+        return self.session.run(feeds)
+
+
+@dataclass(frozen=True)
+class PackedRunner:
+    """An artifact in the integer runtime."""
+
+    engine: Engine
+
+    def run(self, feeds: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        """Return the outputs of one batch."""
+        return list(self.engine.run(dict(feeds)).values())
+
+
+def open_runner(path: Path, level: Level, threads: int) -> tuple[Runner, tuple[InputSpec, ...]]:
+    """Load a model or an artifact from a file, and say what it reads.
+
+    Raises:
+        ModelError: the .onnx file cannot be used.
+        ArtifactError: the .qpk file cannot be used.
+    """
+    if path.suffix == ".qpk":
+        artifact = Artifact.load(path)
+        tensors = [artifact.tensors[name] for name in artifact.inputs]
+        specs = tuple(InputSpec(tensor.name, tensor.shape, np.dtype(np.float32)) for tensor in tensors)
+        return PackedRunner(Engine(artifact)), specs
+    model = read_model(path)
+    return OnnxRunner.of(to_proto(model), level, threads), graph_inputs(model.graph)
+
+
+def run_all(
+    runners: Sequence[Runner], data: Dataset, tell: Callable[[str, int, int], None], limit: int | None = None
+) -> list[list[NDArray[Any]]]:
+    """Run several models over the same data.
+
+    Returns:
+        For each runner its outputs, samples along the first axis.
+    """
+    collected: list[list[list[NDArray[Any]]]] = [[] for _ in runners]
+    total, done = min(data.count, limit or data.count), 0
+    for feeds in prefetch(data.batches(BATCH, limit)):
+        for runner, outputs in zip(runners, collected, strict=True):
+            outputs.append(runner.run(feeds))
+        done += len(next(iter(feeds.values())))
+        tell("compare", done, total)
+    return [[np.concatenate(parts) for parts in zip(*outputs, strict=True)] for outputs in collected]

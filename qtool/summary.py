@@ -1,0 +1,173 @@
+"""From a compilation to its report."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from hwmodels import Cost, Metric, Precision
+from passes.analysis.cost import price_plan
+from passes.analysis.workloads import Workloads
+from passes.allocation.allocate import Allocate
+from passes.ir.setup import quantizer_setup
+from passes.pipeline import parse
+from qtool import __version__
+from qtool.report import (
+    AgreementReport,
+    BudgetReport,
+    CostReport,
+    CoverageReport,
+    JournalLine,
+    LayerReport,
+    MetricReport,
+    ModelReport,
+    Report,
+    TimeReport,
+    UnquantizedReport,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from passes.ir.setup import QuantizerSetup
+    from qtool.proof import Proof
+    from qtool.quantize import Compilation
+    from qtool.request import QuantizeRequest
+
+PACKAGES = ("onnx", "onnxruntime", "onnx-graphsurgeon", "numpy", "scipy")
+"""Packages whose versions decide the result."""
+_HEAVY = ("Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU", "RNN")
+
+
+def build_report(request: QuantizeRequest, done: Compilation, seconds: float, peak: int) -> Report:
+    """Return the report of a compilation.
+
+    Args:
+        request: what was asked for.
+        done: what came of it.
+        seconds: wall-clock time of the whole run.
+        peak: bytes of memory held at most.
+    """
+    model, ctx = done.model, done.ctx
+    setup = quantizer_setup(model.graph, ctx.target.shared_parameter_ops)
+    bits = {name: layer.precision for name, layer in model.plan.layers.items()}
+    total, by_layer = price_plan(model, ctx, bits)
+    eight, _ = price_plan(model, ctx, dict.fromkeys(bits, Precision(8, 8)))
+    journal = [JournalLine(entry.source, entry.subject, entry.message) for entry in ctx.journal]
+    if done.lowered.refusal:
+        journal.append(JournalLine("lower", "packed", done.lowered.refusal))
+    return Report(
+        qtool=__version__,
+        model=ModelReport(str(request.model), model.sha256),
+        target=ctx.target.name,
+        solver=_solver(done),
+        seed=request.seed,
+        metric=_metric(done.proof),
+        cost=_cost(total),
+        cost_8bit=_cost(eight),
+        budgets=_budgets(done, total, eight),
+        layers=(*_layers(done, by_layer), *_float_layers(setup)),
+        coverage=_coverage(done, setup),
+        agreement=_agreement(done.proof),
+        time_s=_times(done, seconds),
+        peak_rss_bytes=peak,
+        pipeline=",".join(record.text for record in done.records),
+        versions={"python": _python()} | {name: version(name) for name in PACKAGES},
+        unquantized=tuple(UnquantizedReport(entry.name, entry.op, entry.reason) for entry in setup.unquantized),
+        journal=tuple(journal),
+    )
+
+
+def _allocations(done: Compilation) -> list[Allocate]:
+    steps = [step for record in done.records for step in parse(record.text)]
+    return [step for step in steps if isinstance(step, Allocate)]
+
+
+def _solver(done: Compilation) -> str:
+    facts = [record.facts for record in done.records if record.name == Allocate.name]
+    return str(facts[-1].get("solver", "uniform")) if facts else "none"
+
+
+def _metric(proof: Proof) -> MetricReport | None:
+    if proof.metric is None:
+        return None
+    return MetricReport(proof.metric.name, proof.samples, proof.float_value, proof.quantized, proof.packed)
+
+
+def _cost(cost: Cost) -> CostReport:
+    return CostReport(**{metric.value: cost.get(metric) for metric in Metric})
+
+
+def _budgets(done: Compilation, total: Cost, eight: Cost) -> tuple[BudgetReport, ...]:
+    budgets = [budget for step in _allocations(done)[-1:] for budget in step.budgets(done.ctx.target, eight)]
+    known = {metric.value: metric for metric in Metric}
+    reports = []
+    for budget in budgets:
+        if budget.metric in known:
+            used = total.get(known[budget.metric])
+            met = used is not None and used <= budget.limit * (1 + 1e-9)
+            reports.append(BudgetReport(budget.metric, budget.limit, used, met))
+    return tuple(reports)
+
+
+def _layers(done: Compilation, prices: Mapping[str, Cost]) -> list[LayerReport]:
+    return [
+        LayerReport(
+            name=name,
+            op=layer.op,
+            weight_bits=layer.precision.weight_bits,
+            act_bits=layer.precision.act_bits,
+            loss=layer.loss,
+            latency_s=prices[name].latency_s,
+            energy_j=prices[name].energy_j,
+            weight_bytes=prices[name].weight_bytes,
+            bops=prices[name].bops,
+        )
+        for name, layer in done.model.plan.layers.items()
+    ]
+
+
+def _float_layers(setup: QuantizerSetup) -> list[LayerReport]:
+    heavy = [entry for entry in setup.unquantized if entry.op in _HEAVY]
+    return [LayerReport(entry.name, entry.op, quantized=False, reason=entry.reason) for entry in heavy]
+
+
+def _coverage(done: Compilation, setup: QuantizerSetup) -> CoverageReport:
+    """Weigh layers that stay float by their constants; their work is counted once per constant."""
+    works = done.ctx.get(Workloads(), done.model).values()
+    nodes = {node.name: node for node in done.model.graph.nodes}
+    left = sum(
+        tensor.values.size
+        for entry in setup.unquantized
+        if entry.op in _HEAVY and entry.name in nodes
+        for tensor in nodes[entry.name].inputs
+        if hasattr(tensor, "values")
+    )
+    macs, weights = sum(work.macs for work in works), sum(work.weight_count for work in works)
+    return CoverageReport(macs / max(macs + left, 1), weights / max(weights + left, 1))
+
+
+def _agreement(proof: Proof) -> AgreementReport | None:
+    if not proof.layers and proof.metric is None:
+        return None
+    return AgreementReport(proof.max_lsb, proof.top1_vs_packed, proof.top1_vs_float)
+
+
+def _times(done: Compilation, seconds: float) -> TimeReport:
+    spent = done.ctx.seconds
+    analyze = sum(value for name, value in spent.items() if name != "activations")
+    allocate = sum(record.seconds for record in done.records if record.name == Allocate.name)
+    return TimeReport(
+        total=seconds,
+        calibrate=spent.get("activations"),
+        analyze=analyze,
+        allocate=max(allocate - sum(spent.values()), 0.0),
+        lower=done.seconds["lower"],
+        compare=done.seconds["compare"],
+    )
+
+
+def _python() -> str:
+    import platform
+
+    return platform.python_version()
