@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from onnx import numpy_helper
@@ -11,7 +11,6 @@ from onnx import numpy_helper
 from passes.api import Aspect
 from passes.ir.external import tensors_of
 from passes.ir.onnx_io import to_proto
-from passes.ir.plan import QuantPlan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from passes.ir.model import Model
+    from passes.ir.plan import QuantPlan
 
 _STORAGE = (
     "raw_data", "float_data", "int32_data", "int64_data", "double_data", "uint64_data", "string_data",
@@ -54,7 +54,12 @@ class Fingerprint:
         return cls(
             graph=_digest([_serialized(proto)]),
             weights=_digest(sorted(_digest(pair).encode() for pair in zip(stripped, values, strict=True))),
-            plan=QuantPlan(dict(model.plan.layers), dict(model.plan.tensors)),
+            plan=replace(
+                model.plan,
+                layers=dict(model.plan.layers),
+                tensors=dict(model.plan.tensors),
+                biases=dict(model.plan.biases),
+            ),
         )
 
     def changed(self, later: Fingerprint) -> Aspect:

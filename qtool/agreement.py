@@ -55,7 +55,7 @@ def layer_agreement(
         samples: how many of them.
         threads: for ONNX Runtime.
     """
-    probed, outputs = _expose(qdq, list(artifact.tensors))
+    probed, outputs = expose(qdq, list(artifact.tensors))
     session, engine = Session(probed, Level.BASIC, threads), Engine(artifact)
     totals: dict[str, list[NDArray[np.int64]]] = {}
     for feeds in data.batches(min(samples, 8), samples):
@@ -74,7 +74,7 @@ def worst(layers: Sequence[LayerAgreement]) -> float:
     return max((layer.max_lsb for layer in layers), default=0.0)
 
 
-def _expose(proto: onnx.ModelProto, tensors: Sequence[str]) -> tuple[onnx.ModelProto, dict[str, str]]:
+def expose(proto: onnx.ModelProto, tensors: Sequence[str]) -> tuple[onnx.ModelProto, dict[str, str]]:
     """Make the dequantized value of each tensor an output; return the model and the output by tensor."""
     probed = onnx.ModelProto()
     probed.CopyFrom(proto)
@@ -86,7 +86,9 @@ def _expose(proto: onnx.ModelProto, tensors: Sequence[str]) -> tuple[onnx.ModelP
         if source in computed:
             outputs[name] = source
             if source not in known:
-                probed.graph.output.append(helper.make_tensor_value_info(source, onnx.TensorProto.FLOAT, None))
+                probed.graph.output.append(
+                    helper.make_tensor_value_info(source, onnx.TensorProto.FLOAT, None)
+                )
     return probed, outputs
 
 
@@ -101,12 +103,14 @@ def _codes(values: NDArray[np.float32], info: TensorInfo) -> NDArray[Any]:
 def _difference(found: NDArray[Any], expected: NDArray[Any], info: TensorInfo) -> NDArray[np.int64]:
     if info.is_float:
         unit = max(float(np.abs(expected).max(initial=0.0)) * FLOAT_TOLERANCE, 1e-30)
-        return np.floor(np.abs(found.astype(np.float64) - expected) / unit).astype(np.int64)
-    return np.abs(found.astype(np.int64) - expected.astype(np.int64))
+        return np.asarray(np.floor(np.abs(found.astype(np.float64) - expected) / unit), dtype=np.int64)
+    return np.asarray(np.abs(found.astype(np.int64) - expected.astype(np.int64)))
 
 
 def _summary(step: Step, parts: list[NDArray[np.int64]]) -> LayerAgreement:
     difference = np.concatenate(parts)
     sizes, counts = np.unique(difference[difference > 0], return_counts=True)
     histogram = {int(size): int(count) for size, count in zip(sizes, counts, strict=True)}
-    return LayerAgreement(step.name, step.op, float(difference.max(initial=0)), float((difference > 0).mean()), histogram)
+    return LayerAgreement(
+        step.name, step.op, float(difference.max(initial=0)), float((difference > 0).mean()), histogram
+    )

@@ -81,7 +81,7 @@ def write_forms(lowered: Lowered, forms: Iterable[str], folder: Path) -> list[st
     return names
 
 
-def run_lower(model: Path, plan: Path, forms: Iterable[str], out: Path, *, force: bool) -> list[Path]:
+def run_lower(model: Path, plan: Path, forms: Iterable[str], out: Path, force: bool) -> list[Path]:
     """Lower a model by a plan.json.
 
     The graph first goes through the passes that the plan says it fits.

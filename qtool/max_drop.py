@@ -33,9 +33,9 @@ def cheapest_within_drop(
 ) -> tuple[PassRecord, ...]:
     """Bisect the loss that the solver may spend, measuring the plan of every step on the evaluation data.
 
-    Accuracy falls with the summed loss, nearly enough for bisection; what counts is that the plan that is kept
-    was measured to be within the drop. When none is, the plan of least loss is kept, and the caller finds
-    that the drop is missed.
+    Accuracy falls with the summed loss, nearly enough for bisection; what counts is that the plan that is
+    kept was measured to be within the drop. When none is, the plan of least loss is kept, and the caller
+    finds that the drop is missed.
 
     Returns:
         Records of the passes that lead to the plan that is kept.

@@ -19,7 +19,13 @@ if TYPE_CHECKING:
     from passes.api import Pass
     from qtool.request import QuantizeRequest
 
-_BASE_UNIT = {Metric.LATENCY: "s", Metric.ENERGY: "J", Metric.WEIGHT_BYTES: "B", Metric.BOPS: "", Metric.PEAK_MEMORY: "B"}
+_BASE_UNIT = {
+    Metric.LATENCY: "s",
+    Metric.ENERGY: "J",
+    Metric.WEIGHT_BYTES: "B",
+    Metric.BOPS: "",
+    Metric.PEAK_MEMORY: "B",
+}
 
 
 def preset(request: QuantizeRequest) -> tuple[Pass, ...]:

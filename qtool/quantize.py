@@ -114,7 +114,9 @@ def prepared_by(passes: tuple[Pass, ...], records: tuple[PassRecord, ...]) -> st
 def write_outputs(request: QuantizeRequest, compilation: Compilation, report: Report) -> None:
     """Write every file of the folder, all or none."""
     model, target = compilation.model, compilation.ctx.target
-    plan = model.plan.to_json(model.sha256, request.target if request.target.endswith(".toml") else target.name)
+    plan = model.plan.to_json(
+        model.sha256, request.target if request.target.endswith(".toml") else target.name
+    )
     with bundle(request.out) as staging:
         write_forms(compilation.lowered, request.forms, staging)
         _write(staging / "plan.json", json.dumps(plan, indent=1, allow_nan=False))

@@ -31,6 +31,10 @@ Progress = "Callable[[str, int, int], None]"
 class Runner(Protocol):
     """Runs batches."""
 
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the outputs, in order."""
+
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
         """Return the outputs of one batch, in the model's order."""
 
@@ -40,6 +44,11 @@ class OnnxRunner:
     """A model in ONNX Runtime."""
 
     session: Session
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the model's outputs."""
+        return self.session.outputs
 
     @classmethod
     def of(cls, proto: onnx.ModelProto, level: Level, threads: int) -> OnnxRunner:
@@ -56,6 +65,11 @@ class PackedRunner:
     """An artifact in the integer runtime."""
 
     engine: Engine
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the artifact's outputs."""
+        return self.engine.artifact.outputs
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
         """Return the outputs of one batch."""

@@ -6,9 +6,9 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from hwmodels import Cost, Metric, Precision
+from passes.allocation.allocate import Allocate
 from passes.analysis.cost import price_plan
 from passes.analysis.workloads import Workloads
-from passes.allocation.allocate import Allocate
 from passes.ir.setup import quantizer_setup
 from passes.pipeline import parse
 from qtool import __version__
@@ -73,7 +73,9 @@ def build_report(request: QuantizeRequest, done: Compilation, seconds: float, pe
         peak_rss_bytes=peak,
         pipeline=",".join(record.text for record in done.records),
         versions={"python": _python()} | {name: version(name) for name in PACKAGES},
-        unquantized=tuple(UnquantizedReport(entry.name, entry.op, entry.reason) for entry in setup.unquantized),
+        unquantized=tuple(
+            UnquantizedReport(entry.name, entry.op, entry.reason) for entry in setup.unquantized
+        ),
         journal=tuple(journal),
     )
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from passes.ir.model import Model
     from passes.ir.setup import QuantizerSetup
 
-SENSITIVITIES = {"attribution": Attribution, "sqnr": OutputSqnr}
+SENSITIVITIES: dict[str, type[Attribution | OutputSqnr]] = {"attribution": Attribution, "sqnr": OutputSqnr}
 EIGHT = Precision(8, 8)
 
 

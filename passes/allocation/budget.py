@@ -32,8 +32,7 @@ class Budget:
     def __post_init__(self) -> None:
         """Refuse NaN and infinities."""
         if not isfinite(self.limit):
-            msg = f"budget for {self.metric}: expected a finite limit, found {self.limit}"
-            raise UsageError(msg)
+            raise UsageError(f"budget for {self.metric}: expected a finite limit, found {self.limit}")
 
 
 def parse_budget(text: str, problem: AllocationProblem) -> Budget:
@@ -52,8 +51,9 @@ def parse_budget(text: str, problem: AllocationProblem) -> Budget:
     try:
         number = float(value.removesuffix("f"))
     except ValueError as error:
-        msg = f"budget {text!r}: expected metric=number or metric=fraction and f, such as {metric}=0.25f"
-        raise UsageError(msg) from error
+        raise UsageError(
+            f"budget {text!r}: expected metric=number or metric=fraction and f, such as {metric}=0.25f"
+        ) from error
     return Budget(metric, _between(problem, metric, number) if fraction else number)
 
 

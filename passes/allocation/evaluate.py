@@ -23,13 +23,15 @@ def evaluate(problem: AllocationProblem, choices: Sequence[int]) -> tuple[float,
         ProblemError: another number of layers, an index out of range, or tied layers that disagree.
     """
     if len(choices) != len(problem.layers):
-        msg = f"expected one choice for each of {len(problem.layers)} layers, found {len(choices)}"
-        raise ProblemError(msg)
+        raise ProblemError(
+            f"expected one choice for each of {len(problem.layers)} layers, found {len(choices)}"
+        )
     taken: dict[str, Choice] = {}
     for layer, index in zip(problem.layers, choices, strict=True):
         if not 0 <= index < len(layer.choices):
-            msg = f"layer {layer.name!r}: expected a choice from 0 to {len(layer.choices) - 1}, found {index}"
-            raise ProblemError(msg)
+            raise ProblemError(
+                f"layer {layer.name!r}: expected a choice from 0 to {len(layer.choices) - 1}, found {index}"
+            )
         taken[layer.name] = layer.choices[index]
     _check_agreement(problem, taken)
     cost = {metric: fsum(choice.cost[metric] for choice in taken.values()) for metric in problem.metrics}
@@ -53,10 +55,10 @@ def _check_agreement(problem: AllocationProblem, taken: dict[str, Choice]) -> No
     for group in problem.ties:
         pairs = {taken[name].pair for name in group}
         if len(pairs) > 1:
-            msg = f"the tied layers {', '.join(group)} take different bits: {sorted(pairs)}"
-            raise ProblemError(msg)
+            raise ProblemError(f"the tied layers {', '.join(group)} take different bits: {sorted(pairs)}")
     for group in problem.act_ties:
         bits = {taken[name].act_bits for name in group}
         if len(bits) > 1:
-            msg = f"the layers {', '.join(group)} share their activation but take act_bits {sorted(bits)}"
-            raise ProblemError(msg)
+            raise ProblemError(
+                f"the layers {', '.join(group)} share their activation but take act_bits {sorted(bits)}"
+            )

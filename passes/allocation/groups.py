@@ -41,16 +41,16 @@ def joint_options(layers: Sequence[LayerChoices], group: tuple[int, ...]) -> tup
     )
     if not options:
         names = ", ".join(layer.name for layer in members)
-        msg = f"ties: the layers {names} share no (weight_bits, act_bits)"
-        raise ProblemError(msg)
+        raise ProblemError(f"ties: the layers {names} share no (weight_bits, act_bits)")
     return options
 
 
 def _by_pair(layer: LayerChoices) -> dict[tuple[int, int], int]:
     offer = {choice.pair: at for at, choice in enumerate(layer.choices)}
     if len(offer) < len(layer.choices):
-        msg = f"layer {layer.name!r} is tied but offers the same (weight_bits, act_bits) twice; keep one"
-        raise ProblemError(msg)
+        raise ProblemError(
+            f"layer {layer.name!r} is tied but offers the same (weight_bits, act_bits) twice; keep one"
+        )
     return offer
 
 

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import Bounds, LinearConstraint, milp
-from scipy.sparse import block_array, csr_array, eye_array
 
 from passes.allocation.quiet import quiet_stdout
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from scipy.sparse import csr_array
 
     from passes.allocation.core import Core
 
@@ -49,6 +48,8 @@ class Program:
 
     def solve(self, cuts: list[NDArray[np.intp]], time_limit_s: float) -> tuple[int, NDArray[np.intp] | None]:
         """Return the status of HiGHS and the options taken; choices in `cuts` are not allowed again."""
+        from scipy.optimize import Bounds, LinearConstraint, milp
+
         width = len(self.objective)
         constraints = [LinearConstraint(self.rows, self.sides, self.sides)]
         for cut in cuts:
@@ -78,6 +79,8 @@ def make_program(core: Core, price: NDArray[np.float64], scale: float) -> Progra
         price: shape (budgets,), multipliers of the dual.
         scale: units of the program per unit of the objective, positive; less where `LARGEST` asks for it.
     """
+    from scipy.sparse import block_array, csr_array, eye_array
+
     score = core.score(price)
     rise = np.concatenate(core.tree.rises(score))
     shift = _shifts(core, score)
@@ -107,6 +110,8 @@ def _shifts(core: Core, score: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _membership(core: Core) -> tuple[csr_array, NDArray[np.float64]]:
     """Return rows and sides for: a cell has an option if its branch is taken; a component has one branch."""
+    from scipy.sparse import csr_array
+
     tree = core.tree
     options, cells, branches = len(tree.cell), len(tree.branch), len(tree.component)
     row = np.concatenate([tree.cell, np.arange(cells), cells + tree.component])

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import linprog
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -70,6 +69,8 @@ def _next_price(
 
     The model is written around `centre`, so that it stays exact as it closes in on the optimum.
     """
+    from scipy.optimize import linprog
+
     heights = sides + slopes @ centre
     top = heights.min()
     unit = max(float(np.abs(slopes).max()), 1e-300)

@@ -84,8 +84,7 @@ class AllocationProblem:
         try:
             return cls(as_text(entry.get("name", "problem"), f"{where}: name"), tuple(layers), ties, act_ties)
         except ProblemError as error:
-            msg = f"{where}: {error}"
-            raise ProblemError(msg) from error
+            raise ProblemError(f"{where}: {error}") from error
 
     @classmethod
     def load(cls, path: Path) -> AllocationProblem:
@@ -101,8 +100,7 @@ class AllocationProblem:
                 raise refuse(str(path), f"a problem of at most {MAX_PROBLEM_BYTES} bytes", size)
             document = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError) as error:
-            msg = f"{path}: cannot be read as a problem: {error}"
-            raise ProblemError(msg) from error
+            raise ProblemError(f"{path}: cannot be read as a problem: {error}") from error
         return cls.from_json(document, str(path))
 
 
@@ -110,28 +108,23 @@ def _check_names(problem: AllocationProblem) -> None:
     counts = Counter(layer.name for layer in problem.layers)
     for name, count in counts.items():
         if count > 1:
-            msg = f"layer {name!r} appears {count} times; names must be unique"
-            raise ProblemError(msg)
+            raise ProblemError(f"layer {name!r} appears {count} times; names must be unique")
     for kind in ("ties", "act_ties"):
         groups: tuple[tuple[str, ...], ...] = getattr(problem, kind)
         for name in (name for group in groups for name in group if name not in counts):
-            msg = f"{kind} name a layer {name!r} that does not exist"
-            raise ProblemError(msg)
+            raise ProblemError(f"{kind} name a layer {name!r} that does not exist")
 
 
 def _common_metrics(layers: Iterable[LayerChoices]) -> tuple[str, ...]:
     metrics: tuple[str, ...] | None = None
     for layer in layers:
         if not layer.choices:
-            msg = f"layer {layer.name!r} has no choices; give it at least one"
-            raise ProblemError(msg)
+            raise ProblemError(f"layer {layer.name!r} has no choices; give it at least one")
         metrics = tuple(layer.choices[0].cost) if metrics is None else metrics
     if metrics is None:
-        msg = "there are no layers"
-        raise ProblemError(msg)
+        raise ProblemError("there are no layers")
     if LOSS in metrics:
-        msg = f"a cost is called {LOSS!r}, which names the loss itself; rename it"
-        raise ProblemError(msg)
+        raise ProblemError(f"a cost is called {LOSS!r}, which names the loss itself; rename it")
     return metrics
 
 
@@ -150,8 +143,7 @@ def _check_ties(problem: AllocationProblem) -> None:
     for component in components(problem.layers, groups, problem.act_ties):
         if not set.intersection(*(acts[group] for group in component)):
             names = ", ".join(problem.layers[member].name for group in component for member in groups[group])
-            msg = f"act_ties: the layers {names} share no act_bits"
-            raise ProblemError(msg)
+            raise ProblemError(f"act_ties: the layers {names} share no act_bits")
 
 
 def _offered_acts(layers: tuple[LayerChoices, ...], group: tuple[int, ...]) -> set[int]:

@@ -1,9 +1,9 @@
 """One-pass error attribution: the error each precision makes in the output of its own layer.
 
-The score of weights at b bits is ``mean + std / sqrt(delta)`` over samples of ``||(W - Q_b(W)) x||``, delta = 0.05
-[Houache et al. 2026, layer-wise error attribution]; here it is taken relative to the spread of the layer's output
-and squared, so that scores are ratios of noise to signal, which add up. Activations are scored by the same
-ratio with ``W (x - Q_b(x))``. Nothing but the one calibration sweep touches the data.
+The score of weights at b bits is ``mean + std / sqrt(delta)`` over samples of ``||(W - Q_b(W)) x||``,
+delta = 0.05 [Houache et al. 2026, layer-wise error attribution]; here it is taken relative to the spread of
+the layer's output and squared, so that scores are ratios of noise to signal, which add up. Activations are
+scored by the same ratio with ``W (x - Q_b(x))``. Nothing but the one calibration sweep touches the data.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class Attribution(Analysis[SensitivityTable]):
         return losses
 
 
-def _outputs(patches: NDArray[np.float32], matrix: NDArray[np.generic]) -> NDArray[np.float32]:
+def _outputs(patches: NDArray[np.float32], matrix: NDArray[np.float32]) -> NDArray[np.float32]:
     """Multiply patches (samples, positions, groups, depth) by (groups, channels, depth)."""
     samples, positions, groups, depth = patches.shape
     rows = patches.reshape(-1, groups, depth).transpose(1, 0, 2)

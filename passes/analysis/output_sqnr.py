@@ -1,4 +1,4 @@
-"""Sensitivity by measurement: the noise at the model's output when one quantizer is on and all others are off."""
+"""Sensitivity by measurement: the noise at the model's output with one quantizer on and all others off."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from passes.ir.model import Model
+    from passes.ir.setup import TensorGroup
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,11 @@ class OutputSqnr(Analysis[SensitivityTable]):
         stats = ctx.get(CollectActivations(), model)
         bench = _Bench(model, ctx, self.samples)
         weights: dict[str, dict[int, float]] = {layer.name: {} for layer in setup.layers}
-        acts: dict[str, dict[int, float]] = {layer.name: dict.fromkeys(self.bits, 0.0) for layer in setup.layers}
-        jobs = [(bits, place) for bits in self.bits for place in (*setup.layers, *setup.groups)]
+        acts: dict[str, dict[int, float]] = {
+            layer.name: dict.fromkeys(self.bits, 0.0) for layer in setup.layers
+        }
+        places: tuple[Layer | TensorGroup, ...] = (*setup.layers, *setup.groups)
+        jobs = [(bits, place) for bits in self.bits for place in places]
         for done, (bits, place) in enumerate(jobs):
             if isinstance(place, Layer):
                 if place.weight is not None:

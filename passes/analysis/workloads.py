@@ -42,7 +42,9 @@ def workload(layer: Layer) -> Workload:
         ModelError: a shape is unknown.
     """
     if static_shape(layer.act) is None or static_shape(layer.output) is None:
-        raise ModelError(f"layer {layer.name}: the shape of its input or output is unknown; fix the input shapes")
+        raise ModelError(
+            f"layer {layer.name}: the shape of its input or output is unknown; fix the input shapes"
+        )
     return _matrix(layer) if layer.op in ("Gemm", "MatMul") else _convolution(layer)
 
 

@@ -9,17 +9,20 @@ import numpy as np
 
 from passes.api import Analysis, Aspect, PassContext
 from passes.errors import DataError, ModelError, UsageError
-from passes.execution.instrument import Probes, Wanted, instrument
+from passes.execution.instrument import Wanted, instrument
 from passes.execution.observers import MeanObserver, PatchObserver, RangeObserver
 from passes.execution.prefetch import prefetch
 from passes.execution.session import Session
 from passes.ir.layers import elements
+from passes.ir.ops import OpClass, op_info
 from passes.ir.setup import quantizer_setup
+from passes.lowering.attributes import clamp_bounds
 from passes.numerics import Histogram
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import onnx_graphsurgeon as gs
     from numpy.typing import NDArray
 
     from passes.execution.dataset import Dataset
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
     from passes.ir.setup import QuantizerSetup
 
 HISTOGRAMS, MEANS, PATCHES = "histograms", "means", "patches"
-BATCH = 8
+BATCH = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,8 @@ class _Sweep:
             sampled={name: elements(tensors[name]) for name in self._histograms},
             means={self._acts[name]: reduced for name, reduced in self._layer_axes.items()},
             full=tuple(dict.fromkeys(self._acts[name] for name in self._patches)),
+            images={name: size for name, tensor in tensors.items() if (size := _image_size(tensor))},
+            non_negative=frozenset(name for name in sources if _non_negative(tensors[name])),
         )
         proto, self._probes = instrument(model, wanted)
         self._session = Session(proto, threads=ctx.workers)
@@ -104,7 +109,7 @@ class _Sweep:
 
     def run(self, data: Dataset) -> None:
         """Read all batches."""
-        names = _names(self._probes)
+        names = self._probes.names()
         for feeds in prefetch(data.batches(BATCH)):
             results = dict(zip(names, self._session.run(feeds, names), strict=True))
             count = len(next(iter(feeds.values())))
@@ -117,14 +122,18 @@ class _Sweep:
     def _update(self, results: Mapping[str, NDArray[np.float32]], count: int) -> None:
         probes = self._probes
         for name, observer in self._ranges.items():
-            low, high = float(results[probes.low[name]]), float(results[probes.high[name]])
+            low = float(results[probes.low[name]].min()) if name in probes.low else 0.0
+            high = float(results[probes.high[name]].max())
             if not (np.isfinite(low) and np.isfinite(high)):
                 raise ModelError(f"activation {name!r} is NaN or infinite on the calibration data")
             observer.update(low, high)
         for name, histogram in self._histograms.items():
             histogram.update(results[probes.sample[name]])
         for name, mean in self._means.items():
-            mean.update(results[probes.mean[self._acts[name]]], count)
+            observed = results[probes.mean[self._acts[name]]]
+            mean.update(
+                observed.reshape(len(observed), -1).mean(axis=0) if observed.ndim > 1 else observed, count
+            )
         for patches in self._patches.values():
             patches.update(results[probes.full[patches.layer.act.name]], self._rng)
 
@@ -139,9 +148,21 @@ class _Sweep:
         )
 
 
-def _names(probes: Probes) -> list[str]:
-    groups = (probes.low, probes.high, probes.sample, probes.mean, probes.full)
-    return list(dict.fromkeys(name for group in groups for name in group.values()))
+def _image_size(tensor: gs.Tensor) -> tuple[int, int] | None:
+    """Return height and width of a tensor of rank 4 (1 where unknown), or ``None`` for any other."""
+    if tensor.shape is None or len(tensor.shape) != 4 or tensor.dtype != np.float32:
+        return None
+    height, width = (size if isinstance(size, int) and size > 0 else 1 for size in tensor.shape[2:])
+    return height, width
+
+
+def _non_negative(tensor: gs.Tensor) -> bool:
+    """True for the output of a Relu, or of a Clip that starts at or above zero."""
+    producer = tensor.inputs[0] if tensor.inputs else None
+    if producer is None or op_info(producer.op, producer.domain).kind is not OpClass.CLAMP:
+        return False
+    low, _ = clamp_bounds(producer)
+    return low is not None and low >= 0
 
 
 def _other_axes(layer: Layer) -> tuple[int, ...] | None:

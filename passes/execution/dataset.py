@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
-    """What a model reads: name, shape (``None`` for a dimension of any size, or for any rank) and element type."""
+    """What a model reads: name, shape (``None``: any size, or any rank) and element type."""
 
     name: str
     shape: tuple[int | None, ...] | None
@@ -80,12 +80,13 @@ class Dataset:
     def _prepare(self, raw: NDArray[Any], spec: InputSpec) -> NDArray[Any]:
         array, dtype = raw, spec.dtype
         if self.preprocess is not None and raw.dtype == np.uint8 and raw.ndim == 4:
-            array = (self.preprocess.normalize if self.source.prepared else self.preprocess.arrays)(raw, dtype)
+            array = (self.preprocess.normalize if self.source.prepared else self.preprocess.arrays)(
+                raw, dtype
+            )
         self._check_fit(array, spec)
         array = np.ascontiguousarray(array, dtype=dtype)
         if np.issubdtype(dtype, np.floating) and not np.isfinite(array).all():
-            msg = f"{self.where}: the data for input {spec.name!r} hold NaN or infinity"
-            raise DataError(msg)
+            raise DataError(f"{self.where}: the data for input {spec.name!r} hold NaN or infinity")
         return array
 
     def _check_fit(self, array: NDArray[Any], spec: InputSpec) -> None:
@@ -101,12 +102,16 @@ class Dataset:
         )
         if not fits:
             expected = [dim if dim is not None else "?" for dim in shape]
-            msg = f"{self.where}: input {name!r} expects shape {expected}, found {list(array.shape)}"
-            raise DataError(msg)
+            raise DataError(
+                f"{self.where}: input {name!r} expects shape {expected}, found {list(array.shape)}"
+            )
 
 
 def open_dataset(
-    location: str, inputs: tuple[InputSpec, ...], preprocess: Preprocess | None = None, samples: int | None = None
+    location: str,
+    inputs: tuple[InputSpec, ...],
+    preprocess: Preprocess | None = None,
+    samples: int | None = None,
 ) -> Dataset:
     """Open data for a model.
 
@@ -131,8 +136,7 @@ def _match(inputs: list[str], arrays: tuple[str, ...], where: str) -> tuple[str,
         return tuple(inputs)
     if len(inputs) == 1 and "x" in arrays:
         return ("x",)
-    msg = f"{where}: expected an array for each input {inputs}, found {sorted(arrays)}"
-    raise DataError(msg)
+    raise DataError(f"{where}: expected an array for each input {inputs}, found {sorted(arrays)}")
 
 
 def _shape(tensor: gs.Variable) -> tuple[int | None, ...] | None:

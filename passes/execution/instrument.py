@@ -6,7 +6,7 @@ Reductions and samples run inside ONNX Runtime, so that only small arrays leave 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from passes.ir.model import Model
 
-SAMPLE_ELEMENTS = 4096
+SAMPLE_ELEMENTS = 1024
 """Elements of each tensor that leave ONNX Runtime per sample, for histograms."""
 _STEPPED_SLICE_OPSET = 13
 _AXES_INPUT_OPSET = 18
@@ -34,12 +34,17 @@ class Wanted:
         sampled: of which a sample is wanted, with their number of elements per sample.
         means: whose channel means are wanted, with the axes to reduce.
         full: wanted whole.
+        images: those of shape (N, C, H, W), with H and W where they are known and 1 where not. They are
+            reduced by pooling, which ONNX Runtime does in the blocked layout of its convolutions.
+        non_negative: those that cannot be negative, whose minimum is not worth computing.
     """
 
     ranged: tuple[str, ...] = ()
     sampled: Mapping[str, int] = field(default_factory=dict)
     means: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     full: tuple[str, ...] = ()
+    images: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    non_negative: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -47,10 +52,10 @@ class Probes:
     """What is asked of an instrumented model: output names by the tensor they describe.
 
     Attributes:
-        low: scalar minimum over the batch.
-        high: scalar maximum over the batch.
-        sample: a flat, evenly strided sample of the elements.
-        mean: mean of each channel, all other axes reduced; shape (channels,).
+        low: minima, of any shape, over the batch.
+        high: maxima, of any shape, over the batch.
+        sample: an evenly strided sample of the elements, of any shape.
+        mean: mean of each channel: shape (channels,), or (batch, channels, 1, 1).
         full: the tensor itself.
     """
 
@@ -60,58 +65,87 @@ class Probes:
     mean: dict[str, str] = field(default_factory=dict)
     full: dict[str, str] = field(default_factory=dict)
 
+    def names(self) -> list[str]:
+        """Return every output, once."""
+        groups = (self.low, self.high, self.sample, self.mean, self.full)
+        return list(dict.fromkeys(name for group in groups for name in group.values()))
+
 
 def instrument(model: Model, wanted: Wanted) -> tuple[onnx.ModelProto, Probes]:
     """Return the float model with probes as its only outputs, and their names."""
     proto = to_proto(model)
     if opset_of(proto) < _STEPPED_SLICE_OPSET and wanted.sampled:
         proto = raise_opset(proto, _STEPPED_SLICE_OPSET)
-    probes, graph = Probes(), proto.graph
-    known = {value.name: value for value in (*graph.input, *graph.output)}
-    del graph.output[:]
+    known = {value.name: value for value in (*proto.graph.input, *proto.graph.output)}
+    del proto.graph.output[:]
+    builder = _Builder(proto, wanted)
     for name in wanted.ranged:
-        _reduce(graph, name, probes)
+        builder.add_range(name)
     for name, elements in wanted.sampled.items():
-        _sample(graph, name, elements, probes)
+        builder.add_sample(name, elements)
     for name, axes in wanted.means.items():
-        _mean(graph, name, axes, probes, opset_of(proto))
+        builder.add_mean(name, axes)
     for name in wanted.full:
-        probes.full[name] = name
-        graph.output.append(known[name]) if name in known else _output(graph, name)
-    return proto, probes
+        builder.probes.full[name] = name
+        proto.graph.output.append(known[name]) if name in known else _output(proto.graph, name)
+    return proto, builder.probes
 
 
-def _reduce(graph: onnx.GraphProto, name: str, probes: Probes) -> None:
-    for op, outputs in (("ReduceMin", probes.low), ("ReduceMax", probes.high)):
-        outputs[name] = f"{name}.{op}"
-        graph.node.append(helper.make_node(op, [name], [outputs[name]], keepdims=0))
-        _output(graph, outputs[name])
+class _Builder:
+    """Appends reductions to a graph."""
 
+    def __init__(self, proto: onnx.ModelProto, wanted: Wanted) -> None:
+        self._graph, self._wanted, self._opset = proto.graph, wanted, opset_of(proto)
+        self.probes = Probes()
 
-def _sample(graph: onnx.GraphProto, name: str, elements: int, probes: Probes) -> None:
-    """Take every k-th element, k odd so that it does not run along one column of an even-sized image."""
-    step = max(1, elements // SAMPLE_ELEMENTS) | 1
-    constants = {"flat": [-1], "start": [0], "end": [np.iinfo(np.int64).max], "axis": [0], "step": [step]}
-    names = {key: f"{name}.sample.{key}" for key in constants}
-    for key, value in constants.items():
-        graph.initializer.append(numpy_helper.from_array(np.array(value, dtype=np.int64), names[key]))
-    probes.sample[name] = f"{name}.sample"
-    slicing = [f"{name}.flat", names["start"], names["end"], names["axis"], names["step"]]
-    graph.node.append(helper.make_node("Reshape", [name, names["flat"]], [f"{name}.flat"]))
-    graph.node.append(helper.make_node("Slice", slicing, [probes.sample[name]]))
-    _output(graph, probes.sample[name])
+    def add_range(self, name: str) -> None:
+        """Observe minimum and maximum."""
+        if name not in self._wanted.non_negative:
+            self.probes.low[name] = self._node("ReduceMin", [name], f"{name}.low", keepdims=0)
+        if name in self._wanted.images:
+            self.probes.high[name] = self._node("GlobalMaxPool", [name], f"{name}.high")
+        else:
+            self.probes.high[name] = self._node("ReduceMax", [name], f"{name}.high", keepdims=0)
 
+    def add_sample(self, name: str, elements: int) -> None:
+        """Observe every k-th element, or in an image every k-th row and column."""
+        size = self._wanted.images.get(name)
+        if size is None:
+            self._add_flat_sample(name, max(1, elements // SAMPLE_ELEMENTS) | 1)
+            return
+        step = min(max(1, round((elements / SAMPLE_ELEMENTS) ** 0.5)), *size)
+        self.probes.sample[name] = self._node(
+            "MaxPool", [name], f"{name}.sample", kernel_shape=[1, 1], strides=[step, step]
+        )
 
-def _mean(graph: onnx.GraphProto, name: str, axes: tuple[int, ...], probes: Probes, opset: int) -> None:
-    probes.mean[name] = f"{name}.mean"
-    node = helper.make_node("ReduceMean", [name], [probes.mean[name]], keepdims=0)
-    if opset < _AXES_INPUT_OPSET:
-        node.attribute.append(helper.make_attribute("axes", list(axes)))
-    else:
-        node.input.append(f"{name}.mean.axes")
-        graph.initializer.append(numpy_helper.from_array(np.array(axes, dtype=np.int64), f"{name}.mean.axes"))
-    graph.node.append(node)
-    _output(graph, probes.mean[name])
+    def _add_flat_sample(self, name: str, step: int) -> None:
+        values = {"flat": -1, "start": 0, "end": np.iinfo(np.int64).max, "axis": 0, "step": step}
+        names = {key: self._constant(f"{name}.sample.{key}", [value]) for key, value in values.items()}
+        flat = self._node("Reshape", [name, names["flat"]], f"{name}.flat", probe=False)
+        slicing = [flat, names["start"], names["end"], names["axis"], names["step"]]
+        self.probes.sample[name] = self._node("Slice", slicing, f"{name}.sample")
+
+    def add_mean(self, name: str, axes: tuple[int, ...]) -> None:
+        """Observe the mean of each channel."""
+        if name in self._wanted.images:
+            self.probes.mean[name] = self._node("GlobalAveragePool", [name], f"{name}.mean")
+        elif self._opset < _AXES_INPUT_OPSET:
+            self.probes.mean[name] = self._node(
+                "ReduceMean", [name], f"{name}.mean", axes=list(axes), keepdims=0
+            )
+        else:
+            inputs = [name, self._constant(f"{name}.mean.axes", list(axes))]
+            self.probes.mean[name] = self._node("ReduceMean", inputs, f"{name}.mean", keepdims=0)
+
+    def _node(self, op: str, inputs: list[str], output: str, *, probe: bool = True, **attributes: Any) -> str:
+        self._graph.node.append(helper.make_node(op, inputs, [output], **attributes))
+        if probe:
+            _output(self._graph, output)
+        return output
+
+    def _constant(self, name: str, values: list[int]) -> str:
+        self._graph.initializer.append(numpy_helper.from_array(np.array(values, dtype=np.int64), name))
+        return name
 
 
 def _output(graph: onnx.GraphProto, name: str) -> None:

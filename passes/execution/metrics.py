@@ -62,8 +62,7 @@ def choose_metric(name: str | None, labels: NDArray[np.int64] | None, label_offs
         raise unknown_name("metric", chosen, METRICS)
     metric = Metric(chosen, label_offset)
     if metric.needs_labels and labels is None:
-        msg = f"metric {chosen} needs labels, and the data have none"
-        raise UsageError(msg)
+        raise UsageError(f"metric {chosen} needs labels, and the data have none")
     return metric
 
 
@@ -71,7 +70,8 @@ def sqnr(outputs: Outputs, reference: Outputs) -> float:
     """Return the signal-to-quantization-noise ratio over all outputs, in dB; capped at 200."""
     signal = sum(float(np.square(ref, dtype=np.float64).sum()) for ref in reference)
     noise = sum(
-        float(np.square(out.astype(np.float64) - ref).sum()) for out, ref in zip(outputs, reference, strict=True)
+        float(np.square(out.astype(np.float64) - ref).sum())
+        for out, ref in zip(outputs, reference, strict=True)
     )
     return float(min(10 * np.log10(max(signal, 1e-300) / max(noise, 1e-300)), 200.0))
 
@@ -109,5 +109,4 @@ def _user_function(location: str) -> Callable[..., Any]:
     try:
         return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
     except (ImportError, AttributeError) as error:
-        msg = f"metric {location}: no such function: {error}"
-        raise UsageError(msg) from error
+        raise UsageError(f"metric {location}: no such function: {error}") from error

@@ -108,7 +108,9 @@ def _conv_patches(
     padded = np.pad(sample, [(0, 0), *window.pads])
     picked = np.empty((count, *window.kernel, sample.shape[0]), dtype=np.float32)
     for index in range(count):
-        start = [int(rng.integers(size)) * step for size, step in zip(window.out, window.strides, strict=True)]
+        start = [
+            int(rng.integers(size)) * step for size, step in zip(window.out, window.strides, strict=True)
+        ]
         region = tuple(
             slice(first, first + (size - 1) * dilation + 1, dilation)
             for first, size, dilation in zip(start, window.kernel, window.dilations, strict=True)

@@ -1,9 +1,9 @@
-"""From stored images to the arrays a model expects: ``resize=256 crop=224 scale=255 mean=... layout=nchw``."""
+"""From stored images to the arrays a model expects, as ``resize=256 crop=224 scale=255`` describes it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -11,10 +11,12 @@ from PIL import Image
 from passes.errors import DataError, UsageError, unknown_name
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
 PRESETS = {
-    "imagenet": "resize=256 crop=224 scale=255 mean=0.485,0.456,0.406 std=0.229,0.224,0.225 layout=nchw order=rgb",
+    "imagenet": "resize=256 crop=224 scale=255 mean=0.485,0.456,0.406 std=0.229,0.224,0.225",
     "tf": "resize=256 crop=224 scale=127.5 mean=1",
 }
 
@@ -54,16 +56,15 @@ class Preprocess:
             if key not in known:
                 raise unknown_name("--preprocess key", key, known)
         try:
-            step = cls(**{key: _PARSERS[key](value) for key, value in pairs.items()})  # type: ignore[arg-type]
+            step = cls(**{key: _PARSERS[key](value) for key, value in pairs.items()})
         except ValueError as error:
-            msg = f"--preprocess {text!r}: {error}"
-            raise UsageError(msg) from error
+            raise UsageError(f"--preprocess {text!r}: {error}") from error
         if step.layout not in ("nchw", "nhwc") or step.order not in ("rgb", "bgr"):
-            msg = f"--preprocess {text!r}: layout is nchw or nhwc, order is rgb or bgr"
-            raise UsageError(msg)
+            raise UsageError(f"--preprocess {text!r}: layout is nchw or nhwc, order is rgb or bgr")
         if step.scale == 0 or 0 in step.std or step.resize < 0 or step.crop < 0:
-            msg = f"--preprocess {text!r}: scale and std must not be 0, sizes must not be negative"
-            raise UsageError(msg)
+            raise UsageError(
+                f"--preprocess {text!r}: scale and std must not be 0, sizes must not be negative"
+            )
         return step
 
     def image(self, picture: Image.Image) -> NDArray[np.uint8]:
@@ -74,7 +75,7 @@ class Preprocess:
             ratio = self.resize / min(width, height)
             size = (max(round(width * ratio), self.resize), max(round(height * ratio), self.resize))
             picture = picture.resize(size, Image.Resampling.BILINEAR)
-        return self._cropped(np.asarray(picture)[None])[0]
+        return self._cropped(np.asarray(picture)[None]).squeeze(0)
 
     def normalize(self, images: NDArray[np.uint8], dtype: np.dtype[np.generic]) -> NDArray[np.generic]:
         """Turn (N, H, W, C) bytes into the model's input.
@@ -84,17 +85,26 @@ class Preprocess:
             dtype: element type of the model's input; integer inputs take the bytes as they are.
         """
         ordered = images[..., ::-1] if self.order == "bgr" else images
+        channels_last = self.layout == "nhwc"
+        shape = ordered.shape if channels_last else (len(ordered), ordered.shape[3], *ordered.shape[1:3])
         if np.issubdtype(dtype, np.integer):
-            out = ordered.astype(dtype)
-        else:
-            table = self._table(ordered.shape[-1])
-            out = np.stack([table[c][ordered[..., c]] for c in range(ordered.shape[-1])], axis=-1)
-        return np.ascontiguousarray(out.transpose(0, 3, 1, 2) if self.layout == "nchw" else out)
+            source = ordered if channels_last else ordered.transpose(0, 3, 1, 2)
+            return np.ascontiguousarray(source, dtype=dtype)
+        table = self._table(ordered.shape[-1])
+        out = np.empty(shape, dtype=np.float32)
+        for channel in range(ordered.shape[-1]):
+            plane = out[..., channel] if channels_last else out[:, channel]
+            plane[...] = table[channel][ordered[..., channel]]
+        return out
 
     def arrays(self, images: NDArray[np.uint8], dtype: np.dtype[np.generic]) -> NDArray[np.generic]:
         """Apply every step to stored (N, H, W, C) bytes."""
         resized = self.resize and min(images.shape[1:3]) != self.resize
-        cut = np.stack([self.image(Image.fromarray(image)) for image in images]) if resized else self._cropped(images)
+        cut = (
+            np.stack([self.image(Image.fromarray(image)) for image in images])
+            if resized
+            else self._cropped(images)
+        )
         return self.normalize(cut, dtype)
 
     def _cropped(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -102,15 +112,14 @@ class Preprocess:
         if not self.crop:
             return images
         if self.crop > min(height, width):
-            msg = f"--preprocess: crop={self.crop} is larger than an image of {height} x {width}"
-            raise DataError(msg)
+            raise DataError(f"--preprocess: crop={self.crop} is larger than an image of {height} x {width}")
         top, left = (height - self.crop) // 2, (width - self.crop) // 2
         return images[:, top : top + self.crop, left : left + self.crop]
 
     def _table(self, channels: int) -> NDArray[np.float32]:
         """Return the value of each of the 256 bytes, per channel: (C, 256)."""
-        mean = np.broadcast_to(np.float32(self.mean), (channels,))
-        std = np.broadcast_to(np.float32(self.std), (channels,))
+        mean = np.broadcast_to(np.array(self.mean, np.float32), (channels,))
+        std = np.broadcast_to(np.array(self.std, np.float32), (channels,))
         bytes_ = np.arange(256, dtype=np.float32) / np.float32(self.scale)
         return ((bytes_[None] - mean[:, None]) / std[:, None]).astype(np.float32)
 
@@ -118,8 +127,9 @@ class Preprocess:
 def _pair(word: str) -> tuple[str, str]:
     key, separator, value = word.partition("=")
     if not separator:
-        msg = f"--preprocess: expected key=value pairs or a preset ({', '.join(PRESETS)}), found {word!r}"
-        raise UsageError(msg)
+        raise UsageError(
+            f"--preprocess: expected key=value pairs or a preset ({', '.join(PRESETS)}), found {word!r}"
+        )
     return key, value
 
 
@@ -127,6 +137,6 @@ def _floats(text: str) -> tuple[float, ...]:
     return tuple(float(part) for part in text.split(","))
 
 
-_PARSERS = {
+_PARSERS: dict[str, Callable[[str], Any]] = {
     "resize": int, "crop": int, "scale": float, "mean": _floats, "std": _floats, "layout": str, "order": str,
 }  # fmt: skip

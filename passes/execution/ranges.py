@@ -12,6 +12,8 @@ from passes.numerics import (
     QuantSpec,
     RangeMethod,
     activation_range,
+    best_short_params,
+    best_short_scale,
     params_from_range,
     short_scale,
     weight_range,
@@ -27,7 +29,11 @@ if TYPE_CHECKING:
 
 
 def act_params(
-    group: TensorGroup, spec: QuantSpec, stats: ActivationStats, method: RangeMethod, percentile: float = 99.99
+    group: TensorGroup,
+    spec: QuantSpec,
+    stats: ActivationStats,
+    method: RangeMethod,
+    percentile: float = 99.99,
 ) -> QuantParams:
     """Return the parameters that the tensors of a group share.
 
@@ -44,10 +50,12 @@ def act_params(
     high = max(stats.ranges[name][1] for name in group.sources)
     if method is not RangeMethod.MINMAX and not group.is_output:
         merged = merged_histogram([stats.histograms[name] for name in group.sources])
+        if method is RangeMethod.MSE:
+            return best_short_params(merged, spec)
         clipped = activation_range(merged, spec, method, percentile)
         low, high = max(low, clipped[0]), min(high, clipped[1])
     params = params_from_range(low, high, spec)
-    return shortened(params, min(low, 0.0), spec, up=method is RangeMethod.MINMAX)
+    return shortened(params, min(low, 0.0), spec)
 
 
 def weight_params(
@@ -66,17 +74,21 @@ def weight_params(
         method: MINMAX or MSE.
         least: scales are not chosen below this; per channel or for all.
     """
-    low, high = weight_range(values, spec, method)
-    params = params_from_range(low, high, spec)
-    used = np.maximum(np.abs(low), np.abs(high)) > 0
-    finest = params.scale[used].min() if used.any() else np.float32(1.0)
-    scale = np.maximum(np.where(used, params.scale, finest), least)
-    return QuantParams(short_scale(scale, up=method is RangeMethod.MINMAX), params.zero_point)
+    if method is RangeMethod.MSE:
+        scale = best_short_scale(values, spec)
+    else:
+        low, high = weight_range(values, spec, method)
+        scale = short_scale(params_from_range(low, high, spec).scale, up=True)
+    used = np.abs(spec.granularity.blocks(values)).max(axis=1).reshape(scale.shape) > 0
+    finest = scale[used].min() if used.any() else np.float32(1.0)
+    scale = np.where(used, scale, finest)
+    covering = short_scale(np.maximum(scale, least), up=True)
+    return QuantParams(covering, np.zeros(scale.shape, dtype=np.int32))
 
 
-def shortened(params: QuantParams, low: float, spec: QuantSpec, *, up: bool) -> QuantParams:
-    """Return per-tensor parameters with a short scale, and the zero point that still places the lower end."""
-    scale = short_scale(params.scale, up=up)
+def shortened(params: QuantParams, low: float, spec: QuantSpec) -> QuantParams:
+    """Return per-tensor parameters with the next larger short scale, and the zero point that still fits."""
+    scale = short_scale(params.scale, up=True)
     zero = np.rint(spec.format.qmin - low / float(scale))
     zero = params.zero_point if spec.symmetric else np.clip(zero, spec.format.qmin, spec.format.qmax)
     return QuantParams(scale, np.asarray(zero, dtype=np.int32))

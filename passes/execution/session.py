@@ -43,6 +43,7 @@ class Session:
     """
 
     def __init__(self, proto: onnx.ModelProto, level: Level = Level.DEFAULT, threads: int = 0) -> None:
+        """Load a model; 0 threads leaves their number to ONNX Runtime."""
         options = ort.SessionOptions()
         options.graph_optimization_level = _LEVELS[level]
         options.intra_op_num_threads = threads
@@ -54,17 +55,17 @@ class Session:
                 proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
             )
         except _ORT_ERRORS as error:
-            msg = f"ONNX Runtime cannot load the model: {error}"
-            raise ModelError(msg) from error
+            raise ModelError(f"ONNX Runtime cannot load the model: {error}") from error
         self.outputs: tuple[str, ...] = tuple(output.name for output in self._session.get_outputs())
 
-    def run(self, feeds: Mapping[str, NDArray[Any]], names: Sequence[str] | None = None) -> list[NDArray[Any]]:
+    def run(
+        self, feeds: Mapping[str, NDArray[Any]], names: Sequence[str] | None = None
+    ) -> list[NDArray[Any]]:
         """Run one batch and return the named outputs (all by default)."""
         try:
             return list(self._session.run(list(names) if names is not None else None, dict(feeds)))
         except _ORT_ERRORS as error:
-            msg = f"ONNX Runtime failed while running the model: {error}"
-            raise ModelError(msg) from error
+            raise ModelError(f"ONNX Runtime failed while running the model: {error}") from error
 
 
 _PYBIND = ort.capi.onnxruntime_pybind11_state

@@ -43,8 +43,8 @@ def simulate(
 ) -> Outputs:
     """Return the outputs of a model under its plan.
 
-    The plan is lowered to QCDQ, which runs on integer kernels and so costs about as much as a float pass; those
-    kernels may differ by one step from the shipped model at its exact level, which is what final results
-    are measured on.
+    The plan is lowered to QCDQ, which runs on integer kernels and so costs about as much as a float pass.
+    Those kernels may differ by one step from the shipped model at its exact level, which is what final
+    results are measured on.
     """
     return run_proto(emit_qdq(model, setup, Form.QCDQ), data, Level.DEFAULT, threads, limit)

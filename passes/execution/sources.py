@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import importlib
-import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from onnx import numpy_helper
 from PIL import Image, UnidentifiedImageError
 
 from passes.errors import DataError, UsageError
+from passes.execution.npz import read_npz
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,19 +33,23 @@ DECODERS = 4
 
 
 class Source(Protocol):
-    """Raw samples.
+    """Raw samples."""
 
-    Attributes:
-        names: arrays it holds, by name.
-        count: number of samples.
-        labels: (count,) integers, or ``None``.
-        prepared: images have been resized and cropped already.
-    """
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the arrays it holds."""
 
-    names: tuple[str, ...]
-    count: int
-    labels: NDArray[np.int64] | None
-    prepared: bool
+    @property
+    def count(self) -> int:
+        """Number of samples."""
+
+    @property
+    def labels(self) -> NDArray[np.int64] | None:
+        """Classes, shape (count,), or ``None``."""
+
+    @property
+    def prepared(self) -> bool:
+        """True when images have been resized and cropped already."""
 
     def load(self, start: int, stop: int) -> dict[str, NDArray[Any]]:
         """Return samples ``start`` to ``stop`` of every array, stacked along the first axis."""
@@ -83,8 +87,9 @@ class ImageSource:
             images = list(pool.map(self._decode, self.files[start:stop]))
         if len({image.shape for image in images}) > 1:
             sizes = sorted({image.shape[:2] for image in images})
-            msg = f"{self.files[start].parent}: images of different sizes {sizes[:4]}; give --preprocess a crop"
-            raise DataError(msg)
+            raise DataError(
+                f"{self.files[start].parent}: images of different sizes {sizes[:4]}; give --preprocess a crop"
+            )
         return {"x": np.stack(images)}
 
     def _decode(self, path: Path) -> NDArray[np.uint8]:
@@ -92,8 +97,7 @@ class ImageSource:
             with Image.open(path) as picture:
                 return self.preprocess.image(picture)
         except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-            msg = f"{path}: cannot be decoded as an image: {error}"
-            raise DataError(msg) from error
+            raise DataError(f"{path}: cannot be decoded as an image: {error}") from error
 
 
 def open_source(location: str, preprocess: Preprocess | None, inputs: Sequence[str]) -> Source:
@@ -112,53 +116,39 @@ def open_source(location: str, preprocess: Preprocess | None, inputs: Sequence[s
     if path.is_dir():
         return _folder(path, preprocess, inputs)
     if path.is_file():
-        return _from_arrays(_read_npz(path), location)
+        return _from_arrays(read_npz(path), location)
     if ":" in location:
         return _from_function(location)
-    msg = f"{location}: no such data file or folder"
-    raise DataError(msg)
+    raise DataError(f"{location}: no such data file or folder")
 
 
 def _folder(path: Path, preprocess: Preprocess | None, inputs: Sequence[str]) -> Source:
     files = sorted(file for file in path.rglob("*") if file.is_file())
     archives = [file for file in files if file.suffix == ".npz"]
     if archives:
-        return _from_arrays(_concatenate([_read_npz(file) for file in archives], path), str(path))
+        return _from_arrays(_concatenate([read_npz(file) for file in archives], path), str(path))
     if any(file.suffix == ".pb" for file in files):
         return _from_arrays(_read_test_data(path, files, inputs), str(path))
     pictures = tuple(file for file in files if file.suffix.lower() in IMAGE_SUFFIXES)
     if not pictures:
-        msg = f"{path}: expected .npz files, images or ONNX test data in this folder, found none"
-        raise DataError(msg)
+        raise DataError(f"{path}: expected .npz files, images or ONNX test data in this folder, found none")
     if preprocess is None:
-        msg = f"{path}: a folder of images needs --preprocess, for example --preprocess imagenet"
-        raise UsageError(msg)
+        raise UsageError(f"{path}: a folder of images needs --preprocess, for example --preprocess imagenet")
     return ImageSource(("x",), len(pictures), _picture_labels(path, pictures), pictures, preprocess)
-
-
-def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                msg = f"{path}: expected a .npz archive with one array per input"
-                raise DataError(msg)
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, MemoryError, TypeError) as error:
-        msg = f"{path}: cannot be read as .npz: {error}"
-        raise DataError(msg) from error
 
 
 def _concatenate(parts: list[dict[str, NDArray[Any]]], path: Path) -> dict[str, NDArray[Any]]:
     try:
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     except (KeyError, ValueError) as error:
-        msg = f"{path}: the .npz files do not hold the same arrays: {error}"
-        raise DataError(msg) from error
+        raise DataError(f"{path}: the .npz files do not hold the same arrays: {error}") from error
 
 
 def _read_test_data(path: Path, files: list[Path], inputs: Sequence[str]) -> dict[str, NDArray[Any]]:
     """Read ``input_K.pb`` files; each folder is one batch."""
-    folders = sorted({file.parent for file in files if file.name.startswith("input_") and file.suffix == ".pb"})
+    folders = sorted(
+        {file.parent for file in files if file.name.startswith("input_") and file.suffix == ".pb"}
+    )
     batches = []
     for folder in folders:
         tensors = [folder / f"input_{index}.pb" for index in range(len(inputs))]
@@ -166,8 +156,9 @@ def _read_test_data(path: Path, files: list[Path], inputs: Sequence[str]) -> dic
             protos = [onnx.TensorProto.FromString(file.read_bytes()) for file in tensors]
             batches.append({name: numpy_helper.to_array(p) for name, p in zip(inputs, protos, strict=True)})
         except (OSError, ValueError, onnx.onnx_cpp2py_export.checker.ValidationError) as error:
-            msg = f"{folder}: expected input_0.pb to input_{len(inputs) - 1}.pb: {error}"
-            raise DataError(msg) from error
+            raise DataError(
+                f"{folder}: expected input_0.pb to input_{len(inputs) - 1}.pb: {error}"
+            ) from error
     return _concatenate(batches, path) if batches else {}
 
 
@@ -176,25 +167,23 @@ def _from_function(location: str) -> Source:
     try:
         function = getattr(importlib.import_module(module_name), function_name)
     except (ImportError, AttributeError) as error:
-        msg = f"{location}: no such file, and no such function either: {error}"
-        raise UsageError(msg) from error
+        raise UsageError(f"{location}: no such file, and no such function either: {error}") from error
     samples = [{key: np.asarray(value) for key, value in sample.items()} for sample in function()]
     if not samples:
-        msg = f"{location}: the function yielded no samples"
-        raise DataError(msg)
+        raise DataError(f"{location}: the function yielded no samples")
     return _from_arrays({key: np.stack([sample[key] for sample in samples]) for key in samples[0]}, location)
 
 
 def _from_arrays(arrays: dict[str, NDArray[Any]], where: str) -> Source:
     labels = arrays.pop("labels", None)
     if not arrays:
-        msg = f"{where}: holds no arrays"
-        raise DataError(msg)
+        raise DataError(f"{where}: holds no arrays")
     lengths = {name: len(array) if array.ndim else 0 for name, array in arrays.items()}
     count = next(iter(lengths.values()))
     if count == 0 or len(set(lengths.values())) > 1:
-        msg = f"{where}: expected the same positive number of samples in every array, found {lengths}"
-        raise DataError(msg)
+        raise DataError(
+            f"{where}: expected the same positive number of samples in every array, found {lengths}"
+        )
     return ArraySource(tuple(arrays), count, _checked_labels(labels, count, where), arrays)
 
 
@@ -202,8 +191,9 @@ def _checked_labels(labels: NDArray[Any] | None, count: int, where: str) -> NDAr
     if labels is None:
         return None
     if labels.shape != (count,) or not np.issubdtype(labels.dtype, np.integer):
-        msg = f"{where}: expected {count} integer labels, found shape {labels.shape} of {labels.dtype}"
-        raise DataError(msg)
+        raise DataError(
+            f"{where}: expected {count} integer labels, found shape {labels.shape} of {labels.dtype}"
+        )
     return labels.astype(np.int64)
 
 
@@ -222,7 +212,10 @@ def _labels_from_csv(table: Path, path: Path, pictures: tuple[Path, ...]) -> NDA
     try:
         with table.open(newline="", encoding="utf-8") as file:
             labels = {row["file"]: int(row["label"]) for row in csv.DictReader(file)}
-        return np.array([labels[picture.relative_to(path).as_posix()] for picture in pictures], dtype=np.int64)
+        return np.array(
+            [labels[picture.relative_to(path).as_posix()] for picture in pictures], dtype=np.int64
+        )
     except (KeyError, ValueError, TypeError, csv.Error, UnicodeDecodeError) as error:
-        msg = f"{table}: expected columns file,label with an integer for each of {len(pictures)} images: {error!r}"
-        raise DataError(msg) from error
+        raise DataError(
+            f"{table}: expected columns file,label with an integer per image: {error!r}"
+        ) from error

@@ -53,15 +53,14 @@ def _read(tensor: onnx.TensorProto, folder: Path, model_path: Path) -> bytes:
     location = entries.get("location", "")
     path = (folder / location).resolve()
     if not location or Path(location).is_absolute() or not path.is_relative_to(folder):
-        msg = f"{where}: external data at {location!r} lies outside the model's folder; refused"
-        raise ModelError(msg)
+        raise ModelError(f"{where}: external data at {location!r} lies outside the model's folder; refused")
     if not path.is_file():
-        msg = f"{where}: external data file {location!r} is missing; expected it beside the model"
-        raise ModelError(msg)
+        raise ModelError(f"{where}: external data file {location!r} is missing; expected it beside the model")
     offset, length = _span(entries, path.stat().st_size, where)
     with path.open("rb") as file:
         file.seek(offset)
-        return file.read(length)
+        data: bytes = file.read(length)
+    return data
 
 
 def _span(entries: dict[str, str], size: int, where: str) -> tuple[int, int]:
@@ -69,9 +68,11 @@ def _span(entries: dict[str, str], size: int, where: str) -> tuple[int, int]:
         offset = int(entries.get("offset", "0"))
         length = int(entries.get("length", str(size - offset)))
     except ValueError as error:
-        msg = f"{where}: offset and length of external data must be integers, found {entries}"
-        raise ModelError(msg) from error
+        raise ModelError(
+            f"{where}: offset and length of external data must be integers, found {entries}"
+        ) from error
     if offset < 0 or length < 0 or offset + length > size:
-        msg = f"{where}: external data need bytes {offset}..{offset + length}, but the file has {size}"
-        raise ModelError(msg)
+        raise ModelError(
+            f"{where}: external data need bytes {offset}..{offset + length}, but the file has {size}"
+        )
     return offset, length

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import onnx_graphsurgeon as gs
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+_RECURRENT = ("LSTM", "GRU", "RNN")
+_Scalar = TypeVar("_Scalar", bound=np.generic)
 DYNAMIC_BATCH = 1
 """Size that stands for a symbolic dimension when work is counted."""
 
@@ -73,8 +75,7 @@ class Layer:
             ValueError: the layer has no constant weight.
         """
         if self.weight is None:
-            msg = f"layer {self.name} has no constant weight"
-            raise ValueError(msg)
+            raise ValueError(f"layer {self.name} has no constant weight")
         return np.asarray(self.weight.values, dtype=np.float32)
 
 
@@ -109,10 +110,13 @@ def _layer(node: gs.Node) -> Layer | Unquantized:
     if reason:
         return Unquantized(node.name, node.op, reason)
     computed = isinstance(second, gs.Variable)
-    return Layer(node.name, node.op, node, act, None if computed else second, second if computed else None, bias)
+    weight, rhs = (None, second) if computed else (second, None)
+    return Layer(node.name, node.op, node, act, weight, rhs, bias)
 
 
-def _obstacle(node: gs.Node, act: gs.Tensor, second: gs.Tensor, bias: gs.Tensor | None) -> str:
+def _obstacle(  # noqa: PLR0911 - one return per reason
+    node: gs.Node, act: gs.Tensor, second: gs.Tensor, bias: gs.Tensor | None
+) -> str:
     if isinstance(act, gs.Constant):
         return "its activation input is a constant"
     if any(tensor.inputs and tensor.inputs[0].op == "DequantizeLinear" for tensor in (act, second)):
@@ -146,7 +150,7 @@ def _nested(node: gs.Node) -> Iterator[Unquantized]:
         for body in value if isinstance(value, list) else [value]:
             if isinstance(body, gs.Graph):
                 for inner in body.nodes:
-                    if op_info(inner.op, inner.domain).kind is OpClass.LAYER or inner.op in ("LSTM", "GRU", "RNN"):
+                    if op_info(inner.op, inner.domain).kind is OpClass.LAYER or inner.op in _RECURRENT:
                         reason = f"inside the body of {node.op} {node.name}"
                         yield Unquantized(inner.name or inner.op, inner.op, reason)
                     yield from _nested(inner)
@@ -164,7 +168,7 @@ def elements(tensor: gs.Tensor) -> int:
     return prod(static_shape(tensor) or (1,))
 
 
-def weight_matrix(layer: Layer, weight: NDArray[np.generic]) -> NDArray[np.generic]:
+def weight_matrix(layer: Layer, weight: NDArray[_Scalar]) -> NDArray[_Scalar]:
     """Arrange a weight in ONNX layout as (groups, output channels per group, depth).
 
     Depth runs over input channels, then kernel positions, as the patches of the observers do.
@@ -173,8 +177,7 @@ def weight_matrix(layer: Layer, weight: NDArray[np.generic]) -> NDArray[np.gener
         ValueError: a ConvTranspose, whose output channels sum over varying positions.
     """
     if layer.op == "ConvTranspose":
-        msg = "the weight of a ConvTranspose is not one matrix"
-        raise ValueError(msg)
+        raise ValueError("the weight of a ConvTranspose is not one matrix")
     if layer.op == "Conv":
         return weight.reshape(layer.groups, weight.shape[0] // layer.groups, -1)
     return (weight if layer.channel_axis == 0 else weight.T)[None]

@@ -67,13 +67,11 @@ def model_from_proto(proto: onnx.ModelProto, path: str, sha256: str) -> Model:
     try:
         graph = gs.import_onnx(inferred)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        msg = f"{path}: the graph cannot be read: {error}"
-        raise ModelError(msg) from error
+        raise ModelError(f"{path}: the graph cannot be read: {error}") from error
     try:
         graph.toposort()
     except OnnxGraphSurgeonException as error:
-        msg = f"{path}: the graph has a cycle"
-        raise ModelError(msg) from error
+        raise ModelError(f"{path}: the graph has a cycle") from error
     return Model(graph=graph, carried=carried, sha256=sha256, path=path)
 
 
@@ -113,8 +111,7 @@ def raise_opset(proto: onnx.ModelProto, opset: int) -> onnx.ModelProto:
         try:
             proto = onnx.version_converter.convert_version(proto, opset)
         except (RuntimeError, onnx.version_converter.ConvertError) as error:
-            msg = f"cannot move the model from opset {current} to {opset}: {error}"
-            raise ModelError(msg) from error
+            raise ModelError(f"cannot move the model from opset {current} to {opset}: {error}") from error
     proto.ir_version = (
         max(proto.ir_version, _IR_OF_OPSET.get(opset, 3)) if opset > current else proto.ir_version
     )
@@ -163,17 +160,14 @@ def infer_missing_shapes(model: Model) -> bool:
 
 def _read_bytes(path: Path) -> bytes:
     if not path.is_file():
-        msg = f"{path}: no such model file"
-        raise ModelError(msg)
+        raise ModelError(f"{path}: no such model file")
     size = path.stat().st_size
     if size == 0 or size >= MAX_FILE_BYTES:
-        msg = f"{path}: expected a protobuf of 1 byte to 2 GB, found {size} bytes; larger models need external data"
-        raise ModelError(msg)
+        raise ModelError(f"{path}: expected 1 byte to 2 GB, found {size} bytes; more needs external data")
     try:
         return path.read_bytes()
     except OSError as error:
-        msg = f"{path}: cannot be read: {error.strerror}"
-        raise ModelError(msg) from error
+        raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def _parse(data: bytes, path: Path) -> onnx.ModelProto:
@@ -181,19 +175,18 @@ def _parse(data: bytes, path: Path) -> onnx.ModelProto:
     try:
         proto.ParseFromString(data)
     except DecodeError as error:
-        msg = f"{path}: not an ONNX model, or a truncated one ({error})"
-        raise ModelError(msg) from error
+        raise ModelError(f"{path}: not an ONNX model, or a truncated one ({error})") from error
     return proto
 
 
 def _check_header(proto: onnx.ModelProto, path: str) -> None:
     if not proto.HasField("graph") or not proto.graph.output:
-        msg = f"{path}: not an ONNX model, or a truncated one (it has no graph with outputs)"
-        raise ModelError(msg)
+        raise ModelError(f"{path}: not an ONNX model, or a truncated one (it has no graph with outputs)")
     opset = opset_of(proto)
     if not MIN_OPSET <= opset <= MAX_OPSET:
-        msg = f"{path}: expected an opset from {MIN_OPSET} to {MAX_OPSET}, found {opset}; convert the model first"
-        raise ModelError(msg)
+        raise ModelError(
+            f"{path}: expected an opset from {MIN_OPSET} to {MAX_OPSET}, found {opset}; convert it first"
+        )
 
 
 def _check_tensors(graph: onnx.GraphProto, path: str) -> None:

@@ -68,7 +68,12 @@ class QuantPlan:
     def to_json(self, model_sha256: str, target: str) -> dict[str, Any]:
         """Return the plan.json document."""
         layers = [
-            {"name": name, "op": bits.op, "weight_bits": bits.precision.weight_bits, "act_bits": bits.precision.act_bits}
+            {
+                "name": name,
+                "op": bits.op,
+                "weight_bits": bits.precision.weight_bits,
+                "act_bits": bits.precision.act_bits,
+            }
             for name, bits in self.layers.items()
         ]
         tensors = {name: _tensor_to_json(quant) for name, quant in self.tensors.items()}
@@ -97,15 +102,24 @@ class QuantPlan:
         _check_document(document, model_sha256, where)
         try:
             layers = {
-                entry["name"]: LayerBits(entry["op"], Precision(int(entry["weight_bits"]), int(entry["act_bits"])))
+                entry["name"]: LayerBits(
+                    entry["op"], Precision(int(entry["weight_bits"]), int(entry["act_bits"]))
+                )
                 for entry in document["layers"]
             }
             tensors = {name: _tensor_from_json(entry) for name, entry in document["tensors"].items()}
             biases = {name: _finite(values) for name, values in document.get("biases", {}).items()}
             prepared = str(document.get("prepared", ""))
-        except (KeyError, TypeError, ValueError, OverflowError, AttributeError, UsageError, HardwareError) as error:
-            msg = f"{where}: an entry of the plan is missing or malformed: {error!r}"
-            raise PlanError(msg) from error
+        except (
+            KeyError,
+            TypeError,
+            ValueError,
+            OverflowError,
+            AttributeError,
+            UsageError,
+            HardwareError,
+        ) as error:
+            raise PlanError(f"{where}: an entry of the plan is missing or malformed: {error!r}") from error
         return cls(layers, tensors, biases, prepared)
 
 
@@ -117,23 +131,21 @@ def read_plan(path: Path, model_sha256: str) -> QuantPlan:
     """
     try:
         if path.stat().st_size > MAX_PLAN_BYTES:
-            msg = f"{path}: expected a plan of at most {MAX_PLAN_BYTES} bytes"
-            raise PlanError(msg)
+            raise PlanError(f"{path}: expected a plan of at most {MAX_PLAN_BYTES} bytes")
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        msg = f"{path}: cannot be read as a plan: {error}"
-        raise PlanError(msg) from error
+        raise PlanError(f"{path}: cannot be read as a plan: {error}") from error
     return QuantPlan.from_json(document, model_sha256, str(path))
 
 
 def _check_document(document: Any, model_sha256: str, where: str) -> None:
     if not isinstance(document, dict) or document.get("schema_version") != SCHEMA_VERSION:
-        msg = f"{where}: expected a plan with schema_version {SCHEMA_VERSION}"
-        raise PlanError(msg)
+        raise PlanError(f"{where}: expected a plan with schema_version {SCHEMA_VERSION}")
     found = document.get("model_sha256")
     if found != model_sha256:
-        msg = f"{where}: the plan is for the model with sha256 {found}, this model has {model_sha256}"
-        raise PlanError(msg)
+        raise PlanError(
+            f"{where}: the plan is for the model with sha256 {found}, this model has {model_sha256}"
+        )
 
 
 def _tensor_to_json(quant: TensorQuant) -> dict[str, Any]:
@@ -161,5 +173,9 @@ def _tensor_from_json(entry: dict[str, Any]) -> TensorQuant:
     axis = entry["axis"]
     granularity = PerTensor() if axis is None else PerChannel(int(axis))
     spec = QuantSpec(fmt, granularity, bool(entry["symmetric"]), Rounding.HALF_EVEN)
-    params = QuantParams.from_json({key: entry[key] for key in ("scale", "zero_point")}) if "scale" in entry else None
+    params = (
+        QuantParams.from_json({key: entry[key] for key in ("scale", "zero_point")})
+        if "scale" in entry
+        else None
+    )
     return TensorQuant(Role(entry["role"]), spec, params)

@@ -255,14 +255,13 @@ def _quantized_tensors(
         tensor.name
         for node in graph.nodes
         for tensor in node.outputs
-        if tensor.name in read or (node.name in nodes and tensor.name in leaving and _kind(node) in _CODES_ONLY)
+        if tensor.name in read
+        or (node.name in nodes and tensor.name in leaving and _kind(node) in _CODES_ONLY)
     ]
     return dict.fromkeys([tensor.name for tensor in graph.inputs if tensor.name in read] + written)
 
 
-def _float_nodes(
-    graph: gs.Graph, nodes: set[str], refused: tuple[Unquantized, ...]
-) -> list[Unquantized]:
+def _float_nodes(graph: gs.Graph, nodes: set[str], refused: tuple[Unquantized, ...]) -> list[Unquantized]:
     known = {entry.name for entry in refused}
     found = []
     for node in graph.nodes:

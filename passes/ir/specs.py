@@ -37,7 +37,9 @@ def plan_of_bits(
     tensors: dict[str, TensorQuant] = {}
     for layer in setup.layers:
         if layer.weight is not None:
-            tensors[layer.weight.name] = TensorQuant(Role.WEIGHT, weight_spec(layer, bits[layer.name].weight_bits))
+            tensors[layer.weight.name] = TensorQuant(
+                Role.WEIGHT, weight_spec(layer, bits[layer.name].weight_bits)
+            )
     for group in setup.groups:
         quant = TensorQuant(Role.ACT, act_spec(group_bits(group, bits)))
         tensors.update(dict.fromkeys(group.members, quant))
@@ -57,7 +59,9 @@ def group_bits(group: TensorGroup, bits: Mapping[str, Precision]) -> int:
     wanted = {bits[reader].act_bits for reader in group.readers}
     if len(wanted) > 1:
         readers = ", ".join(f"{reader} a{bits[reader].act_bits}" for reader in group.readers)
-        raise PlanError(f"tensor {group.name!r} has one precision, but its readers ask for several: {readers}")
+        raise PlanError(
+            f"tensor {group.name!r} has one precision, but its readers ask for several: {readers}"
+        )
     return wanted.pop() if wanted else DEFAULT_ACT_BITS
 
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from passes.artifact import Attr
     from passes.ir.layers import Layer
 
-Attrs = "dict[str, Attr]"
 _INT64_MAX = np.iinfo(np.int64).max
 
 
@@ -40,7 +39,11 @@ def clamp_bounds(node: gs.Node) -> tuple[float | None, float | None]:
     if node.op == "Relu":
         return 0.0, None
     low, high = setting(node, "min", 1), setting(node, "max", 2)
-    return (None if low is None else np.asarray(low).item()), (None if high is None else np.asarray(high).item())
+    return _number(low), _number(high)
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(np.asarray(value).item())
 
 
 def layer_attrs(layer: Layer) -> dict[str, Attr]:
@@ -54,7 +57,9 @@ def layer_attrs(layer: Layer) -> dict[str, Attr]:
     if layer.op == "Conv":
         return common
     if attrs.get("output_shape") or attrs.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
-        raise LoweringError(f"layer {layer.name}: ConvTranspose with output_shape or auto_pad is not supported")
+        raise LoweringError(
+            f"layer {layer.name}: ConvTranspose with output_shape or auto_pad is not supported"
+        )
     return common | {"output_padding": _ints(attrs.get("output_padding") or [0] * len(kernel))}
 
 
@@ -106,9 +111,8 @@ def _global_pool(node: gs.Node) -> dict[str, Attr]:
         raise LoweringError(f"node {node.name}: {node.op} on an input of unknown size")
     rank = len(spatial)
     ones = [1] * rank
-    return {
-        "strides": ones, "pads": [0] * (2 * rank), "dilations": ones, "kernel_shape": _ints(spatial), "ceil_mode": 0,
-    }  # fmt: skip
+    window: dict[str, Attr] = {"strides": ones, "pads": [0] * (2 * rank), "dilations": ones}
+    return window | {"kernel_shape": _ints(spatial), "ceil_mode": 0}
 
 
 def _slice(node: gs.Node) -> dict[str, Attr]:
@@ -124,7 +128,8 @@ def _slice(node: gs.Node) -> dict[str, Attr]:
 
 
 def _pad(node: gs.Node) -> dict[str, Attr]:
-    mode, value, axes = node.attrs.get("mode", "constant"), setting(node, "value", 2), setting(node, "axes", 3)
+    mode = node.attrs.get("mode", "constant")
+    value, axes = setting(node, "value", 2), setting(node, "axes", 3)
     if mode not in ("constant", b"constant") or (value is not None and np.any(value)) or axes is not None:
         raise LoweringError(f"node {node.name}: only zero padding of all axes has a packed form")
     return {"pads": _ints(setting(node, "pads", 1))}

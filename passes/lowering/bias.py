@@ -25,8 +25,9 @@ def quantization_of(plan: QuantPlan, tensor: str, layer: str) -> TensorQuant:
     """
     quant = plan.tensors.get(tensor)
     if quant is None or quant.params is None:
-        msg = f"layer {layer}: the plan has no scale for tensor {tensor!r}; run assign-scales first"
-        raise LoweringError(msg)
+        raise LoweringError(
+            f"layer {layer}: the plan has no scale for tensor {tensor!r}; run assign-scales first"
+        )
     return quant
 
 
@@ -40,7 +41,7 @@ def accumulator_scale(layer: Layer, plan: QuantPlan) -> NDArray[np.float32]:
 
 
 def bias_values(layer: Layer, plan: QuantPlan) -> NDArray[np.float64] | None:
-    """Return the bias in real units, shape (channels,): that of the plan, else of the model, else ``None``."""
+    """Return the bias in real units, shape (channels,): of the plan, else of the model, else ``None``."""
     if layer.name in plan.biases:
         return np.asarray(plan.biases[layer.name], dtype=np.float64)
     return None if layer.bias is None else np.asarray(layer.bias.values, dtype=np.float64).reshape(-1)
@@ -58,7 +59,9 @@ def bias_codes(layer: Layer, plan: QuantPlan) -> NDArray[np.int64] | None:
         return None
     scale = accumulator_scale(layer, plan).astype(np.float64)
     if scale.size not in (1, values.size):
-        raise LoweringError(f"layer {layer.name}: expected {scale.size} bias values in the plan, found {values.size}")
+        raise LoweringError(
+            f"layer {layer.name}: expected {scale.size} bias values in the plan, found {values.size}"
+        )
     codes = np.rint(values / scale)
     if np.abs(codes).max(initial=0) > INT32_MAX:
         raise LoweringError(f"layer {layer.name}: the bias needs more than 32 bits at its accumulator scale")

@@ -20,6 +20,7 @@ from passes.numerics import quantize
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
 
+    from passes.artifact import Attr
     from passes.ir.layers import Layer
     from passes.ir.model import Model
     from passes.ir.plan import TensorQuant
@@ -100,13 +101,14 @@ class _Emitter:
             op, attrs = mover_step(node)
             step = Step(op, node.name, inputs, result.name, attrs)
         elif kind is OpClass.UNARY:
-            table = unary_table(node.op, node.attrs, self._plan.tensors[inputs[0]], self._plan.tensors[result.name])
+            source, target = self._plan.tensors[inputs[0]], self._plan.tensors[result.name]
+            table = unary_table(node.op, node.attrs, source, target)
             step = Step("lut", node.name, inputs, result.name, table=table)
         elif kind is OpClass.CLAMP:
             step = Step("requantize", node.name, inputs, result.name, lo=bounds[0], hi=bounds[1])
         else:
-            attrs = {"AveragePool": pool_attrs, "ReduceMean": reduce_attrs}.get(node.op, lambda _: {})(node)
-            step = Step(_ARITHMETIC[node.op], node.name, inputs, result.name, attrs, lo=bounds[0], hi=bounds[1])
+            op, attrs = _ARITHMETIC[node.op], _arithmetic_attrs(node)
+            step = Step(op, node.name, inputs, result.name, attrs, lo=bounds[0], hi=bounds[1])
         self._steps.append(step)
 
     def _layer(
@@ -127,21 +129,23 @@ class _Emitter:
         if layer.op == "ConvTranspose" and scale.size > 1:
             scale, zero = np.tile(scale, layer.groups), np.tile(zero, layer.groups)
         codes = quantized_weight(layer, quant)
-        fmt = quant.spec.format
-        return PackedWeight.pack(codes, name=name, layout=_layout(layer), fmt=fmt, scale=scale, zero_point=zero)
+        layout, fmt = _layout(layer), quant.spec.format
+        return PackedWeight.pack(codes, name=name, layout=layout, fmt=fmt, scale=scale, zero_point=zero)
 
     def _float(self, node: gs.Node) -> None:
         """Carry on in floating point after the last integer step."""
         source = node.inputs[0]
         op = _FLOAT_TAIL.get(node.op)
         if op is None and node.op not in _FLOAT_MOVES:
-            raise LoweringError(f"node {node.name} ({node.op}) has no integer form, so there is no packed artifact")
+            raise LoweringError(
+                f"node {node.name} ({node.op}) has no integer form, so there is no packed artifact"
+            )
         if any(tensor.name in self._plan.tensors for tensor in node.outputs):
             raise LoweringError(f"node {node.name} ({node.op}) is floating point between integer operators")
         name = self._as_float(source)
         self._define(node.outputs[0], quantized=False)
-        op, attrs = (op, _softmax_attrs(node)) if op else mover_step(node)
-        self._steps.append(Step(op, node.name, (name,), node.outputs[0].name, attrs))
+        step, attrs = (op, _softmax_attrs(node)) if op else mover_step(node)
+        self._steps.append(Step(step, node.name, (name,), node.outputs[0].name, attrs))
 
     def _as_float(self, tensor: gs.Variable) -> str:
         info = self._tensors.get(tensor.name)
@@ -164,10 +168,9 @@ class _Emitter:
             self._tensors[tensor.name] = TensorInfo(tensor.name, extents)
             return
         quant = quantization_of(self._plan, tensor.name, tensor.name)
-        fmt, params = quant.spec.format, quant.params
-        self._tensors[tensor.name] = TensorInfo(
-            tensor.name, extents, fmt.bits, fmt.signed, float(params.scale), int(params.zero_point)  # type: ignore[union-attr]
-        )
+        fmt = quant.spec.format
+        scale, zero = float(quant.params.scale), int(quant.params.zero_point)  # type: ignore[union-attr]
+        self._tensors[tensor.name] = TensorInfo(tensor.name, extents, fmt.bits, fmt.signed, scale, zero)
 
     def _quantized(self, name: str) -> bool:
         if name not in self._plan.tensors:
@@ -199,5 +202,11 @@ def _layout(layer: Layer) -> WeightLayout:
     return WeightLayout.OUT_IN
 
 
-def _softmax_attrs(node: gs.Node) -> dict[str, int]:
+def _arithmetic_attrs(node: gs.Node) -> dict[str, Attr]:
+    if node.op == "AveragePool":
+        return pool_attrs(node)
+    return reduce_attrs(node) if node.op == "ReduceMean" else {}
+
+
+def _softmax_attrs(node: gs.Node) -> dict[str, Attr]:
     return {"axis": int(node.attrs.get("axis", -1))} if "Softmax" in node.op else {}

@@ -186,9 +186,12 @@ def _dequantize(
     scale = scale.reshape(-1) if axis is not None else scale.reshape(())
     emission.initializers.append(numpy_helper.from_array(np.ascontiguousarray(scale), f"{name}.scale"))
     inputs = [f"{name}.q", f"{name}.scale", *([zero] if zero else [])]
-    attributes = {} if axis is None else {"axis": axis}
-    node = helper.make_node("DequantizeLinear", inputs, [f"{name}.dq"], name=f"{name}.dequantize", **attributes)
-    position = next((i for i, n in enumerate(emission.at(at)) if f"{name}.dq" in n.input), len(emission.at(at)))
+    node = helper.make_node("DequantizeLinear", inputs, [f"{name}.dq"], name=f"{name}.dequantize")
+    if axis is not None:
+        node.attribute.append(helper.make_attribute("axis", axis))
+    position = next(
+        (i for i, n in enumerate(emission.at(at)) if f"{name}.dq" in n.input), len(emission.at(at))
+    )
     emission.at(at).insert(position, node)
     emission.renamed.setdefault(name, f"{name}.dq")
 
@@ -196,7 +199,8 @@ def _dequantize(
 def _native4_tensors(model: Model, setup: QuantizerSetup) -> frozenset[str]:
     """Return activations that may be UINT4: read and written by layers of at most 4-bit weights only.
 
-    Beside 8-bit weights, and through pooling or other movers, ONNX Runtime 1.31 fails to load them.
+    Beside 8-bit weights, behind a Clip, and through pooling or other movers, ONNX Runtime 1.31 fails to load
+    them.
     """
     narrow = {
         layer.name
@@ -211,7 +215,7 @@ def _native4_tensors(model: Model, setup: QuantizerSetup) -> frozenset[str]:
             continue
         tensor = tensors[group.name]
         users = [clamps.get(node.name, node.name) for node in (*tensor.inputs, *tensor.outputs)]
-        if tensor.inputs and all(user in narrow for user in users):
+        if tensor.inputs and tensor.inputs[0].op != "Clip" and all(user in narrow for user in users):
             safe.add(group.name)
     return frozenset(safe)
 
@@ -262,9 +266,7 @@ def _keep_output_names(nodes: list[onnx.NodeProto], names: set[str], renamed: di
 
 def _replace_initializers(graph: onnx.GraphProto, emission: _Emission) -> None:
     used = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
-    kept = [
-        init for init in graph.initializer if init.name not in emission.renamed or init.name in used
-    ]
+    kept = [init for init in graph.initializer if init.name not in emission.renamed or init.name in used]
     copies = [onnx.TensorProto.FromString(init.SerializeToString()) for init in kept]
     del graph.initializer[:]
     graph.initializer.extend(copies)

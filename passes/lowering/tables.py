@@ -31,7 +31,7 @@ def _hard_sigmoid(x: NDArray[np.float64], alpha: float, beta: float) -> NDArray[
 
 def _gelu(x: NDArray[np.float64], approximate: str) -> NDArray[np.float64]:
     if approximate == "tanh":
-        return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+        return np.asarray(0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))))
     return np.asarray(0.5 * x * (1 + _erf(x / math.sqrt(2))))
 
 
@@ -53,7 +53,9 @@ _FUNCTIONS: dict[str, Callable[[NDArray[np.float64], Mapping[str, Any]], NDArray
 }
 
 
-def unary_table(op: str, attrs: Mapping[str, Any], source: TensorQuant, result: TensorQuant) -> NDArray[np.int64]:
+def unary_table(
+    op: str, attrs: Mapping[str, Any], source: TensorQuant, result: TensorQuant
+) -> NDArray[np.int64]:
     """Return the output code for every input code, from the lowest upwards; shape (2**bits,).
 
     Args:

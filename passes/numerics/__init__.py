@@ -11,6 +11,7 @@ from passes.numerics.granularity import Granularity, PerChannel, PerGroup, PerTe
 from passes.numerics.histogram import Histogram
 from passes.numerics.kl_clip import kl_range
 from passes.numerics.mse_clip import mse_range
+from passes.numerics.mse_clip import best_short_params
 from passes.numerics.packing import (
     Layout,
     pack_flat,
@@ -28,7 +29,7 @@ from passes.numerics.ranges import RangeMethod, activation_range, minmax_range, 
 from passes.numerics.requant import Requantizer, RequantRule, requantizer
 from passes.numerics.rounding import MAX_SHIFT, Rounding, round_float, rounding_shift_right
 from passes.numerics.scales import short_scale
-from passes.numerics.weight_ranges import weight_range
+from passes.numerics.weight_ranges import best_short_scale, weight_range
 
 __all__ = [
     "MAX_SHIFT",
@@ -49,6 +50,8 @@ __all__ = [
     "Requantizer",
     "Rounding",
     "activation_range",
+    "best_short_params",
+    "best_short_scale",
     "dequantize",
     "exact_requantizer",
     "fake_quantize",
@@ -67,8 +70,8 @@ __all__ = [
     "quantize",
     "requantizer",
     "round_float",
-    "short_scale",
     "rounding_shift_right",
+    "short_scale",
     "tile_flat",
     "tile_gemm",
     "unpack_bits",

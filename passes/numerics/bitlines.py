@@ -34,8 +34,7 @@ def plane_widths(bits: int) -> tuple[int, ...]:
         UsageError: the width is not 1..8 or 16.
     """
     if bits not in SUPPORTED_BITS:
-        msg = f"bit lines: bits must be one of {SUPPORTED_BITS}, found {bits}"
-        raise UsageError(msg)
+        raise UsageError(f"bit lines: bits must be one of {SUPPORTED_BITS}, found {bits}")
     return (8, 8) if bits == 16 else tuple(width for width in (8, 4, 2, 1) if bits & width)
 
 
@@ -54,11 +53,9 @@ def pack_lines(codes: NDArray[Any], bits: int) -> NDArray[np.uint8]:
     """
     widths = plane_widths(bits)
     if codes.ndim != 3 or codes.shape[1:] != (TILES, LANES) or codes.dtype.kind != "u":
-        msg = f"bit lines: expected unsigned (slices, 8, 64), found {codes.dtype} {codes.shape}"
-        raise UsageError(msg)
+        raise UsageError(f"bit lines: expected unsigned (slices, 8, 64), found {codes.dtype} {codes.shape}")
     if codes.size and int(codes.max()) >> bits:
-        msg = f"bit lines: code {codes.max()} does not fit in {bits} bits"
-        raise UsageError(msg)
+        raise UsageError(f"bit lines: code {codes.max()} does not fit in {bits} bits")
     lines = np.empty((len(codes), bits, LANES), dtype=np.uint8)
     done = 0
     for width in widths:
@@ -81,8 +78,9 @@ def unpack_lines(data: NDArray[np.uint8], bits: int) -> NDArray[Any]:
     """
     widths = plane_widths(bits)
     if data.size % (bits * LANES):
-        msg = f"bit lines: expected a multiple of {bits * LANES} bytes for {bits} bits, found {data.size}"
-        raise ArtifactError(msg)
+        raise ArtifactError(
+            f"bit lines: expected a multiple of {bits * LANES} bytes for {bits} bits, found {data.size}"
+        )
     lines = data.reshape(-1, bits, LANES)
     codes = np.zeros((len(lines), TILES, LANES), dtype=np.uint16 if bits == 16 else np.uint8)
     done = 0

@@ -27,8 +27,7 @@ def pack_bits(values: NDArray[Any], bits: int) -> NDArray[np.uint8]:
     _check_bits(bits)
     flat = np.asarray(values).reshape(-1)
     if flat.size and (flat.min() < 0 or int(flat.max()) >> bits):
-        msg = f"pack_bits: values must lie in 0..2**{bits}-1, found {flat.min()}..{flat.max()}"
-        raise UsageError(msg)
+        raise UsageError(f"pack_bits: values must lie in 0..2**{bits}-1, found {flat.min()}..{flat.max()}")
     octets = flat.astype("<u8").view(np.uint8).reshape(-1, 8)
     single = np.unpackbits(octets, axis=1, count=bits, bitorder="little")
     return np.packbits(single, bitorder="little")
@@ -44,12 +43,12 @@ def unpack_bits(data: NDArray[np.uint8], bits: int, count: int) -> NDArray[np.in
     _check_bits(bits)
     expected = -(-count * bits // 8)
     if count < 0 or data.size != expected:
-        msg = f"bit stream: {count} values of {bits} bits need {expected} bytes, found {data.size}"
-        raise ArtifactError(msg)
+        raise ArtifactError(
+            f"bit stream: {count} values of {bits} bits need {expected} bytes, found {data.size}"
+        )
     single = np.unpackbits(data.reshape(-1), bitorder="little")
     if single[count * bits :].any():
-        msg = "bit stream: bits behind the last value are set; the data are damaged"
-        raise ArtifactError(msg)
+        raise ArtifactError("bit stream: bits behind the last value are set; the data are damaged")
     narrow = np.packbits(single[: count * bits].reshape(count, bits), axis=1, bitorder="little")
     octets = np.zeros((count, 8), dtype=np.uint8)
     octets[:, : narrow.shape[1]] = narrow
@@ -59,5 +58,4 @@ def unpack_bits(data: NDArray[np.uint8], bits: int, count: int) -> NDArray[np.in
 def _check_bits(bits: int) -> None:
     """Refuse widths whose values an int64 cannot hold."""
     if not 1 <= bits <= _MAX_BITS:
-        msg = f"bit stream: bits must be 1..{_MAX_BITS}, found {bits}"
-        raise UsageError(msg)
+        raise UsageError(f"bit stream: bits must be 1..{_MAX_BITS}, found {bits}")

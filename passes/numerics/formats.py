@@ -37,12 +37,14 @@ class IntFormat:
     def __post_init__(self) -> None:
         """Refuse the combinations that no code can have."""
         if self.bits not in SUPPORTED_BITS:
-            msg = f"format: bits must be one of {SUPPORTED_BITS}, found {self.bits!r}; take the next wider"
-            raise UsageError(msg)
+            raise UsageError(
+                f"format: bits must be one of {SUPPORTED_BITS}, found {self.bits!r}; take the next wider"
+            )
         if self.narrow_range and (not self.signed or self.bits < 2):
             sign = "signed" if self.signed else "unsigned"
-            msg = f"format: narrow_range needs a signed format of 2 bits or more, found {sign} {self.bits}"
-            raise UsageError(msg)
+            raise UsageError(
+                f"format: narrow_range needs a signed format of 2 bits or more, found {sign} {self.bits}"
+            )
 
     @property
     def qmin(self) -> int:
@@ -83,7 +85,8 @@ class IntFormat:
         """
         match = _NAME.fullmatch(text)
         if match is None:
-            msg = f"format {text!r} is unknown; expected int or uint and a bit width, such as int4 or uint8"
-            raise UsageError(msg)
+            raise UsageError(
+                f"format {text!r} is unknown; expected int or uint and a bit width, such as int4 or uint8"
+            )
         unsigned, bits, narrow = match.groups()
         return cls(int(bits), signed=not unsigned, narrow_range=bool(narrow))

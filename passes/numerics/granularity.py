@@ -93,8 +93,7 @@ class PerGroup:
     def __post_init__(self) -> None:
         """Refuse empty groups."""
         if self.size < 1:
-            msg = f"PerGroup: size must be at least 1, found {self.size}"
-            raise UsageError(msg)
+            raise UsageError(f"PerGroup: size must be at least 1, found {self.size}")
 
     def param_shape(self, shape: Shape) -> Shape:
         """Return ``shape`` with the length of ``axis`` replaced by the number of groups.
@@ -149,22 +148,21 @@ def parse_granularity(text: str) -> Granularity:
     }
     make = kinds.get((kind, len(numbers)))
     if make is None or not all(number.lstrip("-").isdecimal() for number in numbers):
-        msg = f"granularity {text!r} is unknown; expected per_tensor, per_channel:AXIS or per_group:AXIS:SIZE"
-        raise UsageError(msg)
+        raise UsageError(
+            f"granularity {text!r} is unknown; expected per_tensor, per_channel:AXIS or per_group:AXIS:SIZE"
+        )
     return make(*map(int, numbers))
 
 
 def _axis(axis: int, shape: Shape) -> int:
     """Return ``axis`` counted from the front."""
     if not -len(shape) <= axis < len(shape):
-        msg = f"granularity: axis {axis} does not exist in a tensor of shape {shape}"
-        raise UsageError(msg)
+        raise UsageError(f"granularity: axis {axis} does not exist in a tensor of shape {shape}")
     return axis % len(shape)
 
 
 def _checked(params: NDArray[Any], shape: Shape, owner: object) -> NDArray[Any]:
     """Return ``params`` if they have ``shape``; a single value stands for any shape of one element."""
     if params.shape != shape and not (params.size == 1 == prod(shape)):
-        msg = f"{owner}: scale and zero point must have shape {shape}, found {params.shape}"
-        raise UsageError(msg)
+        raise UsageError(f"{owner}: scale and zero point must have shape {shape}, found {params.shape}")
     return params.reshape(shape)

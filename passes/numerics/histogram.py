@@ -64,8 +64,9 @@ class Histogram:
         low, high = float(flat.min()), float(flat.max())
         # min and max hand NaN on, so that no pass over the data is spent on the check.
         if not (math.isfinite(low) and math.isfinite(high)):
-            msg = f"histogram: values must be finite, found {low}..{high} in an array of shape {x.shape}"
-            raise DataError(msg)
+            raise DataError(
+                f"histogram: values must be finite, found {low}..{high} in an array of shape {x.shape}"
+            )
         self._cover(low, high)
         scale = np.float32(1.0 / self.width)
         for start in range(0, flat.size, _CHUNK):
@@ -89,8 +90,7 @@ class Histogram:
         """
         used = np.flatnonzero(self.counts)
         if used.size == 0:
-            msg = "histogram: no values were seen; run calibration on at least one sample"
-            raise DataError(msg)
+            raise DataError("histogram: no values were seen; run calibration on at least one sample")
         return int(used[0]) - HALF_BINS, self.counts[used[0] : used[-1] + 1]
 
     def _cover(self, low: float, high: float) -> None:

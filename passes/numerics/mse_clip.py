@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from passes.numerics.qparams import params_from_range
+from passes.numerics.qparams import QuantParams, params_from_range
+from passes.numerics.scales import short_scale, shorter_scale
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,6 +44,36 @@ def mse_range(histogram: Histogram, spec: QuantSpec) -> tuple[float, float]:
         best = density.best(np.full_like(los, best[0]), his, spec)
         best = density.best(los, np.full_like(his, best[1]), spec)
     return best
+
+
+def best_short_params(histogram: Histogram, spec: QuantSpec) -> QuantParams:
+    """Return, of the parameters with a short scale around the best range, those with the least error.
+
+    Args:
+        histogram: the values seen.
+        spec: an asymmetric quantizer per tensor.
+
+    Raises:
+        DataError: the histogram is empty.
+    """
+    lo, hi = mse_range(histogram, spec)
+    fmt, whole = spec.format, params_from_range(lo, hi, spec)
+    covering = short_scale(whole.scale, up=True)
+    if fmt.levels > SEARCH_LEVELS:
+        return QuantParams(covering, _zero_points(lo, covering, spec))
+    scales = np.array([shorter_scale(covering, step) for step in range(3)]).reshape(-1)
+    shifts = (0,) if histogram.low >= 0.0 else (-1, 0, 1)
+    scale = np.repeat(scales, len(shifts))
+    zero = np.clip(_zero_points(lo, scale, spec) + np.tile(shifts, len(scales)), fmt.qmin, fmt.qmax)
+    density = _Density.of(histogram)
+    errors = density.squared_errors(scale.astype(np.float64) / density.width, fmt.qmin - zero, fmt.levels)
+    best = int(np.argmin(errors))
+    return QuantParams(scale[best], zero[best])
+
+
+def _zero_points(low: float, scale: NDArray[np.float32], spec: QuantSpec) -> NDArray[np.int32]:
+    zero = np.rint(spec.format.qmin - min(low, 0.0) / scale.astype(np.float64))
+    return np.clip(zero, spec.format.qmin, spec.format.qmax).astype(np.int32)
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,8 +43,7 @@ def tile_gemm(codes: NDArray[Any], pad: int = 0) -> NDArray[Any]:
         UsageError: the codes are not a matrix.
     """
     if codes.ndim != 2:
-        msg = f"GEMM layout: expected codes of shape (n, k), found {codes.shape}"
-        raise UsageError(msg)
+        raise UsageError(f"GEMM layout: expected codes of shape (n, k), found {codes.shape}")
     n, k = codes.shape
     filled = np.pad(codes, ((0, -n % COLUMNS), (0, -k % DEPTH)), constant_values=pad)
     blocks = filled.reshape(filled.shape[0] // COLUMNS, COLUMNS, filled.shape[1] // DEPTH, TILES, _DOT)
@@ -134,36 +133,33 @@ def packed_size(layout: Layout, shape: tuple[int, ...], bits: int) -> int:
     elif len(shape) == 2:
         slices = -(-shape[0] // COLUMNS) * -(-shape[1] // DEPTH)
     else:
-        msg = f"GEMM layout: expected a shape (n, k), found {shape}"
-        raise UsageError(msg)
+        raise UsageError(f"GEMM layout: expected a shape (n, k), found {shape}")
     return slices * bits * LANES
 
 
 def _encode(q: NDArray[Any], fmt: IntFormat) -> NDArray[Any]:
     """Turn quantized values into unsigned codes."""
     if q.size and (q.min() < fmt.qmin or q.max() > fmt.qmax):
-        msg = f"packing: {fmt} holds {fmt.qmin}..{fmt.qmax}, found {q.min()}..{q.max()}"
-        raise UsageError(msg)
+        raise UsageError(f"packing: {fmt} holds {fmt.qmin}..{fmt.qmax}, found {q.min()}..{q.max()}")
     return (q.astype(np.int32) - fmt.qmin).astype(np.uint16 if fmt.bits == 16 else np.uint8)
 
 
 def _decode(codes: NDArray[Any], fmt: IntFormat) -> NDArray[Any]:
     """Turn unsigned codes into quantized values."""
     if codes.size and int(codes.max()) >= fmt.levels:
-        msg = f"packed weights: code {codes.max()} is outside {fmt}; the data are damaged"
-        raise ArtifactError(msg)
+        raise ArtifactError(f"packed weights: code {codes.max()} is outside {fmt}; the data are damaged")
     return (codes.astype(np.int32) + fmt.qmin).astype(fmt.dtype)
 
 
 def _check_length(data: NDArray[np.uint8], expected: int, what: str) -> None:
     """Refuse data that are longer or shorter than their shape says."""
     if data.size != expected:
-        msg = f"packed weights: {what} needs {expected} bytes, found {data.size}"
-        raise ArtifactError(msg)
+        raise ArtifactError(f"packed weights: {what} needs {expected} bytes, found {data.size}")
 
 
 def _check_slices(tiles: NDArray[Any], expected: int, what: str) -> None:
     """Refuse a wrong number of slices."""
     if tiles.shape != (expected, TILES, LANES):
-        msg = f"packed weights: {what} codes need shape {(expected, TILES, LANES)}, found {tiles.shape}"
-        raise ArtifactError(msg)
+        raise ArtifactError(
+            f"packed weights: {what} codes need shape {(expected, TILES, LANES)}, found {tiles.shape}"
+        )

@@ -55,8 +55,9 @@ class QuantSpec:
         """
         keys = {"format", "granularity", "symmetric", "rounding"}
         if not isinstance(data, dict) or data.keys() != keys or not isinstance(data["symmetric"], bool):
-            msg = f"quantizer spec: expected {sorted(keys)}, symmetric a boolean, found {data!s:.200}"
-            raise PlanError(msg)
+            raise PlanError(
+                f"quantizer spec: expected {sorted(keys)}, symmetric a boolean, found {data!s:.200}"
+            )
         try:
             return cls(
                 IntFormat.parse(str(data["format"])),
@@ -65,8 +66,7 @@ class QuantSpec:
                 Rounding(data["rounding"]),
             )
         except (UsageError, ValueError) as error:
-            msg = f"quantizer spec: {error}"
-            raise PlanError(msg) from error
+            raise PlanError(f"quantizer spec: {error}") from error
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,11 +89,11 @@ class QuantParams:
         scale = np.array(self.scale, dtype=np.float32)
         zero_point = np.array(self.zero_point, dtype=np.int32)
         if scale.shape != zero_point.shape:
-            msg = f"QuantParams: scale has shape {scale.shape} but zero_point {zero_point.shape}"
-            raise UsageError(msg)
+            raise UsageError(f"QuantParams: scale has shape {scale.shape} but zero_point {zero_point.shape}")
         if not (np.isfinite(scale) & (scale > 0)).all():
-            msg = f"QuantParams: every scale must be positive and finite, found {scale.min()}..{scale.max()}"
-            raise UsageError(msg)
+            raise UsageError(
+                f"QuantParams: every scale must be positive and finite, found {scale.min()}..{scale.max()}"
+            )
         for name, value in (("scale", scale), ("zero_point", zero_point)):
             value.setflags(write=False)
             object.__setattr__(self, name, value)
@@ -120,15 +120,15 @@ class QuantParams:
             PlanError: a key is missing or unknown, or the numbers are not those of a quantizer.
         """
         if not isinstance(data, dict) or data.keys() != {"scale", "zero_point"}:
-            msg = f"quantizer params: expected an object with scale and zero_point, found {data!s:.200}"
-            raise PlanError(msg)
+            raise PlanError(
+                f"quantizer params: expected an object with scale and zero_point, found {data!s:.200}"
+            )
         scale = _json_array(data["scale"], "scale", "fi", float(np.finfo(np.float32).max))
         zero_point = _json_array(data["zero_point"], "zero_point", "i", float(np.iinfo(np.int32).max))
         try:
             return cls(scale, zero_point)
         except UsageError as error:
-            msg = f"quantizer params: {error}"
-            raise PlanError(msg) from error
+            raise PlanError(f"quantizer params: {error}") from error
 
 
 def params_from_range(lo: ArrayLike, hi: ArrayLike, spec: QuantSpec) -> QuantParams:
@@ -148,8 +148,9 @@ def params_from_range(lo: ArrayLike, hi: ArrayLike, spec: QuantSpec) -> QuantPar
     """
     low, high = np.asarray(lo, dtype=np.float64), np.asarray(hi, dtype=np.float64)
     if not (np.isfinite(low).all() and np.isfinite(high).all() and (low <= high).all()):
-        msg = "quantizer range: expected finite lo <= hi; look for NaN and Inf in the model and its data"
-        raise DataError(msg)
+        raise DataError(
+            "quantizer range: expected finite lo <= hi; look for NaN and Inf in the model and its data"
+        )
     low, high = np.minimum(low, 0.0), np.maximum(high, 0.0)
     qmin, qmax = spec.format.qmin, spec.format.qmax
     if not spec.symmetric:
@@ -173,9 +174,9 @@ def _json_array(value: Any, name: str, kinds: str, limit: float) -> NDArray[Any]
     try:
         array = np.array(value)
     except ValueError as error:
-        msg = f"quantizer params: {name} is a ragged list"
-        raise PlanError(msg) from error
+        raise PlanError(f"quantizer params: {name} is a ragged list") from error
     if array.dtype.kind not in kinds or not ((array >= -limit) & (array <= limit)).all():
-        msg = f"quantizer params: {name} must hold numbers of at most {limit:g}, found {value!s:.80}"
-        raise PlanError(msg)
+        raise PlanError(
+            f"quantizer params: {name} must hold numbers of at most {limit:g}, found {value!s:.80}"
+        )
     return array

@@ -73,8 +73,7 @@ def percentile_range(histogram: Histogram, percentile: float = 99.99) -> tuple[f
         UsageError: the percentile is not in (0, 100].
     """
     if not 0.0 < percentile <= 100.0:
-        msg = f"percentile must lie in (0, 100], found {percentile}"
-        raise UsageError(msg)
+        raise UsageError(f"percentile must lie in (0, 100], found {percentile}")
     first, counts = histogram.occupied()
     tail = histogram.total * (1.0 - percentile / 100.0) / 2.0
     lo = (first + _quantile(counts, tail)) * histogram.width

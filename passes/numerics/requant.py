@@ -107,15 +107,15 @@ def requantizer(
         InputError: a multiplier is out of range, which means that scales do not belong together.
     """
     if not 2 <= acc_bits <= 62:
-        msg = f"requantizer: acc_bits must be 2..62, found {acc_bits}"
-        raise UsageError(msg)
+        raise UsageError(f"requantizer: acc_bits must be 2..62, found {acc_bits}")
     real = np.asarray(real_multiplier, dtype=np.float64)
     bits = _MANTISSA_BITS if rule is RequantRule.GEMMLOWP else min(_MANTISSA_BITS, 63 - acc_bits)
     limit = 2.0 ** (bits - 1)
     if not ((real > 0) & (real < limit)).all():
         found = f"{real.min():g}..{real.max():g}"
-        msg = f"requantizer: multipliers must lie in (0, {limit:g}), found {found}; the scales do not fit"
-        raise InputError(msg)
+        raise InputError(
+            f"requantizer: multipliers must lie in (0, {limit:g}), found {found}; the scales do not fit"
+        )
     if rule is RequantRule.FLOAT:
         return Requantizer(real.astype(np.float32), np.zeros(real.shape, dtype=np.int64), rule)
     if rule is RequantRule.POWER_OF_TWO:

@@ -58,8 +58,9 @@ def rounding_shift_right(
     """
     bits = np.asarray(shift, dtype=np.int64)
     if bits.size and (bits.min() < 0 or bits.max() > MAX_SHIFT):
-        msg = f"rounding_shift_right: shift must be 0..{MAX_SHIFT} bits, found {bits.min()}..{bits.max()}"
-        raise UsageError(msg)
+        raise UsageError(
+            f"rounding_shift_right: shift must be 0..{MAX_SHIFT} bits, found {bits.min()}..{bits.max()}"
+        )
     quotient = np.right_shift(x, bits)
     if mode is Rounding.FLOOR:
         return quotient

@@ -22,10 +22,10 @@ _LEAST, _LARGEST = np.float32(2.0**-120), np.float32(2.0**120)
 def short_scale(scale: ArrayLike, *, up: bool) -> NDArray[np.float32]:
     """Return scales of four significant bits.
 
-    A Q/DQ model adds products ``(q_x s_x)(q_w s_w)`` in float32, which rounds, and so differs now and then from
-    the integers that it stands for. With two short scales a sum of up to 2**16 accumulator steps is exact, and
-    so is its quotient by a third near a rounding boundary: simulation and integer execution then agree to
-    the last bit. Such scales also take few bits to store.
+    A Q/DQ model adds products ``(q_x s_x)(q_w s_w)`` in float32, which rounds, and so differs now and then
+    from the integers that it stands for. With two short scales a sum of up to 2**16 accumulator steps is
+    exact, and so is its quotient by a third near a rounding boundary: simulation and integer execution then
+    agree to the last bit. Such scales also take few bits to store.
 
     Args:
         scale: positive numbers of any shape; the shape is kept.
@@ -40,3 +40,8 @@ def short_scale(scale: ArrayLike, *, up: bool) -> NDArray[np.float32]:
     pattern = values.view(np.uint32)
     extra = _UNIT - np.uint32(1) if up else _UNIT >> np.uint32(1)
     return ((pattern + extra) & ~(_UNIT - np.uint32(1))).view(np.float32)
+
+
+def shorter_scale(scale: NDArray[np.float32], steps: int) -> NDArray[np.float32]:
+    """Return the short scale that lies `steps` places below each short scale; there are 8 to an octave."""
+    return (scale.view(np.uint32) - np.uint32(steps) * _UNIT).view(np.float32)

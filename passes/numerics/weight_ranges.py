@@ -10,6 +10,7 @@ from passes.errors import DataError, UsageError
 from passes.numerics.mse_clip import CLIP_FACTORS, SEARCH_LEVELS
 from passes.numerics.qparams import params_from_range
 from passes.numerics.ranges import RangeMethod
+from passes.numerics.scales import short_scale, shorter_scale
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,20 +42,48 @@ def weight_range(
         UsageError: the method needs a histogram, or the granularity does not fit ``w``.
     """
     if method not in (RangeMethod.MINMAX, RangeMethod.MSE):
-        msg = f"weight ranges are chosen by minmax or mse, found {method}"
-        raise UsageError(msg)
+        raise UsageError(f"weight ranges are chosen by minmax or mse, found {method}")
     shape = spec.granularity.param_shape(w.shape)
     if w.size == 0:
         return np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
     blocks = np.ascontiguousarray(spec.granularity.blocks(w), dtype=np.float32)
     lo, hi = blocks.min(axis=1), blocks.max(axis=1)
     if not (np.isfinite(lo).all() and np.isfinite(hi).all()):
-        msg = f"weights of shape {w.shape} hold NaN or Inf; repair the model before it is quantized"
-        raise DataError(msg)
+        raise DataError(
+            f"weights of shape {w.shape} hold NaN or Inf; repair the model before it is quantized"
+        )
     if method is RangeMethod.MSE and spec.format.levels <= SEARCH_LEVELS:
         factor = _best_factors(blocks, lo, hi, spec)
         lo, hi = lo * factor, hi * factor
     return lo.reshape(shape), hi.reshape(shape)
+
+
+def best_short_scale(w: NDArray[Any], spec: QuantSpec) -> NDArray[np.float32]:
+    """Return the short scale of each channel with the least squared error, the largest among equals.
+
+    Tried are the scale that covers the channel and the short scales below it, over one octave at 8 bits and
+    more of them the fewer the bits: narrow formats gain from clipping more.
+
+    Args:
+        w: finite weights of any shape.
+        spec: a symmetric quantizer.
+
+    Returns:
+        Scales of the shape ``spec.granularity.param_shape(w.shape)``; 1 for channels of zeros.
+
+    Raises:
+        DataError: a weight is NaN or infinite.
+    """
+    low, high = weight_range(w, spec)
+    covering = short_scale(params_from_range(low, high, spec).scale, up=True).reshape(-1)
+    if spec.format.levels > SEARCH_LEVELS or w.size == 0:
+        return covering.reshape(low.shape)
+    tried = 9 + 3 * (8 - spec.format.bits)
+    scales = np.stack([shorter_scale(covering, step) for step in range(tried)])
+    blocks = np.ascontiguousarray(spec.granularity.blocks(w), dtype=np.float32)
+    lowest = np.full(scales.shape, spec.format.qmin, dtype=np.float32)
+    errors = _total_errors(blocks, scales, lowest, spec.format.levels)
+    return np.asarray(np.take_along_axis(scales, errors.argmin(axis=0)[None], 0)[0].reshape(low.shape))
 
 
 def _best_factors(
@@ -64,15 +93,22 @@ def _best_factors(
     factors = CLIP_FACTORS.astype(np.float32)[::-1, np.newaxis]
     params = params_from_range(lo * factors, hi * factors, spec)
     lowest = (spec.format.qmin - params.zero_point).astype(np.float32)
-    errors = np.zeros(params.scale.shape, dtype=np.float64)
+    errors = _total_errors(blocks, params.scale, lowest, spec.format.levels)
+    return np.asarray(factors[errors.argmin(axis=0), 0])
+
+
+def _total_errors(
+    blocks: NDArray[np.float32], scales: NDArray[np.float32], lowest: NDArray[np.float32], levels: int
+) -> NDArray[np.float64]:
+    """Return the error of each candidate for each block, shape (candidates, blocks), in cached pieces."""
+    errors = np.zeros(scales.shape, dtype=np.float64)
     rows = max(1, _CHUNK // blocks.shape[1])
     for top in range(0, len(blocks), rows):
         part = slice(top, top + rows)
         for left in range(0, blocks.shape[1], _CHUNK):
             piece = blocks[part, left : left + _CHUNK]
-            candidates = params.scale[:, part], lowest[:, part]
-            errors[:, part] += _squared_errors(piece, *candidates, spec.format.levels)
-    return np.asarray(factors[errors.argmin(axis=0), 0])
+            errors[:, part] += _squared_errors(piece, scales[:, part], lowest[:, part], levels)
+    return errors
 
 
 def _squared_errors(

@@ -62,13 +62,17 @@ class AssignScales(Pass):
         for layer in setup.layers:
             if layer.weight is not None:
                 quant = tensors[layer.weight.name]
-                tensors[layer.weight.name] = quant.with_params(self._weight_params(layer, quant, tensors[layer.act.name]))
+                tensors[layer.weight.name] = quant.with_params(
+                    self._weight_params(layer, quant, tensors[layer.act.name])
+                )
         model.plan = replace(model.plan, tensors=tensors)
         facts = {"tensors": len(tensors), "method": self.method.value}
         return PassResult(Aspect.PLAN, f"{len(tensors)} tensors have scales", facts)
 
     def _weight_params(self, layer: Layer, quant: TensorQuant, act: TensorQuant) -> QuantParams:
-        return weight_params(layer.weight_values(), quant.spec, self.weights, least=bias_floor(layer, quant, act))
+        return weight_params(
+            layer.weight_values(), quant.spec, self.weights, least=bias_floor(layer, quant, act)
+        )
 
 
 def bias_floor(layer: Layer, quant: TensorQuant, act: TensorQuant) -> NDArray[np.float64]:

@@ -76,11 +76,12 @@ def mean_output_error(layer: Layer, quant: TensorQuant, mean: NDArray[np.float64
     values = layer.weight_values()
     error = fake_quantize(values, quant.spec, quant.params).astype(np.float64) - values  # type: ignore[arg-type]
     expected = mean[:, None] * inside_share(layer)[None]
-    return np.einsum("gnd,gd->gn", weight_matrix(layer, error), expected.reshape(layer.groups, -1)).reshape(-1)
+    shift = np.einsum("gnd,gd->gn", weight_matrix(layer, error), expected.reshape(layer.groups, -1))
+    return np.asarray(shift.reshape(-1))
 
 
 def inside_share(layer: Layer) -> NDArray[np.float64]:
-    """Return how often each kernel position falls inside the image rather than on its padding, shape (taps,)."""
+    """Return how often each kernel position falls inside the image, not on its padding, shape (taps,)."""
     spatial = (static_shape(layer.act) or ())[2:]
     if layer.op != "Conv" or not spatial:
         return np.ones(int(np.prod(layer.weight.shape[2:])) if layer.op == "Conv" else 1)  # type: ignore[union-attr]

@@ -106,11 +106,13 @@ def _fuse_matmul_add(graph: gs.Graph) -> int:
 
 def _is_matrix(node: gs.Node) -> bool:
     left, right = node.inputs
-    return isinstance(right, gs.Constant) and len(right.shape) == 2 and left.shape is not None and len(left.shape) == 2
+    return isinstance(right, gs.Constant) and all(
+        t.shape is not None and len(t.shape) == 2 for t in (left, right)
+    )
 
 
 def _normalize_gemm(node: gs.Node) -> bool:
-    """Fold alpha into the weight, beta into the bias, and make the bias a vector; False if nothing changed."""
+    """Fold alpha into the weight, beta into the bias, make the bias a vector; False if nothing changed."""
     weight = node.inputs[1]
     if not isinstance(weight, gs.Constant):
         return False

@@ -67,7 +67,7 @@ class Equalize(Pass):
 def channel_range(weight: NDArray[np.float32], axis: int) -> NDArray[np.float64]:
     """Return the largest magnitude of each slice along an axis, shape (channels,)."""
     others = tuple(index for index in range(weight.ndim) if index != axis)
-    return np.abs(weight).max(axis=others).astype(np.float64)
+    return np.asarray(np.abs(weight).max(axis=others), dtype=np.float64)
 
 
 def _pairs(graph: gs.Graph) -> list[tuple[Layer, Layer]]:
@@ -76,7 +76,12 @@ def _pairs(graph: gs.Graph) -> list[tuple[Layer, Layer]]:
     pairs = []
     for first in layers.values():
         second = layers.get(_next_layer(first.node, outputs) or "")
-        if second is not None and first.weight is not None and second.weight is not None and _compatible(first, second):
+        if (
+            second is not None
+            and first.weight is not None
+            and second.weight is not None
+            and _compatible(first, second)
+        ):
             pairs.append((first, second))
     return pairs
 

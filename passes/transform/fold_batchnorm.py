@@ -1,6 +1,7 @@
 r"""Fold BatchNormalization into the layer before it.
 
-    y = gamma * (W x + b - mean) / sqrt(var + eps) + beta  =  (k W) x + (k (b - mean) + beta),  k = gamma / sqrt(var + eps)
+    y = gamma * (W x + b - mean) / sqrt(var + eps) + beta
+      = (k W) x + (k (b - mean) + beta)  with  k = gamma / sqrt(var + eps)
 
 ONNX BatchNormalization, opset 7 to 15, inference form.
 """

@@ -37,4 +37,6 @@ def analyze(  # noqa: PLR0913 - one parameter per option
     steps = options.read_preprocess(preprocess)
     with progress(silent=json or quiet) as tell:
         document = run_analyze(model, calib, target, steps, samples, sensitivity, out, tell)
+    if not json:
+        document = {key: document[key] for key in ("model_sha256", "target", "ranking")}
     show(document, as_json=json, quiet=quiet)

@@ -51,7 +51,7 @@ def read_inputs(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
         DataError: the file cannot be read, or an input has no array.
     """
     from passes.errors import DataError
-    from qtool.npz import read_npz
+    from passes.execution.npz import read_npz
 
     arrays = read_npz(path)
     if len(names) == 1 and names[0] not in arrays and "x" in arrays:

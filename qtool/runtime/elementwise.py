@@ -24,7 +24,7 @@ def sub(node: Node) -> Kernel:
 
 
 def _sum(node: Node, sign: int) -> Kernel:
-    """Both operands are brought to one unit, exactly or with one common shift, and the sum is rounded once."""
+    """Bring both operands to one unit, exactly or with one common shift, and round the sum once."""
     first, second = node.inputs
     scales = np.array([first.scale, second.scale], np.float64)
     unit, whole = _common_unit(first.scale, second.scale)

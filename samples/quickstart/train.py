@@ -83,12 +83,10 @@ def check(net: DigitsNet, model: onnx.ModelProto, digits: Digits) -> float:
         expected = net(torch.from_numpy(digits.test_images)).numpy()
     difference = float(np.abs(logits - expected).max())
     if difference > TOLERANCE:
-        message = f"ONNX Runtime is {difference:.2g} from torch, expected at most {TOLERANCE:.2g}"
-        raise ValueError(message)
+        raise ValueError(f"ONNX Runtime is {difference:.2g} from torch, expected at most {TOLERANCE:.2g}")
     accuracy = float((logits.argmax(axis=1) == digits.test_labels).mean())
     if accuracy < MIN_ACCURACY:
-        message = f"held-out accuracy is {accuracy:.3f}, expected at least {MIN_ACCURACY}"
-        raise ValueError(message)
+        raise ValueError(f"held-out accuracy is {accuracy:.3f}, expected at least {MIN_ACCURACY}")
     return accuracy
 
 

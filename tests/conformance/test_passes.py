@@ -14,7 +14,7 @@ from hwmodels.registry import load_target
 from passes import registry
 from passes.api import Aspect, Pass, PassContext, PassResult
 from passes.errors import PassContractError
-from passes.execution.dataset import Dataset
+from passes.execution.dataset import Dataset, InputSpec
 from passes.execution.sources import ArraySource
 from passes.ir.model import Model
 from passes.ir.onnx_io import model_from_text
@@ -61,7 +61,7 @@ SAME_OUTPUTS = ("canonicalize", "fold-batchnorm", "equalize")
 def context() -> PassContext:
     """A context with random samples."""
     data = np.random.default_rng(0).standard_normal((SAMPLES, 2, 4, 4)).astype(np.float32)
-    inputs = (("x", (None, 2, 4, 4), np.dtype(np.float32)),)
+    inputs = (InputSpec("x", (None, 2, 4, 4), np.dtype(np.float32)),)
     dataset = Dataset(ArraySource(("x",), SAMPLES, None, {"x": data}), inputs, ("x",), None, SAMPLES, "test")
     return PassContext(load_target("generic"), calibration=dataset, workers=1)
 

@@ -12,7 +12,7 @@ from onnx import helper, numpy_helper
 from hwmodels import Precision
 from hwmodels.registry import load_target
 from passes.api import PassContext
-from passes.execution.dataset import Dataset
+from passes.execution.dataset import Dataset, graph_inputs
 from passes.execution.sources import ArraySource
 from passes.ir.model import Model
 from passes.ir.onnx_io import model_from_proto
@@ -105,14 +105,24 @@ def quantized(samples: Callable[[str], np.ndarray]) -> Callable[[str, int, int, 
 
     def make(name: str, weight_bits: int, act_bits: int, seed: int = 0) -> Model:
         model = build(name, seed)
-        setup = quantizer_setup(model.graph)
-        pair = Precision(weight_bits, act_bits)
-        model.plan = plan_of_bits(setup, {layer.name: pair for layer in setup.layers})
-        source = ArraySource(("x",), SAMPLES, None, {"x": samples(name)})
-        inputs = (("x", None, np.dtype(np.float32)),)
-        data = Dataset(source, inputs, ("x",), None, SAMPLES, "test")
-        ctx = PassContext(load_target("generic"), calibration=data)
-        AssignScales(method=RangeMethod.MINMAX, weights=RangeMethod.MINMAX).run(model, ctx)
+        assign(model, samples(name), Precision(weight_bits, act_bits))
         return model
 
     return make
+
+
+def assign(model: Model, x: np.ndarray, pair: Precision) -> Dataset:
+    """Plan one precision for all layers, with scales from the range of the samples; return these as data."""
+    setup = quantizer_setup(model.graph)
+    model.plan = plan_of_bits(setup, {layer.name: pair for layer in setup.layers})
+    source = ArraySource(("x",), len(x), None, {"x": x})
+    data = Dataset(source, graph_inputs(model.graph), ("x",), None, len(x), "test")
+    ctx = PassContext(load_target("generic"), calibration=data)
+    AssignScales(method=RangeMethod.MINMAX, weights=RangeMethod.MINMAX).run(model, ctx)
+    return data
+
+
+@pytest.fixture
+def assigned() -> Callable[[Model, np.ndarray, Precision], Dataset]:
+    """`assign`, for tests that bring their own network."""
+    return assign

@@ -66,6 +66,8 @@ def test_the_plan_can_be_lowered_again(cli: Cli, compiled: Path, quickstart: Pat
     assert sorted(json.loads(result.stdout)["files"]) == sorted(
         str(tmp_path / name) for name in ("model.qdq.onnx", "model.qpk")
     )
+    for name in ("model.qdq.onnx", "model.qpk"):
+        assert (tmp_path / name).read_bytes() == (compiled / name).read_bytes(), name
 
 
 def test_a_plan_for_another_model_is_refused(
@@ -103,7 +105,20 @@ def test_float_and_quantized_can_be_compared(cli: Cli, compiled: Path, quickstar
     data = ["--data", quickstart / "digits_eval.npz", "--samples", 64, "--json"]
     result = cli("compare", quickstart / "digits.onnx", compiled / other, *data)
     assert result.exit_code == 0, result.output
-    assert "logits" in result.stdout
+    document = json.loads(result.stdout)
+    assert document["samples"] == 64
+    assert [output["output"] for output in document["outputs"]] == ["logits"]
+    assert document["outputs"][0]["sqnr_db"] > 15
+
+
+def test_the_two_results_agree_layer_by_layer(cli: Cli, compiled: Path, quickstart: Path) -> None:
+    data = ["--data", quickstart / "digits_eval.npz", "--samples", 16, "--per-layer", "--json"]
+    result = cli("compare", compiled / "model.qdq.onnx", compiled / "model.qpk", *data)
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout)
+    assert document["first_divergence"] is None
+    assert len(document["layers"]) >= 6
+    assert document["agreement"] == 1.0
 
 
 def test_inspect_counts_layers_and_work(cli: Cli, quickstart: Path) -> None:

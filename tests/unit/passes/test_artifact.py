@@ -16,8 +16,8 @@ from passes.artifact.constants import ConstantReader, ConstantWriter
 from passes.artifact.container import read_container, write_container
 from passes.artifact.fields import Fields
 from passes.errors import ArtifactError
-from passes.numerics.scales import SPARE_BITS
 from passes.numerics import IntFormat
+from passes.numerics.scales import SPARE_BITS
 
 CONV_ATTRS = {"strides": [1, 1], "pads": [1, 1, 1, 1], "dilations": [1, 1], "group": 1}
 

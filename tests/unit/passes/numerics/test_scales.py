@@ -10,7 +10,9 @@ from passes.numerics import short_scale
 from passes.numerics.scales import SPARE_BITS
 
 
-@pytest.mark.parametrize(("scale", "up", "nearest"), [(1.0, 1.0, 1.0), (1.01, 1.125, 1.0), (1.07, 1.125, 1.125)])
+@pytest.mark.parametrize(
+    ("scale", "up", "nearest"), [(1.0, 1.0, 1.0), (1.01, 1.125, 1.0), (1.07, 1.125, 1.125)]
+)
 def test_hand_made_values(scale: float, up: float, nearest: float) -> None:
     assert short_scale(scale, up=True) == np.float32(up)
     assert short_scale(scale, up=False) == np.float32(nearest)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from passes.errors import DataError
-from qtool.npz import read_npz
+from passes.execution.npz import read_npz
 
 
 def npy(shape: tuple[int, ...], data: bytes, descr: str = "<f4") -> bytes:

@@ -1,0 +1,87 @@
+"""``qtool analyze``: the allocation problem that sensitivities and costs of a model make."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hwmodels import load_target
+from passes.allocation.allocate import SENSITIVITIES, Allocate
+from passes.analysis.cost import Costs
+from passes.api import PassContext
+from passes.errors import ModelError, unknown_name
+from passes.execution.dataset import graph_inputs, open_dataset
+from passes.ir.onnx_io import read_model
+from passes.ir.setup import quantizer_setup
+from passes.ir.verify import verify_model
+from passes.manager import PassManager
+from passes.transform.canonicalize import Canonicalize
+from passes.transform.equalize import Equalize
+from passes.transform.fold_batchnorm import FoldBatchNorm
+from qtool.files import write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from passes.execution.preprocess import Preprocess
+
+EVERY_WIDTH = (2, 3, 4, 5, 6, 7, 8)
+
+
+def run_analyze(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
+    model: Path,
+    calib: str,
+    target: str,
+    preprocess: Preprocess | None,
+    samples: int | None,
+    sensitivity: str,
+    out: Path | None,
+    tell: Callable[[str, int, int], None],
+) -> dict[str, Any]:
+    """Analyze a model.
+
+    Returns:
+        The document that is written: layers with choices as in PROBLEM.json, so that ``qtool allocate``
+        reads it as it is, ranked from the most to the least sensitive under ``ranking``.
+
+    Raises:
+        InputError: model or data cannot be used.
+        UsageError: an unknown sensitivity or target.
+    """
+    if sensitivity not in SENSITIVITIES:
+        raise unknown_name("sensitivity", sensitivity, SENSITIVITIES)
+    opened = read_model(model)
+    verify_model(opened)
+    ctx = PassContext(load_target(target), progress=tell)
+    ctx.calibration = open_dataset(calib, graph_inputs(opened.graph), preprocess, samples)
+    allocate = Allocate(sensitivity=sensitivity, minimize="size", bits=EVERY_WIDTH)
+    PassManager((Canonicalize(), FoldBatchNorm(), Equalize())).run(opened, ctx)
+    ctx.observes = allocate.observes
+    setup = quantizer_setup(opened.graph, ctx.target.shared_parameter_ops)
+    if not setup.layers:
+        raise ModelError(f"{model}: nothing can be quantized")
+    problem = allocate.problem(opened, ctx, {})
+    table = allocate.sensitivities(opened, ctx, ctx.get(Costs(EVERY_WIDTH), opened))
+    document = problem.to_json() | {
+        "model_sha256": opened.sha256,
+        "target": ctx.target.name,
+        "sensitivity": table.to_json(),
+        "ranking": _ranking(problem.to_json()["layers"]),
+        "unquantized": [{"name": it.name, "op": it.op, "reason": it.reason} for it in setup.unquantized],
+    }
+    if out is not None:
+        write_json(document, out)
+    return document
+
+
+def _ranking(layers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rank layers by the loss of their narrowest choice."""
+    entries = [
+        {
+            "name": layer["name"],
+            "narrowest": f"w{layer['choices'][0]['weight_bits']}a{layer['choices'][0]['act_bits']}",
+            "loss": layer["choices"][0]["loss"],
+        }
+        for layer in layers
+    ]
+    return sorted(entries, key=lambda entry: (-entry["loss"], entry["name"]))
