@@ -26,7 +26,7 @@ __all__ = ["FORMS", "SENSITIVITIES", "BudgetRequest", "QuantizeRequest"]
 FORMS = ("qdq", "qcdq", "packed")
 """The forms in which a result can be written."""
 
-SENSITIVITIES = ("attribution", "sqnr")
+SENSITIVITIES = ("attribution", "scaled", "sqnr")
 """The estimates of the harm that a precision does to a layer."""
 
 
@@ -84,7 +84,7 @@ class QuantizeRequest:
     time_limit_s: float = 60.0
     forms: tuple[str, ...] = ("qdq", "packed")
     ranges: str = RangeMethod.MSE.value
-    sensitivity: str = SENSITIVITIES[0]
+    sensitivity: str = "scaled"
     pipeline: str | None = None
     force: bool = False
 

@@ -14,6 +14,7 @@ from passes.allocation.solver import solver
 from passes.analysis.attribution import Attribution
 from passes.analysis.cost import Costs, CostTable, price_plan
 from passes.analysis.output_sqnr import OutputSqnr
+from passes.analysis.scaled import ScaledAttribution
 from passes.api import Aspect, Pass, PassContext, PassResult
 from passes.errors import ModelError, UsageError, unknown_name
 from passes.execution.collect import HISTOGRAMS, PATCHES
@@ -28,7 +29,11 @@ if TYPE_CHECKING:
     from passes.ir.model import Model
     from passes.ir.setup import QuantizerSetup
 
-SENSITIVITIES: dict[str, type[Attribution | OutputSqnr]] = {"attribution": Attribution, "sqnr": OutputSqnr}
+SENSITIVITIES: dict[str, type[Attribution | OutputSqnr | ScaledAttribution]] = {
+    "attribution": Attribution,
+    "scaled": ScaledAttribution,
+    "sqnr": OutputSqnr,
+}
 EIGHT = Precision(8, 8)
 
 
@@ -48,7 +53,7 @@ class Allocate(Pass):
         bits: widths that the solver may choose from.
         pin: ``PATTERN=w8a8`` entries; the last that matches a layer counts.
         uniform: precision of all layers when there is nothing to solve.
-        sensitivity: ``attribution`` or ``sqnr``.
+        sensitivity: ``attribution``, ``scaled`` or ``sqnr``, from the cheapest to the most thorough.
         time_limit: seconds for the solver.
     """
 
@@ -64,7 +69,7 @@ class Allocate(Pass):
     bits: tuple[int, ...] = (2, 3, 4, 5, 6, 7, 8)
     pin: tuple[str, ...] = ()
     uniform: str = "w8a8"
-    sensitivity: str = "attribution"
+    sensitivity: str = "scaled"
     time_limit: float = 60.0
 
     @property

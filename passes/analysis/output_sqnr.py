@@ -9,6 +9,7 @@ import numpy as np
 from onnx import ModelProto, TensorProto, numpy_helper
 
 from passes.analysis.sensitivity import SensitivityTable
+from passes.analysis.workloads import Workloads
 from passes.api import Analysis, Aspect, PassContext
 from passes.execution.collect import CollectActivations
 from passes.execution.ranges import act_params, weight_params
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     from passes.ir.setup import TensorGroup
 
 
+MACS_PER_RUN = 5_000_000_000
+MIN_SAMPLES, MAX_SAMPLES = 16, 128
+
+
 @dataclass(frozen=True)
 class OutputSqnr(Analysis[SensitivityTable]):
     """Quantize one weight, or one group of activations, at a time, and compare the outputs with float.
@@ -38,21 +43,21 @@ class OutputSqnr(Analysis[SensitivityTable]):
 
     Attributes:
         bits: widths to measure.
-        samples: calibration samples per run.
+        samples: calibration samples per run; 0 takes 16 of a large network and up to 128 of a small one.
         method: range estimator of activations.
     """
 
     name: ClassVar[str] = "sqnr"
     reads: ClassVar[Aspect] = Aspect.GRAPH | Aspect.WEIGHTS
     bits: tuple[int, ...] = (2, 3, 4, 5, 6, 7, 8)
-    samples: int = 16
+    samples: int = 0
     method: RangeMethod = RangeMethod.MSE
 
     def run(self, model: Model, ctx: PassContext) -> SensitivityTable:
         """Measure all quantizers."""
         setup = quantizer_setup(model.graph, ctx.target.shared_parameter_ops)
         stats = ctx.get(CollectActivations(), model)
-        bench = _Bench(model, ctx, self.samples)
+        bench = _Bench(model, ctx, self.samples or affordable_samples(model, ctx))
         weights: dict[str, dict[int, float]] = {layer.name: {} for layer in setup.layers}
         acts: dict[str, dict[int, float]] = {
             layer.name: dict.fromkeys(self.bits, 0.0) for layer in setup.layers
@@ -69,6 +74,12 @@ class OutputSqnr(Analysis[SensitivityTable]):
                 acts[place.readers[0]][bits] += bench.act_noise(dict.fromkeys(place.members, quant))
             ctx.progress("analyze", done + 1, len(jobs))
         return SensitivityTable(self.name, weights, acts)
+
+
+def affordable_samples(model: Model, ctx: PassContext) -> int:
+    """Return how many samples one measurement may take, so that a small network is measured more precisely."""
+    macs = sum(work.macs for work in ctx.get(Workloads(), model).values())
+    return int(np.clip(MACS_PER_RUN // max(macs, 1), MIN_SAMPLES, MAX_SAMPLES))
 
 
 class _Bench:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from passes.errors import DataError
+from passes.errors import DataError, ModelError
 from passes.execution.sources import open_source
 
 if TYPE_CHECKING:
@@ -30,8 +30,15 @@ class InputSpec:
 
 
 def graph_inputs(graph: gs.Graph) -> tuple[InputSpec, ...]:
-    """Return what a graph reads."""
-    return tuple(InputSpec(tensor.name, _shape(tensor), np.dtype(tensor.dtype)) for tensor in graph.inputs)
+    """Return what a graph reads.
+
+    Raises:
+        ModelError: an input is no tensor, or of an element type that numpy does not have.
+    """
+    try:
+        return tuple(InputSpec(it.name, _shape(it), np.dtype(it.dtype)) for it in graph.inputs)
+    except TypeError as error:
+        raise ModelError(f"an input of the model is no tensor of numbers: {error}") from error
 
 
 @dataclass(frozen=True)

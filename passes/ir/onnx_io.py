@@ -21,6 +21,7 @@ from onnx_graphsurgeon.util.exception import OnnxGraphSurgeonException
 from passes.errors import ModelError
 from passes.ir.external import load_external_data, tensors_of
 from passes.ir.model import Carried, Model
+from passes.ir.text_fields import check_text
 
 MIN_OPSET, MAX_OPSET, MAX_IR = 7, 26, 13
 MAX_FILE_BYTES = 2**31
@@ -38,6 +39,7 @@ def read_model(path: str | Path) -> Model:
     path = Path(path)
     data = _read_bytes(path)
     proto = _parse(data, path)
+    check_text(proto, str(path))
     load_external_data(proto, path)
     return model_from_proto(proto, str(path), hashlib.sha256(data).hexdigest())
 
@@ -76,8 +78,16 @@ def model_from_proto(proto: onnx.ModelProto, path: str, sha256: str) -> Model:
 
 
 def to_proto(model: Model) -> onnx.ModelProto:
-    """Convert the graph (not the plan) back to a protobuf, with everything that was carried."""
-    proto = gs.export_onnx(model.graph, do_type_check=False)
+    """Convert the graph (not the plan) back to a protobuf, with everything that was carried.
+
+    Raises:
+        ModelError: an attribute or a constant has no ONNX form, such as a list without a type.
+    """
+    try:
+        proto = gs.export_onnx(model.graph, do_type_check=False)
+    # graphsurgeon leaves its result unset for a value of unknown type.
+    except (ValueError, TypeError, UnboundLocalError) as error:
+        raise ModelError(f"{model.path}: the graph cannot be written: {error}") from error
     out = onnx.ModelProto()
     out.CopyFrom(model.carried.header)
     out.graph.CopyFrom(proto.graph)

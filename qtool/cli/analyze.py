@@ -16,7 +16,7 @@ def analyze(  # noqa: PLR0913 - one parameter per option
     out: options.FILE_IF_ANY = None,
     preprocess: options.PREPROCESS = None,
     samples: options.SAMPLES = None,
-    sensitivity: SENSITIVITY = "attribution",
+    sensitivity: SENSITIVITY = "scaled",
     json: options.JSON = False,
     quiet: options.QUIET = False,
     debug: options.DEBUG = False,

@@ -27,7 +27,7 @@ PIN = Annotated[
     list[str] | None, typer.Option(help="PATTERN=w8a8: fix layers by name or op:Conv; repeatable.")
 ]
 RANGES = Annotated[str, typer.Option(help="Activation ranges: minmax, percentile, mse or kl.")]
-SENSITIVITY = Annotated[str, typer.Option(help="Estimate of the harm: attribution or sqnr.")]
+SENSITIVITY = Annotated[str, typer.Option(help="Estimate of the harm: attribution, scaled or sqnr.")]
 PIPELINE = Annotated[str | None, typer.Option(help="Passes in text form instead of the preset.")]
 
 
@@ -55,7 +55,7 @@ def quantize(  # noqa: PLR0913 - one parameter per option
     metric: options.METRIC = None,
     label_offset: options.LABEL_OFFSET = 0,
     ranges: RANGES = "mse",
-    sensitivity: SENSITIVITY = "attribution",
+    sensitivity: SENSITIVITY = "scaled",
     pipeline: PIPELINE = None,
     seed: options.SEED = 0,
     workers: options.WORKERS = 0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -101,6 +102,25 @@ def test_external_data_that_is_missing_or_elsewhere(
     refused(attempt(model), 3, location)
 
 
+def test_a_name_that_is_no_text(attempt: Attempt, model: Path) -> None:
+    data = model.read_bytes()
+    assert data.count(b"conv") == 1
+    model.write_bytes(data.replace(b"conv", b"co\xff\xfe"))
+    refused(attempt(model), 3, "tiny.onnx", "NodeProto.name", "UTF-8")
+
+
+def test_an_input_that_is_no_tensor(attempt: Attempt, model: Path, tiny_model: onnx.ModelProto) -> None:
+    tiny_model.graph.input[0].type.tensor_type.elem_type = TensorProto.UNDEFINED
+    model.write_bytes(tiny_model.SerializeToString())
+    refused(attempt(model), 3, "no tensor of numbers")
+
+
+def test_a_list_without_a_type(attempt: Attempt, model: Path, tiny_model: onnx.ModelProto) -> None:
+    tiny_model.graph.node[0].attribute.add(name="pads", type=onnx.AttributeProto.INTS)
+    model.write_bytes(tiny_model.SerializeToString())
+    refused(attempt(model), 3, "tiny.onnx", "pads")
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_weights_that_are_no_numbers(
     attempt: Attempt, model: Path, tiny_model: onnx.ModelProto, value: float
@@ -143,6 +163,19 @@ def test_samples_that_do_not_fit(
 ) -> None:
     np.savez(tmp_path / "calib.npz", **arrays)
     refused(attempt(model), 3, *words)
+
+
+def test_labels_that_do_not_fit_the_held_out_samples(attempt: Attempt, model: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "eval.npz", x=GOOD, labels=np.zeros(5, np.int64))
+    refused(attempt(model, eval=tmp_path / "eval.npz"), 3, "eval.npz", "2 integer labels", "(5,)")
+
+
+def test_samples_whose_header_lies(attempt: Attempt, model: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "calib.npz", "w") as archive, archive.open("x.npy", "w") as member:
+        header = {"descr": "<f4", "fortran_order": False, "shape": (10**9, 2, 4, 4)}
+        np.lib.format.write_array_header_1_0(member, header)
+        member.write(bytes(64))
+    refused(attempt(model), 3, "calib.npz", "does not fit its bytes")
 
 
 def test_samples_that_are_no_archive(attempt: Attempt, model: Path, tmp_path: Path) -> None:

@@ -45,13 +45,14 @@ def test_a_folder_that_cannot_be_made_is_refused(quantize: Quantize, tmp_path: P
     assert (tmp_path / "file").read_bytes() == b"kept"
 
 
+@pytest.mark.parametrize("step", ["replace", "write_text", "write_bytes"])
 def test_a_disk_that_fills_up_leaves_nothing(
-    quantize: Quantize, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    quantize: Quantize, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    def fail(source: Path, target: Path) -> None:
-        raise OSError(28, "No space left on device", str(target))
+    def fail(path: Path, *_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr(Path, "replace", fail)
+    monkeypatch.setattr(Path, step, fail)
     result = quantize(tmp_path / "out")
     assert result.exit_code == 3
     assert "No space left on device" in result.stderr
