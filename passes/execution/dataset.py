@@ -41,6 +41,12 @@ def graph_inputs(graph: gs.Graph) -> tuple[InputSpec, ...]:
         raise ModelError(f"an input of the model is no tensor of numbers: {error}") from error
 
 
+def fixed_batch(inputs: tuple[InputSpec, ...]) -> int | None:
+    """Return the number of samples that a model insists on, or ``None`` where any will do."""
+    fixed = {spec.shape[0] for spec in inputs if spec.shape} - {None}
+    return fixed.pop() if len(fixed) == 1 else None
+
+
 @dataclass(frozen=True)
 class Dataset:
     """Samples for a model.
@@ -68,17 +74,19 @@ class Dataset:
 
     def batch_size(self, wanted: int) -> int:
         """Return the batch size the model accepts that is nearest to the wanted one."""
-        fixed = {spec.shape[0] for spec in self.inputs if spec.shape} - {None}
-        return int(fixed.pop() or 1) if len(fixed) == 1 else min(wanted, self.count)
+        return fixed_batch(self.inputs) or min(wanted, self.count)
 
     def batches(self, size: int, limit: int | None = None) -> Iterator[dict[str, NDArray[Any]]]:
         """Yield feeds of at most `size` samples, the first `limit` samples in all.
+
+        A model of fixed batch size gets whole batches only, and so some samples beyond the limit.
 
         Raises:
             DataError: an array does not fit its input, or holds NaN or infinity.
         """
         size = self.batch_size(size)
-        count = min(self.count, limit or self.count)
+        whole = fixed_batch(self.inputs) or 1
+        count = min(self.count, -(-(limit or self.count) // whole) * whole)
         for start in range(0, count, size):
             raw = self.source.load(start, min(start + size, count))
             pairs = zip(self.inputs, self.arrays, strict=True)
@@ -129,12 +137,15 @@ def open_dataset(
         samples: use the first so many; all by default.
 
     Raises:
-        DataError: an input has no array, or there are no samples.
+        DataError: an input has no array, or there are too few samples.
     """
     names = [spec.name for spec in inputs]
     source = open_source(location, preprocess, names)
     arrays = _match(names, source.names, location)
-    count = min(source.count, samples) if samples else source.count
+    count, batch = min(source.count, samples or source.count), fixed_batch(inputs) or 1
+    if count < batch:
+        raise DataError(f"{location}: the model takes batches of {batch}, found {count} samples")
+    count -= count % batch
     return Dataset(source, inputs, arrays, preprocess, count, location)
 
 

@@ -61,10 +61,12 @@ class Preprocess:
             raise UsageError(f"--preprocess {text!r}: {error}") from error
         if step.layout not in ("nchw", "nhwc") or step.order not in ("rgb", "bgr"):
             raise UsageError(f"--preprocess {text!r}: layout is nchw or nhwc, order is rgb or bgr")
-        if step.scale == 0 or 0 in step.std or step.resize < 0 or step.crop < 0:
+        if not _divides((step.scale, *step.std)) or not np.isfinite(step.mean).all():
             raise UsageError(
-                f"--preprocess {text!r}: scale and std must not be 0, sizes must not be negative"
+                f"--preprocess {text!r}: scale, mean and std must be finite, scale and std not 0"
             )
+        if step.resize < 0 or step.crop < 0:
+            raise UsageError(f"--preprocess {text!r}: sizes must not be negative")
         return step
 
     def image(self, picture: Image.Image) -> NDArray[np.uint8]:
@@ -131,6 +133,10 @@ def _pair(word: str) -> tuple[str, str]:
             f"--preprocess: expected key=value pairs or a preset ({', '.join(PRESETS)}), found {word!r}"
         )
     return key, value
+
+
+def _divides(values: tuple[float, ...]) -> bool:
+    return bool(np.isfinite(values).all() and np.all(values))
 
 
 def _floats(text: str) -> tuple[float, ...]:

@@ -57,6 +57,8 @@ def _remove_copies(graph: gs.Graph) -> int:
     for node in graph.nodes:
         if node.op not in ("Identity", "Dropout") or (node.op == "Dropout" and _mask_used(node, outputs)):
             continue
+        if not node.inputs or not node.outputs:
+            continue  # graphsurgeon leaves folded nodes behind, without tensors, until the next cleanup
         source, copy = node.inputs[0], node.outputs[0]
         if copy.name not in outputs:
             for reader in list(copy.outputs):

@@ -34,9 +34,20 @@ def show_summary(report: Report, out: Path) -> None:
     typer.echo(f"layers: {precision_counts(report)}; {share(report.coverage.macs)} of the MACs on integers")
     for budget in report.budgets:
         typer.echo(f"budget {budget_line(budget)}")
-    if report.agreement is not None:
-        found = report.agreement
-        steps, same = plain(found.qdq_vs_packed_max_lsb), share(found.top1_agreement)
-        typer.echo(f"QDQ and packed: at most {steps} LSB apart, same class on {same} of the samples")
+    typer.echo(_agreement(report))
     seconds, memory = f"{report.time_s.total:.1f} s", cost("peak_memory_bytes", report.peak_rss_bytes)
     typer.echo(f"{seconds}, {memory}; results in {out}/")
+
+
+def _agreement(report: Report) -> str:
+    """Say how far the forms agree, or why there is only one."""
+    missing = [line.message for line in report.journal if (line.source, line.subject) == ("lower", "packed")]
+    if missing:
+        return f"no packed artifact: {missing[0]}"
+    found = report.agreement
+    if found is None or found.qdq_vs_packed_max_lsb is None:
+        return "QDQ and packed were not compared"
+    apart = f"QDQ and packed: at most {plain(found.qdq_vs_packed_max_lsb)} LSB apart layer by layer"
+    if found.top1_agreement is None:
+        return apart
+    return f"{apart}, same class on {share(found.top1_agreement)} of the samples"

@@ -1,0 +1,42 @@
+"""The snippets of CONTRIBUTING.md do what the page says."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hwmodels import load_target
+from hwmodels.testing import check_hardware_model
+
+
+def snippet(repository: Path, file: str) -> str:
+    """Return the fenced block whose first line names a file."""
+    page = (repository / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```[a-z]+\n(.*?)```", page, re.DOTALL)
+    return next(block for block in blocks if block.startswith(f"# file: {file}\n"))
+
+
+def test_write_a_pass(repository: Path, tmp_path: Path) -> None:
+    (tmp_path / "round_biases.py").write_text(snippet(repository, "round_biases.py"), encoding="utf-8")
+    model = repository / "samples" / "quickstart" / "digits.onnx"
+    pipeline = "canonicalize,fold-batchnorm,round-biases{step=0.25}"
+    command = [sys.executable, "-m", "qtool", "opt", str(model), "--plugin", "round_biases", "-p", pipeline]
+    out = tmp_path / "rounded.onnx"
+    environment = {"PYTHONPATH": f"{tmp_path}:{repository}", "PATH": ""}
+    done = subprocess.run(
+        [*command, "-o", str(out)], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert out.is_file()
+
+
+@pytest.mark.parametrize("file", ["wide.toml"])
+def test_add_a_machine(repository: Path, tmp_path: Path, file: str) -> None:
+    (tmp_path / file).write_text(snippet(repository, file), encoding="utf-8")
+    machine = load_target(str(tmp_path / file))
+    check_hardware_model(machine)
+    assert machine.name == "wide"

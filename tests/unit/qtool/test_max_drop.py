@@ -1,0 +1,97 @@
+"""The search for the cheapest plan within a drop, on a network whose accuracy is known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper, numpy_helper
+
+from hwmodels import Metric, load_target
+from passes.api import PassContext
+from passes.errors import UsageError
+from passes.execution.dataset import graph_inputs, open_dataset
+from passes.execution.simulate import simulate
+from passes.ir.model import Model
+from passes.ir.onnx_io import read_model
+from passes.ir.setup import quantizer_setup
+from qtool.max_drop import cheapest_within_drop
+from qtool.presets import preset
+from qtool.request import QuantizeRequest
+
+SAMPLES = 64
+
+
+@pytest.fixture
+def request_(tmp_path: Path) -> QuantizeRequest:
+    """Two random layers; the labels are what they say in floating point."""
+    rng = np.random.default_rng(0)
+    shapes = {"w1": (8, 8), "w2": (8, 4)}
+    weights = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+    nodes = [
+        helper.make_node("MatMul", ["x", "w1"], ["h"], name="first"),
+        helper.make_node("Relu", ["h"], ["r"], name="relu"),
+        helper.make_node("MatMul", ["r", "w2"], ["y"], name="second"),
+    ]
+    values = [helper.make_tensor_value_info(name, 1, ["N", size]) for name, size in (("x", 8), ("y", 4))]
+    constants = [numpy_helper.from_array(array, name) for name, array in weights.items()]
+    graph = helper.make_graph(nodes, "net", values[:1], values[1:], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, tmp_path / "net.onnx")
+    x = rng.standard_normal((SAMPLES, 8)).astype(np.float32)
+    labels = (np.maximum(x @ weights["w1"], 0) @ weights["w2"]).argmax(1)
+    np.savez(tmp_path / "data.npz", x=x, labels=labels)
+    data = str(tmp_path / "data.npz")
+    return QuantizeRequest(
+        model=tmp_path / "net.onnx",
+        out=tmp_path / "out",
+        target="bitfusion",
+        calib=data,
+        eval=data,
+        max_drop=0.1,
+        minimize=Metric.WEIGHT_BYTES,
+        workers=1,
+    )
+
+
+def searched(request: QuantizeRequest, **changes: Any) -> tuple[Model, float, int]:
+    """The model with its plan, its accuracy, and the bits of its weights together."""
+    request = replace(request, **changes)
+    model = read_model(request.model)
+    data = open_dataset(request.calib or "", graph_inputs(model.graph))
+    ctx = PassContext(load_target(request.target), calibration=data, evaluation=data, workers=1)
+    records = cheapest_within_drop(request, preset(request), model, ctx)
+    assert "bias-correction" in [record.name for record in records]
+    (scores,) = simulate(model, quantizer_setup(model.graph), data, threads=1)
+    bits = sum(layer.precision.weight_bits for layer in model.plan.layers.values())
+    return model, float(np.mean(scores.argmax(1) == data.labels)), bits
+
+
+def test_the_plan_that_is_kept_was_measured_to_be_within_the_drop(request_: QuantizeRequest) -> None:
+    found = {drop: searched(request_, max_drop=drop) for drop in (0.02, 0.1, 0.5)}
+    for drop, (_, accuracy, _) in found.items():
+        assert accuracy >= 1 - drop
+    widths = [bits for _, _, bits in found.values()]
+    assert widths == sorted(widths, reverse=True)
+    assert widths[0] > widths[-1]
+
+
+def test_any_drop_takes_the_narrowest_plan(request_: QuantizeRequest) -> None:
+    assert searched(request_, max_drop=1.0)[2] == 2 * 2
+
+
+def test_an_impossible_drop_keeps_the_plan_of_least_loss(request_: QuantizeRequest) -> None:
+    model, accuracy, _ = searched(request_, max_drop=0.0, bits=(2, 4))
+    assert accuracy < 1
+    assert {layer.precision.weight_bits for layer in model.plan.layers.values()} == {4}
+
+
+def test_a_pipeline_without_allocation_has_nothing_to_search(request_: QuantizeRequest) -> None:
+    passes = tuple(step for step in preset(request_) if step.name != "allocate")
+    model = read_model(request_.model)
+    with pytest.raises(UsageError, match="needs a pipeline with an allocate pass"):
+        cheapest_within_drop(request_, passes, model, PassContext(load_target("bitfusion")))
