@@ -88,7 +88,7 @@ def _measure(
     exact = OnnxRunner.of(lowered.qdq[Form.QDQ], Level.BASIC, ctx.workers)
     runners: list[Runner] = [original, exact]
     if lowered.packed is not None:
-        runners.append(PackedRunner(Engine(lowered.packed)))
+        runners.append(PackedRunner(Engine(lowered.packed), ctx.workers))
     reference, *results = run_all(runners, data, ctx.progress)
     if any(result[0].ndim < 1 for result in results):
         raise UsageError("the model's output has no sample axis; no metric can be computed")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -87,7 +90,7 @@ def open_runner(path: Path, level: Level, threads: int) -> tuple[Runner, tuple[I
         artifact = Artifact.load(path)
         tensors = [artifact.tensors[name] for name in artifact.inputs]
         specs = tuple(InputSpec(tensor.name, tensor.shape, np.dtype(np.float32)) for tensor in tensors)
-        return PackedRunner(Engine(artifact)), specs
+        return PackedRunner(Engine(artifact), threads), specs
     model = read_model(path)
     return OnnxRunner.of(to_proto(model), level, threads), graph_inputs(model.graph)
 
