@@ -65,18 +65,37 @@ class OnnxRunner:
 
 @dataclass(frozen=True)
 class PackedRunner:
-    """An artifact in the integer runtime."""
+    """An artifact in the integer runtime; samples do not depend on each other and are spread over threads.
+
+    Attributes:
+        engine: holds no state between runs.
+        threads: 0 for one per processor.
+    """
 
     engine: Engine
+    threads: int = 0
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Names of the artifact's outputs."""
+        """Names of the outputs, in order."""
         return self.engine.artifact.outputs
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
         """Return the outputs of one batch."""
-        return list(self.engine.run(dict(feeds)).values())
+        count = len(next(iter(feeds.values())))
+        parts = min(self.threads or os.cpu_count() or 1, count) if self._samples_are_free(feeds) else 1
+        bounds = [count * index // parts for index in range(parts + 1)]
+        slices = [
+            {name: array[start:stop] for name, array in feeds.items()} for start, stop in pairwise(bounds)
+        ]
+        with ThreadPoolExecutor(parts) as pool:
+            results = list(pool.map(self.engine.run, slices))
+        return [np.concatenate([result[name] for result in results]) for name in self.outputs]
+
+    def _samples_are_free(self, feeds: Mapping[str, NDArray[Any]]) -> bool:
+        """True when inputs and outputs may have any number of samples."""
+        info = self.engine.artifact.tensors
+        return all(info[name].shape[:1] == (None,) for name in (*feeds, *self.outputs))
 
 
 def open_runner(path: Path, level: Level, threads: int) -> tuple[Runner, tuple[InputSpec, ...]]:
