@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 
-# The integer runtime spreads samples over threads itself; two pools fighting for the same cores slow each other
-# down many times over. Read by OpenBLAS when numpy is first imported.
+# The integer runtime spreads samples over threads itself; two pools fighting for the same cores slow each
+# other down many times over. Read by OpenBLAS when numpy is first imported.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from qtool.cli.main import app  # noqa: E402
+from qtool.cli.main import app
 
 
 def main() -> None:

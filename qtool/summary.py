@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from passes.ir.setup import QuantizerSetup
+    from qtool.compilation import Compilation
     from qtool.proof import Proof
-    from qtool.quantize import Compilation
     from qtool.request import QuantizeRequest
 
 PACKAGES = ("onnx", "onnxruntime", "onnx-graphsurgeon", "numpy", "scipy")

@@ -77,7 +77,7 @@ class OutputSqnr(Analysis[SensitivityTable]):
 
 
 def affordable_samples(model: Model, ctx: PassContext) -> int:
-    """Return how many samples one measurement may take, so that a small network is measured more precisely."""
+    """Return how many samples one measurement may take: more for a small network."""
     macs = sum(work.macs for work in ctx.get(Workloads(), model).values())
     return int(np.clip(MACS_PER_RUN // max(macs, 1), MIN_SAMPLES, MAX_SAMPLES))
 

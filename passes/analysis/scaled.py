@@ -1,7 +1,7 @@
 """Attribution scaled by measurement: one run of the network per quantizer instead of one per width.
 
-Attribution knows how the error of a quantizer grows as bits go, but not how much of it reaches the output; one
-measurement of each quantizer at one width tells that. Everything else follows by proportion.
+Attribution knows how the error of a quantizer grows as bits go, but not how much of it reaches the output;
+one measurement of each quantizer at one width tells that. Everything else follows by proportion.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from passes.ir.model import Model
 
 ANCHOR_BITS = 4
-"""Width at which the noise at the output is measured: well above what a few samples resolve, well below chaos."""
+"""Width of the measurement: its noise is well above what a few samples resolve, and well below chaos."""
 
 
 @dataclass(frozen=True)

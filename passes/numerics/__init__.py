@@ -10,8 +10,7 @@ from passes.numerics.formats import SUPPORTED_BITS, IntFormat
 from passes.numerics.granularity import Granularity, PerChannel, PerGroup, PerTensor, parse_granularity
 from passes.numerics.histogram import Histogram
 from passes.numerics.kl_clip import kl_range
-from passes.numerics.mse_clip import mse_range
-from passes.numerics.mse_clip import best_short_params
+from passes.numerics.mse_clip import best_short_params, mse_range
 from passes.numerics.packing import (
     Layout,
     pack_flat,

@@ -12,7 +12,6 @@ from passes.allocation import AllocationProblem, Budget, Choice, LayerChoices, e
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[3]
-FIXTURES = ROOT / "shared" / "data" / "fixtures"
 sys.path[:0] = [str(HERE), str(ROOT / "benchmarks")]
 
 from generated_problem import generated_problem  # noqa: E402
@@ -37,10 +36,10 @@ def test_published_optima_of_hawq(text):
 
 
 @pytest.mark.needs_data
-@pytest.mark.skipif(not FIXTURES.exists(), reason="the shared fixtures are not beside the repository")
-def test_the_problem_file_agrees_with_the_tables():
-    problem = AllocationProblem.load(FIXTURES / "hawq_resnet18_problem.json")
-    optima = json.loads((FIXTURES / "hawq_resnet18_optimum.json").read_text(encoding="utf-8"))
+def test_the_problem_file_agrees_with_the_tables(shared_data):
+    fixtures = shared_data / "fixtures"
+    problem = AllocationProblem.load(fixtures / "hawq_resnet18_problem.json")
+    optima = json.loads((fixtures / "hawq_resnet18_optimum.json").read_text(encoding="utf-8"))
     for key, expected in optima.items():
         found = solver("ilp").solve(problem, [parse_budget(key.replace(" ", "=") + "f", problem)])
         assert _bits(problem, found) == expected["bits"]

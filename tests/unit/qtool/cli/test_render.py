@@ -60,7 +60,7 @@ def test_the_summary_has_about_ten_lines(capsys: pytest.CaptureFixture[str], rep
     assert 8 <= len(lines) <= 12
     assert lines[0].split() == ["float", "8", "bits", "plan", "change"]
     assert "budget latency: 500 us of 500 us, met" in lines
-    assert "QDQ and packed: at most 1 LSB apart, same class on 99.8 % of the samples" in lines
+    assert "QDQ and packed: at most 1 LSB apart layer by layer, same class on 99.8 % of the samples" in lines
     assert lines[-1] == "12.3 s, 412 MB; results in out/"
 
 

@@ -1,0 +1,99 @@
+"""From a request to a plan in all its forms, measured; nothing is written."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from hwmodels import load_target
+from passes.api import Aspect, PassContext
+from passes.execution.dataset import graph_inputs, open_dataset
+from passes.execution.metrics import choose_metric
+from passes.ir.onnx_io import read_model
+from passes.ir.verify import verify_model
+from passes.manager import PassManager
+from passes.pipeline import parse, to_text
+from qtool.lowering import lower_forms
+from qtool.max_drop import cheapest_within_drop
+from qtool.presets import preset
+from qtool.proof import Proof, prove
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from passes.api import Pass
+    from passes.instruments import PassRecord
+    from passes.ir.model import Model
+    from qtool.lowering import Lowered
+    from qtool.request import QuantizeRequest
+
+
+@dataclass(frozen=True)
+class Compilation:
+    """Everything that one run produced before it is written down.
+
+    Attributes:
+        model: graph and plan.
+        ctx: with the journal and the time that analyses took.
+        records: of the passes that ran.
+        lowered: the forms.
+        proof: how the forms compare.
+        seconds: wall-clock time by stage.
+    """
+
+    model: Model
+    ctx: PassContext
+    records: tuple[PassRecord, ...]
+    lowered: Lowered
+    proof: Proof
+    seconds: dict[str, float]
+
+
+def compile_request(request: QuantizeRequest, tell: Callable[[str, int, int], None]) -> Compilation:
+    """Do everything but write files."""
+    ctx = PassContext(load_target(request.target), seed=request.seed, workers=request.workers, progress=tell)
+    model = read_model(request.model)
+    verify_model(model)
+    _open_data(request, model, ctx)
+    clock = _Clock()
+    passes = parse(request.pipeline) if request.pipeline else preset(request)
+    if request.max_drop is None:
+        records = PassManager(passes).run(model, ctx)
+    else:
+        records = cheapest_within_drop(request, passes, model, ctx)
+    model.plan = replace(model.plan, prepared=prepared_by(passes, records))
+    clock.stage("passes")
+    tell("lower", 0, 1)
+    lowered = lower_forms(model, ctx.target, request.forms)
+    clock.stage("lower")
+    proof = prove(request, model, ctx, lowered)
+    clock.stage("compare")
+    return Compilation(model, ctx, records, lowered, proof, clock.seconds)
+
+
+def prepared_by(passes: tuple[Pass, ...], records: tuple[PassRecord, ...]) -> str:
+    """Return the passes that changed the graph before the plan was made, in text form."""
+    changed = {record.text for record in records if record.wrote & (Aspect.GRAPH | Aspect.WEIGHTS)}
+    return to_text(tuple(step for step in passes if to_text((step,)) in changed))
+
+
+def _open_data(request: QuantizeRequest, model: Model, ctx: PassContext) -> None:
+    inputs = graph_inputs(model.graph)
+    if request.calib is not None:
+        ctx.calibration = open_dataset(request.calib, inputs, request.preprocess, request.samples)
+    if request.eval is not None:
+        ctx.evaluation = open_dataset(request.eval, inputs, request.preprocess, request.samples)
+        choose_metric(request.metric, ctx.evaluation.labels, request.label_offset)
+
+
+class _Clock:
+    """Wall-clock time since the last stage ended."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def stage(self, name: str) -> None:
+        now = time.perf_counter()
+        self.seconds[name], self._last = now - self._last, now
