@@ -186,7 +186,8 @@ def peer(case: Case, data: Path) -> dict[str, Any]:
     code = (
         "import json,resource,sys,time,onnxruntime.quantization as q\n"
         "sys.path.insert(0,sys.argv[1]);import main_job as b\nfrom pathlib import Path\n"
-        "case=next(c for c in b.CASES if c.name==sys.argv[2]);data=Path(sys.argv[3]);feeds=iter(b._images(case,data))\n"
+        "case=next(c for c in b.CASES if c.name==sys.argv[2])\n"
+        "data=Path(sys.argv[3]);feeds=iter(b._images(case,data))\n"
         "class R(q.CalibrationDataReader):\n  def get_next(self): return next(feeds,None)\n"
         "t=time.perf_counter()\n"
         "q.quantize_static(str(data/'models'/(case.name+'.onnx')),sys.argv[4],R(),per_channel=True)\n"
@@ -273,21 +274,33 @@ def machine() -> dict[str, Any]:
 
 def table(results: dict[str, Any]) -> str:
     """Return the README's table."""
-    head = "| model | float | 8/8 | 0.5x latency | best uniform within 0.55x | packed = QDQ | .qpk overhead |"
-    rows = [head, "|---|---|---|---|---|---|---|"]
+    head = (
+        "model",
+        "float",
+        "8/8",
+        "at 0.5x latency",
+        "best uniform up to 0.55x",
+        "packed = QDQ",
+        ".qpk overhead",
+    )
+    rows = [" | ".join(("", *head, "")).strip(), "|---" * len(head) + "|"]
     for name, entry in results["models"].items():
         eight, half, best = entry["w8a8"], entry["half_latency"], entry["best_uniform_within_0.55"]
-        rows.append(
-            f"| {name} | {_percent(entry['float'])} | {_percent(eight['top1'])} | {_percent(half['top1'])} at "
-            f"{half['latency_ratio']:.3f}x | {_percent(best['top1'])} ({best['precision']}, {best['cost']:.3f}x) | "
-            f"{half['max_lsb_per_layer']:.0f} LSB, {_percent(half['agreement_packed_vs_qdq'])} | "
-            f"{_percent(half['qpk_overhead'])} |"
+        cells = (
+            name,
+            _percent(entry["float"]),
+            _percent(eight["top1"]),
+            f"{_percent(half['top1'])} ({half['latency_ratio']:.3f}x)",
+            f"{_percent(best['top1'])} ({best['precision']}, {best['cost']:.3f}x)",
+            f"{half['max_lsb_per_layer']:.0f} LSB, {_percent(half['agreement_packed_vs_qdq'])}",
+            _percent(half["qpk_overhead"]),
         )
+        rows.append(" | ".join(("", *cells, "")).strip())
     return "\n".join(rows)
 
 
 def _percent(value: float) -> str:
-    return f"{100 * value:.2f}"
+    return f"{100 * value:.2f} %"
 
 
 def main() -> None:
