@@ -1,6 +1,6 @@
 """The main job on real models: accuracy, budgets, agreement, size, speed and determinism, side by side.
 
-    python benchmarks/main_job.py --data ../shared/data [--models resnet20_cifar10,...] [--quick]
+    python benchmarks/main_job.py --data ../shared/data [--models resnet20_cifar10,...] [--widest] [--only speed]
 
 Writes benchmarks/results/main_job.json (with date, versions and machine) and prints the table of the README.
 Results of models that are not asked for are kept.
@@ -66,13 +66,13 @@ def quantize(arguments: list[str], out: Path) -> tuple[dict[str, Any], float]:
     return json.loads((out / "report.json").read_text()), seconds
 
 
-def measure(case: Case, data: Path, work: Path) -> dict[str, Any]:
+def measure(case: Case, data: Path, work: Path, *, widest: bool) -> dict[str, Any]:
     """Return everything that is said about one model."""
     eight, _ = quantize(case.arguments(data), work / "w8a8")
     budget, seconds = quantize([*case.arguments(data), "--max-latency", "0.5x"], work / "half")
     again, _ = quantize([*case.arguments(data, evaluate=False), "--max-latency", "0.5x"], work / "again")
     del again
-    uniform = uniform_plans(case, data)
+    uniform = uniform_plans(case, data, widest=widest)
     best = max((plan for plan in uniform if plan["cost"] <= 0.55), key=lambda plan: plan["top1"])
     files = ("model.qdq.onnx", "model.qpk", "plan.json")
     same = [(work / "half" / name).read_bytes() == (work / "again" / name).read_bytes() for name in files]
@@ -82,6 +82,7 @@ def measure(case: Case, data: Path, work: Path) -> dict[str, Any]:
         "w8a8": summary(eight, work / "w8a8"),
         "half_latency": summary(budget, work / "half") | {"seconds": seconds},
         "uniform": uniform,
+        "uniform_measured": "widest" if widest else "all",
         "best_uniform_within_0.55": best,
         "byte_identical": all(same),
     }
@@ -106,8 +107,14 @@ def summary(report: dict[str, Any], folder: Path) -> dict[str, Any]:
     }
 
 
-def uniform_plans(case: Case, data: Path) -> list[dict[str, Any]]:
-    """Measure every uniform plan of 2 to 8 bits that costs at most 0.55x, in the same pipeline."""
+def uniform_plans(case: Case, data: Path, *, widest: bool) -> list[dict[str, Any]]:
+    """Measure the uniform plans of 2 to 8 bits that cost at most 0.55x, in the same pipeline.
+
+    Args:
+        case: model and data.
+        data: folder of the data.
+        widest: leave out a plan when another has at least its bits on both sides within the same cost.
+    """
     from hwmodels import Precision, load_target
     from passes.analysis.cost import price_plan
     from passes.api import PassContext
@@ -130,17 +137,19 @@ def uniform_plans(case: Case, data: Path) -> list[dict[str, Any]]:
     setup = quantizer_setup(model.graph)
     names = [layer.name for layer in setup.layers]
     eight = price_plan(model, ctx, dict.fromkeys(names, Precision(8, 8)))[0].latency_s or 1.0
+    costs = {
+        precision: (price_plan(model, ctx, dict.fromkeys(names, precision))[0].latency_s or 0.0) / eight
+        for precision in (Precision(w, a) for w in range(2, 9) for a in range(2, 9))
+    }
+    within = [precision for precision, cost in costs.items() if cost <= 0.55]
+    if widest:
+        within = [one for one in within if not any(other != one and other.covers(one) for other in within)]
     plans = []
-    for weight_bits in range(2, 9):
-        for act_bits in range(2, 9):
-            precision = Precision(weight_bits, act_bits)
-            cost = (price_plan(model, ctx, dict.fromkeys(names, precision))[0].latency_s or 0.0) / eight
-            if cost <= 0.55:
-                text = f"allocate{{uniform={precision}}},assign-scales,bias-correction"
-                PassManager(parse(text)).run(model, ctx)
-                outputs = simulate(model, setup, evaluation, THREADS)
-                top1 = metric(outputs, outputs, evaluation.labels)
-                plans.append({"precision": str(precision), "cost": cost, "top1": top1})
+    for precision in within:
+        PassManager(parse(f"allocate{{uniform={precision}}},assign-scales,bias-correction")).run(model, ctx)
+        outputs = simulate(model, setup, evaluation, THREADS)
+        top1 = metric(outputs, outputs, evaluation.labels)
+        plans.append({"precision": str(precision), "cost": costs[precision], "top1": top1})
     return plans
 
 
@@ -308,6 +317,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--models", default=",".join(case.name for case in CASES))
+    parser.add_argument("--widest", action="store_true", help="measure only the widest uniform plans")
     parser.add_argument("--only", choices=("models", "speed", "solver"), default=None)
     arguments = parser.parse_args()
     results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"models": {}}
@@ -315,7 +325,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for case in CASES if arguments.only in (None, "models") else ():
             if case.name in arguments.models.split(","):
-                results["models"][case.name] = measure(case, arguments.data, Path(folder))
+                results["models"][case.name] = measure(
+                    case, arguments.data, Path(folder), widest=arguments.widest
+                )
                 print(json.dumps({case.name: results["models"][case.name]["half_latency"]}), flush=True)
         if arguments.only in (None, "speed"):
             results["speed"] = speed(CASES[0], arguments.data, Path(folder))
