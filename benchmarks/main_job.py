@@ -1,6 +1,6 @@
 """The main job on real models: accuracy, budgets, agreement, size, speed and determinism, side by side.
 
-    python benchmarks/main_job.py --data ../shared/data [--models resnet20_cifar10,...] [--widest] [--only speed]
+    python benchmarks/main_job.py --data ../shared/data [--models NAME,...] [--widest] [--only speed]
 
 Writes benchmarks/results/main_job.json (with date, versions and machine) and prints the table of the README.
 Results of models that are not asked for are kept.

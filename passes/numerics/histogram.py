@@ -68,9 +68,10 @@ class Histogram:
                 f"histogram: values must be finite, found {low}..{high} in an array of shape {x.shape}"
             )
         self._cover(low, high)
-        scale = np.float32(1.0 / self.width)
+        # In float32 a tiny negative value would underflow to zero, and change its side of it.
+        scale = np.float64(1.0 / self.width)
         for start in range(0, flat.size, _CHUNK):
-            index = flat[start : start + _CHUNK] * scale
+            index = np.multiply(flat[start : start + _CHUNK], scale, dtype=np.float64)
             np.floor(index, out=index)
             index += HALF_BINS
             self.counts += np.bincount(index.astype(np.intp), minlength=2 * HALF_BINS)

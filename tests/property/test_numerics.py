@@ -6,7 +6,7 @@ from fractions import Fraction
 from math import floor
 
 import numpy as np
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -141,6 +141,7 @@ def test_any_finite_range_gives_a_usable_quantizer(ends, spec):
 
 
 @given(st.lists(VALUES, min_size=1, max_size=5))
+@example([np.array([2048.0], np.float32), np.array([-1e-45], np.float32)])
 def test_histogram_counts_every_value_in_any_order(batches):
     forward, merged = Histogram(), Histogram()
     for batch in batches:
