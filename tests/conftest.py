@@ -11,7 +11,7 @@ from hypothesis import settings
 
 REPOSITORY = Path(__file__).parents[1]
 
-# The same examples in every run, so that a failure is one everywhere; HYPOTHESIS_PROFILE=explore looks further.
+# The same examples in every run; HYPOTHESIS_PROFILE=explore looks further.
 settings.register_profile("fixed", derandomize=True, deadline=None)
 settings.register_profile("explore", deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
