@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from passes.execution.dataset import Dataset
 
 BATCH = 16
-Array = "NDArray[Any]"
-Progress = "Callable[[str, int, int], None]"
 
 
 class Runner(Protocol):

@@ -80,8 +80,3 @@ DEFAULT_DOMAINS = ("", "ai.onnx")
 def op_info(op: str, domain: str | None = "") -> OpInfo:
     """Return the facts about an operator; anything unknown or of another domain stays float."""
     return _OPS.get(op, _FLOAT) if (domain or "") in DEFAULT_DOMAINS else _FLOAT
-
-
-def layer_ops() -> tuple[str, ...]:
-    """Names of the operators that are layers."""
-    return tuple(name for name, info in _OPS.items() if info.kind is OpClass.LAYER)

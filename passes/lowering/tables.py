@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from passes.ir.plan import TensorQuant
 
-Array = "NDArray[np.float64]"
 _erf = np.vectorize(math.erf, otypes=[np.float64])
 
 
