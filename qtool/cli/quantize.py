@@ -28,6 +28,7 @@ PIN = Annotated[
 ]
 RANGES = Annotated[str, typer.Option(help="Activation ranges: minmax, percentile, mse or kl.")]
 SENSITIVITY = Annotated[str, typer.Option(help="Estimate of the harm: attribution, scaled or sqnr.")]
+PRINT = Annotated[bool, typer.Option("--print-pipeline", help="Print the passes of this run and stop.")]
 PIPELINE = Annotated[str | None, typer.Option(help="Passes in text form instead of the preset.")]
 
 
@@ -57,6 +58,7 @@ def quantize(  # noqa: PLR0913 - one parameter per option
     ranges: RANGES = "mse",
     sensitivity: SENSITIVITY = "scaled",
     pipeline: PIPELINE = None,
+    print_pipeline: PRINT = False,
     seed: options.SEED = 0,
     workers: options.WORKERS = 0,
     force: options.FORCE = False,
@@ -85,7 +87,15 @@ def quantize(  # noqa: PLR0913 - one parameter per option
         bits=() if bits is None else q.parse_bits(bits),
         pins=tuple(q.parse_pin(text) for text in pin or ()),
     )
-    _run(request, as_json=json, quiet=quiet)
+    if print_pipeline:
+        return _print_pipeline(request)
+    return _run(request, as_json=json, quiet=quiet)
+
+
+def _print_pipeline(request: QuantizeRequest) -> None:
+    from qtool.presets import preset_text
+
+    typer.echo(preset_text(request))
 
 
 def _run(request: QuantizeRequest, *, as_json: bool, quiet: bool) -> None:
