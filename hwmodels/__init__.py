@@ -10,9 +10,18 @@ it is priced (one class per architecture, behind the protocol `HardwareModel`)::
 
 from __future__ import annotations
 
+from hwmodels.elementwise import Elementwise, ElementwiseStep
 from hwmodels.errors import HardwareError, SpecError, UnknownTargetError, UnsupportedError
-from hwmodels.model import HardwareModel, PricesNetworks, narrowest_cover, network_cost, price_table
+from hwmodels.model import (
+    HardwareModel,
+    PricesArrays,
+    PricesElementwise,
+    PricesNetworks,
+    narrowest_cover,
+)
+from hwmodels.network import network_cost, price_table
 from hwmodels.registry import load_target, target_names
+from hwmodels.rules import Rules
 from hwmodels.schedule import LiveTensor, Schedule, Step
 from hwmodels.spec import HardwareSpec, read_spec
 from hwmodels.types import Cost, Metric, NetworkCost, Precision
@@ -20,6 +29,8 @@ from hwmodels.workload import Workload
 
 __all__ = [
     "Cost",
+    "Elementwise",
+    "ElementwiseStep",
     "HardwareError",
     "HardwareModel",
     "HardwareSpec",
@@ -27,7 +38,10 @@ __all__ = [
     "Metric",
     "NetworkCost",
     "Precision",
+    "PricesArrays",
+    "PricesElementwise",
     "PricesNetworks",
+    "Rules",
     "Schedule",
     "SpecError",
     "Step",

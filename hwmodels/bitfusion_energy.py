@@ -1,16 +1,16 @@
-"""The energy of one layer on a BitFusion array: fusion units, leakage, on-chip buffers and DRAM."""
+"""The energy of layers on a BitFusion array: fusion units, leakage, on-chip buffers and DRAM."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from hwmodels.bitfusion_array import Array, cycles_per_product, dram_bits, parallel_products, reduction_cycles
 
 if TYPE_CHECKING:
-    from hwmodels.types import Precision
-    from hwmodels.workload import Workload
+    from hwmodels.arrays import Floats, LayerArrays, PairArrays
 
 PICO = 1e-12
 
@@ -55,38 +55,40 @@ class EnergyModel:
     array: Array
     accumulator_bits: int
 
-    def energy_j(self, work: Workload, precision: Precision, pair: Precision, cycles: float) -> float:
-        """Return the energy of one layer in joules.
+    def energy_j(self, layers: LayerArrays, run: PairArrays, stored: PairArrays, cycles: Floats) -> Floats:
+        """Return the energy of layers in joules.
 
         Args:
-            work: the layer.
-            precision: the widths at which values are stored and moved.
-            pair: the supported widths at which the array works.
-            cycles: how long the layer takes, during which every unit leaks.
+            layers: their geometry.
+            run: the supported widths at which the array works.
+            stored: the widths at which values are stored and moved.
+            cycles: how long each takes, during which every unit leaks.
         """
-        busy_cycles = work.macs * cycles_per_product(pair) / parallel_products(pair)
+        busy_cycles = layers.macs * cycles_per_product(run) / parallel_products(run)
         busy = busy_cycles * self.core.unit_pj_per_cycle
         leaked = cycles * self.array.rows * self.array.columns * self.core.unit_leakage_pj_per_cycle
-        moved = dram_bits(work, precision) * self.dram.dram_pj_per_bit
-        return (busy + leaked + moved + self._fill_pj(work, precision) + self._use_pj(work, pair)) * PICO
+        moved = dram_bits(layers, stored) * self.dram.dram_pj_per_bit
+        return (busy + leaked + moved + self._fill_pj(layers, stored) + self._use_pj(layers, run)) * PICO
 
-    def _fill_pj(self, work: Workload, precision: Precision) -> float:
+    def _fill_pj(self, layers: LayerArrays, stored: PairArrays) -> Floats:
         """Inputs go once from DRAM into their buffers, outputs once from their buffer to DRAM."""
-        weights = work.weight_count * precision.weight_bits + work.rhs_elements * precision.act_bits
+        weights = layers.weight_count * stored.weight + layers.rhs_elements * stored.act
         return (
             weights * self.sram.weight_write_pj_per_bit
-            + work.in_elements * precision.act_bits * self.sram.input_write_pj_per_bit
-            + work.out_elements * precision.act_bits * self.sram.output_read_pj_per_bit
+            + layers.in_elements * stored.act * self.sram.input_write_pj_per_bit
+            + layers.out_elements * stored.act * self.sram.output_read_pj_per_bit
         )
 
-    def _use_pj(self, work: Workload, pair: Precision) -> float:
+    def _use_pj(self, layers: LayerArrays, run: PairArrays) -> Floats:
         """Each unit reads its own weight, a row shares an input, a column updates one partial sum."""
-        tiles = math.ceil(work.columns / self.array.columns)
-        shared_inputs = work.groups * work.rows * work.depth * tiles
-        updates = work.groups * work.rows * work.columns * reduction_cycles(work, pair, self.array.rows)
+        tiles = np.ceil(layers.columns / self.array.columns)
+        shared_inputs = layers.groups * layers.rows * layers.depth * tiles
+        updates = (
+            layers.groups * layers.rows * layers.columns * reduction_cycles(layers, run, self.array.rows)
+        )
         update_pj_per_bit = self.sram.output_read_pj_per_bit + self.sram.output_write_pj_per_bit
         return (
-            work.macs * pair.weight_bits * self.sram.weight_read_pj_per_bit
-            + shared_inputs * pair.act_bits * self.sram.input_read_pj_per_bit
+            layers.macs * run.weight * self.sram.weight_read_pj_per_bit
+            + shared_inputs * run.act * self.sram.input_read_pj_per_bit
             + updates * self.accumulator_bits * update_pj_per_bit
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, TypeVar, get_type_hints
 
 from hwmodels.errors import SpecError
@@ -13,13 +14,13 @@ Table = TypeVar("Table")
 
 
 def fill(file: str, name: str, table: Mapping[str, object], kind: type[Table]) -> Table:
-    """Build a dataclass out of a table whose keys are exactly its fields.
+    """Build a dataclass out of a table whose keys are its fields; those with a default may be left out.
 
     Args:
         file: the machine file, for messages.
         name: the table, for messages.
         table: what the file says.
-        kind: a dataclass with fields of the types int, float, str, tuple[int, ...] or tuple[str, ...].
+        kind: a dataclass with fields of the types bool, int, float, str or tuples of the last three.
 
     Raises:
         SpecError: a key is unknown or missing, or a value has the wrong type.
@@ -27,9 +28,12 @@ def fill(file: str, name: str, table: Mapping[str, object], kind: type[Table]) -
     types = get_type_hints(kind)
     for key in sorted(table.keys() - types.keys()):
         raise spec_error(file, f"[{name}] {key}", f"only the keys {', '.join(types)}", "an unknown key")
-    for key in sorted(types.keys() - table.keys()):
+    needed = {field.name for field in fields(kind) if field.default is MISSING}  # type: ignore[arg-type]
+    for key in sorted(needed - table.keys()):
         raise spec_error(file, f"[{name}] {key}", "this key", "nothing")
-    return kind(**{key: _value(file, f"[{name}] {key}", table[key], types[key]) for key in types})
+    return kind(
+        **{key: _value(file, f"[{name}] {key}", table[key], types[key]) for key in types if key in table}
+    )
 
 
 def _value(file: str, where: str, value: object, wanted: object) -> object:
@@ -43,6 +47,10 @@ def _is_int(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def _is_float(value: object) -> bool:
+    return _is_int(value) or isinstance(value, float)
+
+
 def _is_text(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
@@ -53,9 +61,11 @@ def _is_list(value: object, fits: Callable[[object], bool]) -> bool:
 
 _KINDS: dict[object, tuple[str, Callable[[object], bool], Callable[..., object]]] = {
     int: ("a whole number", _is_int, int),
-    float: ("a number", lambda value: _is_int(value) or isinstance(value, float), float),
+    bool: ("true or false", lambda value: isinstance(value, bool), bool),
+    float: ("a number", _is_float, float),
     str: ("text that is not empty", _is_text, str),
     tuple[int, ...]: ("a list of whole numbers", lambda value: _is_list(value, _is_int), tuple),
+    tuple[float, ...]: ("a list of numbers", lambda value: _is_list(value, _is_float), tuple),
     tuple[str, ...]: ("a list of texts", lambda value: _is_list(value, _is_text), tuple),
 }
 

@@ -24,9 +24,9 @@ MAX_FILE_BYTES = 1_000_000
 MIN_NUMBER, MAX_NUMBER = 1e-18, 1e18
 
 UNITS = (
-    *("_hz", "_s", "_cycles", "_macs_per_cycle"),
-    *("_j", "_pj", "_pj_per_bit", "_pj_per_cycle", "_w"),
-    *("_bits", "_bytes", "_bits_per_cycle", "_bytes_per_s"),
+    *("_hz", "_s", "_cycles", "_per_cycle", "_per_s"),
+    *("_j", "_w", "_pj", "_pj_per_bit", "_pj_per_mac", "_pj_per_cycle"),
+    *("_bits", "_bytes"),
 )
 DIMENSIONLESS = frozenset({"rows", "columns"})
 
@@ -38,6 +38,8 @@ class Machine:
     name: str
     architecture: str
     description: str
+    checked: str = ""
+    """Against which published or measured numbers the machine was checked, and how far off it was."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from itertools import pairwise, product
 from typing import TYPE_CHECKING
 
 from hwmodels.errors import HardwareError, UnsupportedError
-from hwmodels.model import HardwareModel, network_cost, price_table
+from hwmodels.model import HardwareModel
+from hwmodels.network import network_cost, price_table
 from hwmodels.types import Metric, Precision
 from hwmodels.workload import Workload
 

@@ -103,7 +103,8 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class NetworkCost:
-    """The cost of a whole network and of its layers, in the order in which they were given."""
+    """The cost of a whole network, of its layers and of what stands between them, in the order given."""
 
     total: Cost
     layers: tuple[Cost, ...]
+    elementwise: tuple[Cost, ...] = ()

@@ -9,8 +9,8 @@ from typing import Literal, get_args
 from hwmodels.errors import HardwareError
 from hwmodels.types import Precision
 
-Op = Literal["Conv", "ConvTranspose", "Gemm", "MatMul"]
-"""The operators that carry the multiplications, under their ONNX names."""
+Op = Literal["Conv", "ConvTranspose", "Gemm", "MatMul", "Recurrent"]
+"""The operators that carry the multiplications, under their ONNX names; LSTM, GRU and RNN are Recurrent."""
 
 MAX_SIZE = 2**63 - 1
 MAX_RANK = 3
@@ -34,6 +34,7 @@ class Workload:
         weight_count: stored weights; 0 where the right side is itself computed.
         rhs_elements: elements of a computed right side over the whole batch; 0 where it is stored.
         bias_count: bias values; carried for machines that price them.
+        steps: rounds of which each needs the result of the one before; the rows are spread over them.
 
     Raises:
         HardwareError: a size is not a positive integer below 2**63, or two sizes contradict each other.
@@ -52,6 +53,7 @@ class Workload:
     kernel: tuple[int, ...] = ()
     rhs_elements: int = 0
     bias_count: int = 0
+    steps: int = 1
 
     def __post_init__(self) -> None:
         """Check every size, and that they agree."""
@@ -170,6 +172,36 @@ class Workload:
         )
 
     @classmethod
+    def recurrent(
+        cls, name: str, sizes: tuple[int, int], *, gates: int, steps: int, batch: int = 1
+    ) -> Workload:
+        """Describe the gates of a recurrent layer over a whole sequence (ONNX LSTM: 4, GRU: 3, RNN: 1 gates).
+
+        Args:
+            name: the layer.
+            sizes: inputs and hidden state.
+            gates: matrix products per step, all of (inputs + hidden) x hidden weights.
+            steps: length of the sequence.
+            batch: sequences.
+
+        Raises:
+            HardwareError: a size is not positive.
+        """
+        inputs, hidden = sizes
+        return cls(
+            name=name,
+            op="Recurrent",
+            batch=batch,
+            in_channels=inputs + hidden,
+            out_channels=gates * hidden,
+            out_spatial=(steps,),
+            in_elements=batch * steps * (inputs + hidden),
+            out_elements=batch * steps * hidden,
+            weight_count=(inputs + hidden) * gates * hidden,
+            steps=steps,
+        )
+
+    @classmethod
     def matmul(cls, name: str, batch: int, rows: int, inner: int, columns: int) -> Workload:
         """Describe ``batch`` products of two computed matrices, as inside attention.
 
@@ -190,7 +222,15 @@ class Workload:
         )
 
     def _check_sizes(self) -> None:
-        for field in ("batch", "groups", "in_channels", "out_channels", "in_elements", "out_elements"):
+        for field in (
+            "batch",
+            "groups",
+            "in_channels",
+            "out_channels",
+            "in_elements",
+            "out_elements",
+            "steps",
+        ):
             self._check_size(field, getattr(self, field), least=1)
         for field in ("weight_count", "rhs_elements", "bias_count"):
             self._check_size(field, getattr(self, field), least=0)
@@ -223,6 +263,10 @@ class Workload:
             counts = f"{self.weight_count} and {self.rhs_elements}"
             raise HardwareError(
                 f"layer {self.name!r}: one of weight_count and rhs_elements must be 0, found {counts}"
+            )
+        if self.rows % self.steps:
+            raise HardwareError(
+                f"layer {self.name!r}: steps must divide the rows {self.rows}, found {self.steps}"
             )
         if self.in_elements % self.in_channels:
             raise HardwareError(
