@@ -8,24 +8,27 @@ from __future__ import annotations
 from itertools import pairwise, product
 from typing import TYPE_CHECKING
 
+from hwmodels.elementwise import Elementwise
 from hwmodels.errors import HardwareError, UnsupportedError
-from hwmodels.model import HardwareModel
+from hwmodels.model import HardwareModel, PricesElementwise
 from hwmodels.network import network_cost, price_table
 from hwmodels.types import Metric, Precision
 from hwmodels.workload import Workload
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 SAMPLES = (
     Workload.conv("first convolution", (3, 64), (7, 7), (112, 112), stride=2),
     Workload.conv("dense convolution", (64, 64), (3, 3), (56, 56)),
     Workload.conv("grouped convolution", (32, 64), (3, 3), (14, 14), groups=4, batch=2),
     Workload.conv("depthwise convolution", (96, 96), (3, 3), (28, 28), groups=96),
+    Workload.conv_transpose("transposed convolution", (32, 16), (4, 4), (14, 14), stride=2),
     Workload.gemm("fully connected", 1, 512, 1000),
+    Workload.recurrent("recurrent layer", (64, 128), gates=3, steps=50),
     Workload.matmul("attention scores", 8, 49, 32, 49),
 )
-"""One layer of every kind that a machine must be able to price."""
+"""One layer of every kind; a machine refuses those that it does not run."""
 
 
 def check_hardware_model(model: HardwareModel) -> None:
@@ -43,11 +46,14 @@ def check_hardware_model(model: HardwareModel) -> None:
 
 def violations(model: HardwareModel) -> list[str]:
     """Return every promise that the machine breaks, in words; empty for a good one."""
-    found = list(_declarations(model))
-    for work in SAMPLES:
+    found = [*_declarations(model), *_between(model)]
+    run = [work for work in SAMPLES if _runs(model, work)]
+    if not run:
+        found.append("it runs no layer at all")
+    for work in run:
         for check in (_precisions, _rounding_up, _filled, _rising, _repeatable):
             found.extend(f"{work.name}: {line}" for line in _guarded(check, model, work))
-    return found or list(_sums(model))
+    return found or list(_sums(model, run))
 
 
 def _guarded(
@@ -58,6 +64,14 @@ def _guarded(
         yield from check(model, work)
     except HardwareError as error:
         yield f"a supported precision is refused: {error}"
+
+
+def _runs(model: HardwareModel, work: Workload) -> bool:
+    try:
+        model.rules(work)
+    except UnsupportedError:
+        return False
+    return True
 
 
 def _declarations(model: HardwareModel) -> Iterator[str]:
@@ -73,8 +87,26 @@ def _declarations(model: HardwareModel) -> Iterator[str]:
         yield f"accumulator_bits is {model.accumulator_bits}, expected at least 1"
 
 
+def _between(model: HardwareModel) -> Iterator[str]:
+    """Conversions cost nothing where there is nothing to convert, and never less the more there is."""
+    if not isinstance(model, PricesElementwise):
+        return
+    for metric in sorted(model.metrics & {Metric.LATENCY, Metric.ENERGY}):
+        for in_bits, out_bits in ((8, 8), (4, 8), (8, 4), (16, 8)):
+            works = [Elementwise.conversion("activation", elements) for elements in (1000, 100_000)]
+            small, large = (model.elementwise_cost(work, in_bits, out_bits).get(metric) for work in works)
+            if small is None or large is None:
+                yield f"a conversion has no {metric.value}, which metrics lists"
+            elif small > large:
+                yield f"{metric.value} of a conversion falls with its elements, from {small} to {large}"
+            elif in_bits == out_bits and large:
+                yield f"a conversion from {in_bits} to {out_bits} bits costs {large} in {metric.value}"
+
+
 def _precisions(model: HardwareModel, work: Workload) -> Iterator[str]:
     pairs = model.precisions(work)
+    if model.rules(work).precisions != pairs:
+        yield "rules and precisions disagree"
     if not pairs:
         yield "precisions is empty"
     if list(pairs) != sorted(set(pairs)):
@@ -140,9 +172,9 @@ def _repeatable(model: HardwareModel, work: Workload) -> Iterator[str]:
             yield f"the price table differs from cost in {metric.value}"
 
 
-def _sums(model: HardwareModel) -> Iterator[str]:
+def _sums(model: HardwareModel, run: Sequence[Workload]) -> Iterator[str]:
     """A network of copies of one layer costs as many times as much, in every additive metric."""
-    for work in SAMPLES:
+    for work in run:
         pair = model.precisions(work)[-1]
         totals = [network_cost(model, [work] * count, [pair] * count).total for count in (1, 2, 4)]
         for metric in sorted(model.additive):

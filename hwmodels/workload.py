@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from hwmodels.errors import HardwareError
+from hwmodels.geometry import check_geometry
 from hwmodels.types import Precision
 
 Op = Literal["Conv", "ConvTranspose", "Gemm", "MatMul", "Recurrent"]
 """The operators that carry the multiplications, under their ONNX names; LSTM, GRU and RNN are Recurrent."""
-
-MAX_SIZE = 2**63 - 1
-MAX_RANK = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,9 +57,7 @@ class Workload:
         """Check every size, and that they agree."""
         if self.op not in get_args(Op):
             raise HardwareError(f"layer {self.name!r}: op must be one of {get_args(Op)}, found {self.op!r}")
-        self._check_sizes()
-        self._check_ranks()
-        self._check_agreement()
+        check_geometry(self)
 
     @property
     def taps(self) -> int:
@@ -154,6 +150,35 @@ class Workload:
         )
 
     @classmethod
+    def conv_transpose(
+        cls,
+        name: str,
+        channels: tuple[int, int],
+        kernel: tuple[int, ...],
+        in_spatial: tuple[int, ...],
+        *,
+        stride: int,
+    ) -> Workload:
+        """Describe a transposed convolution of one image whose output is ``stride`` times its input.
+
+        Raises:
+            HardwareError: a size is not positive.
+        """
+        inputs, outputs = channels
+        out_spatial = tuple(size * stride for size in in_spatial)
+        return cls(
+            name=name,
+            op="ConvTranspose",
+            in_channels=inputs,
+            out_channels=outputs,
+            kernel=kernel,
+            out_spatial=out_spatial,
+            in_elements=inputs * math.prod(in_spatial),
+            out_elements=outputs * math.prod(out_spatial),
+            weight_count=inputs * outputs * math.prod(kernel),
+        )
+
+    @classmethod
     def gemm(cls, name: str, rows: int, inner: int, columns: int) -> Workload:
         """Describe ``rows`` x ``inner`` by stored weights ``inner`` x ``columns``.
 
@@ -220,56 +245,3 @@ class Workload:
             weight_count=0,
             rhs_elements=batch * inner * columns,
         )
-
-    def _check_sizes(self) -> None:
-        for field in (
-            "batch",
-            "groups",
-            "in_channels",
-            "out_channels",
-            "in_elements",
-            "out_elements",
-            "steps",
-        ):
-            self._check_size(field, getattr(self, field), least=1)
-        for field in ("weight_count", "rhs_elements", "bias_count"):
-            self._check_size(field, getattr(self, field), least=0)
-        for field in ("kernel", "out_spatial"):
-            for size in getattr(self, field):
-                self._check_size(field, size, least=1)
-
-    def _check_size(self, field: str, size: object, *, least: int) -> None:
-        if type(size) is not int or not least <= size <= MAX_SIZE:
-            expected = f"an integer from {least} to {MAX_SIZE}"
-            raise HardwareError(f"layer {self.name!r}: {field} must be {expected}, found {size!r}")
-
-    def _check_ranks(self) -> None:
-        least = 1 if self.op.startswith("Conv") else 0
-        if not least <= len(self.kernel) <= MAX_RANK * least:
-            expected = f"{least} to {MAX_RANK}" if least else "no"
-            raise HardwareError(
-                f"layer {self.name!r}: kernel of {self.op} has {expected} sizes, found {self.kernel}"
-            )
-        if not 1 <= len(self.out_spatial) <= MAX_RANK:
-            raise HardwareError(
-                f"layer {self.name!r}: out_spatial has 1 to {MAX_RANK} sizes, found {self.out_spatial}"
-            )
-
-    def _check_agreement(self) -> None:
-        if self.in_channels % self.groups or self.out_channels % self.groups:
-            channels = f"in_channels {self.in_channels} and out_channels {self.out_channels}"
-            raise HardwareError(f"layer {self.name!r}: groups must divide {channels}, found {self.groups}")
-        if (self.weight_count == 0) == (self.rhs_elements == 0):
-            counts = f"{self.weight_count} and {self.rhs_elements}"
-            raise HardwareError(
-                f"layer {self.name!r}: one of weight_count and rhs_elements must be 0, found {counts}"
-            )
-        if self.rows % self.steps:
-            raise HardwareError(
-                f"layer {self.name!r}: steps must divide the rows {self.rows}, found {self.steps}"
-            )
-        if self.in_elements % self.in_channels:
-            raise HardwareError(
-                f"layer {self.name!r}: in_elements must be a multiple of in_channels {self.in_channels}, "
-                f"found {self.in_elements}"
-            )

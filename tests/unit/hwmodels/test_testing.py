@@ -21,7 +21,7 @@ from hwmodels.testing import check_hardware_model
 def broken(kind: type[Generic]) -> Generic:
     base = load_target("generic")
     assert isinstance(base, Generic)
-    return kind(base.name, replace(base.arithmetic, weight_bits=(2, 4), act_bits=(4, 8)))
+    return kind(base.name, replace(base.arithmetic, weight_bits=(2, 4), act_bits=(4, 8)), None)
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Empty(Generic):
 
 @dataclass(frozen=True)
 class Inflated(Generic):
-    def network_cost(self, works, precisions, schedule) -> NetworkCost:
+    def network_cost(self, works, precisions, schedule, elementwise) -> NetworkCost:
         return NetworkCost(Cost(bops=10, weight_bytes=10), ())
 
 
