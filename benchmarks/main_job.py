@@ -9,20 +9,18 @@ Results of models that are not asked for are kept.
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from environment import environment
 
 RESULTS = Path(__file__).resolve().parent / "results" / "main_job.json"
 CIFAR = "mean=0.485,0.456,0.406 std=0.229,0.224,0.225"
@@ -266,21 +264,6 @@ def help_seconds() -> float:
     return sorted(times)[3]
 
 
-def machine() -> dict[str, Any]:
-    """Return what the figures depend on."""
-    names = ("qtool", "onnx", "onnxruntime", "numpy", "scipy")
-    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    return {
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in names},
-        "machine": platform.machine(),
-        "cpus": os.cpu_count(),
-        "instructions": [name for name in ("avx2", "avx512f", "avx512_vnni") if f" {name}" in flags],
-        "threads": THREADS,
-    }
-
-
 def table(results: dict[str, Any]) -> str:
     """Return the README's table."""
     head = (
@@ -321,7 +304,7 @@ def main() -> None:
     parser.add_argument("--only", choices=("models", "speed", "solver"), default=None)
     arguments = parser.parse_args()
     results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"models": {}}
-    results["machine"] = machine()
+    results["machine"] = environment() | {"threads": THREADS}
     with tempfile.TemporaryDirectory() as folder:
         for case in CASES if arguments.only in (None, "models") else ():
             if case.name in arguments.models.split(","):

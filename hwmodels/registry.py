@@ -9,24 +9,62 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hwmodels.bismo import Bismo
 from hwmodels.bitfusion import BitFusion
+from hwmodels.bitfusion_sim import BitFusionSim
 from hwmodels.errors import HardwareError, SpecError, UnknownTargetError
 from hwmodels.generic import Generic
+from hwmodels.lookup import LookupMachine
+from hwmodels.measured import Measured
+from hwmodels.microcontroller import Microcontroller
 from hwmodels.model import HardwareModel
+from hwmodels.npu import Npu
+from hwmodels.processor import Processor
+from hwmodels.silago import Silago
 from hwmodels.spec import HardwareSpec, read_spec
+from hwmodels.systolic import Systolic
+from hwmodels.tensorcore import TensorCore
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
-BUILTIN = ("bitfusion", "bitfusion-server", "generic")
+BUILTIN = (
+    "arm-dotprod",
+    "bismo-cloud",
+    "bismo-edge",
+    "bitfusion",
+    "bitfusion-server",
+    "bitfusion-sim",
+    "cortex-m4",
+    "cortex-m55",
+    "eyeriss",
+    "generic",
+    "hexagon-like",
+    "silago",
+    "systolic-32",
+    "tensorcore-h100",
+    "tensorcore-t4",
+    "x86-avx2",
+    "x86-avx512-vnni",
+)
 """The machines that come with the package, one file each in ``specs/``."""
 
 ENTRY_POINTS = "qtool.hwmodels"
 """The group in which packages offer machines: a target name and a callable that returns a `HardwareModel`."""
 
 _ARCHITECTURES: tuple[tuple[str, Callable[[HardwareSpec], HardwareModel]], ...] = (
+    ("bismo", Bismo.from_spec),
     ("bitfusion", BitFusion.from_spec),
+    ("bitfusion-sim", BitFusionSim.from_spec),
     ("generic", Generic.from_spec),
+    ("lookup", LookupMachine.from_spec),
+    ("measured", Measured.from_spec),
+    ("microcontroller", Microcontroller.from_spec),
+    ("npu", Npu.from_spec),
+    ("processor", Processor.from_spec),
+    ("silago", Silago.from_spec),
+    ("systolic", Systolic.from_spec),
+    ("tensorcore", TensorCore.from_spec),
 )
 
 
@@ -65,6 +103,17 @@ def load_target(target: str) -> HardwareModel:
         else f"known: {', '.join(names)}, or the path of a .toml file"
     )
     raise UnknownTargetError(f"unknown target {target[:80]!r}; {hint}")
+
+
+def describe_target(name: str) -> str:
+    """Return what a built-in machine is, in one line; nothing for an installed one, which is not loaded.
+
+    Raises:
+        SpecError: the machine file is damaged.
+    """
+    if name not in BUILTIN:
+        return ""
+    return read_spec(resources.files("hwmodels") / "specs" / f"{name}.toml").machine.description
 
 
 def _from_file(path: Path | Traversable) -> HardwareModel:

@@ -39,6 +39,7 @@ class Rules:
         accumulator_bits: bits of the register that sums products.
         rounding: one of `ROUNDINGS`.
         requantization: one of `REQUANTIZATIONS`.
+        packed_storage: whether memory holds values at the width asked for rather than at that of the pair.
     """
 
     precisions: tuple[Precision, ...]
@@ -50,6 +51,7 @@ class Rules:
     accumulator_bits: int = 32
     rounding: str = "half_even"
     requantization: str = "exact"
+    packed_storage: bool = True
 
 
 @dataclass(frozen=True)
@@ -61,10 +63,9 @@ class Arithmetic:
         act_bits: widths of activations, rising; each goes with every width of weights.
         pairs: supported pairs such as ``"w4a8"``.
         depthwise_pairs: pairs of depthwise convolutions, where they differ.
+        gemm_pairs: pairs of matrix products with stored weights, where they differ.
         matmul_pairs: pairs of products of two computed operands, where they differ.
         unsupported_kinds: kinds of layers, out of `KINDS`, that the machine does not run.
-        packed_storage: whether memory holds values at the width asked for rather than at that of the pair
-            they are computed at.
         shared_parameter_ops: operators whose operands must have equal scales and zero points.
         source: where this comes from.
 
@@ -78,6 +79,7 @@ class Arithmetic:
     act_bits: tuple[int, ...] = ()
     pairs: tuple[str, ...] = ()
     depthwise_pairs: tuple[str, ...] = ()
+    gemm_pairs: tuple[str, ...] = ()
     matmul_pairs: tuple[str, ...] = ()
     unsupported_kinds: tuple[str, ...] = ()
     packed_storage: bool = True
@@ -99,7 +101,11 @@ class Arithmetic:
     @cached_property
     def by_kind(self) -> Mapping[str, tuple[Precision, ...]]:
         """Supported pairs of every kind of layer that the machine runs."""
-        own = {"depthwise": _parsed(self.depthwise_pairs), "MatMul": _parsed(self.matmul_pairs)}
+        own = {
+            "depthwise": _parsed(self.depthwise_pairs),
+            "Gemm": _parsed(self.gemm_pairs),
+            "MatMul": _parsed(self.matmul_pairs),
+        }
         return {
             kind: own.get(kind) or self.precisions for kind in KINDS if kind not in self.unsupported_kinds
         }
@@ -124,6 +130,7 @@ class Arithmetic:
             accumulator_bits=self.accumulator_bits,
             rounding=self.rounding,
             requantization=self.requantization,
+            packed_storage=self.packed_storage,
         )
 
     def supported(self, work: Workload, where: str) -> tuple[Precision, ...]:
@@ -162,7 +169,7 @@ def read_arithmetic(spec: HardwareSpec, buildable: frozenset[int]) -> Arithmetic
     if not table.pairs:
         for key in ("weight_bits", "act_bits"):
             _check_widths(spec, key, getattr(table, key), buildable)
-    for key in ("pairs", "depthwise_pairs", "matmul_pairs"):
+    for key in ("pairs", "depthwise_pairs", "gemm_pairs", "matmul_pairs"):
         _check_pairs(spec, key, getattr(table, key), buildable)
     _check_words(spec, "rounding", (table.rounding,), ROUNDINGS)
     _check_words(spec, "requantization", (table.requantization,), REQUANTIZATIONS)

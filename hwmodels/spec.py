@@ -28,7 +28,7 @@ UNITS = (
     *("_j", "_w", "_pj", "_pj_per_bit", "_pj_per_mac", "_pj_per_cycle"),
     *("_bits", "_bytes"),
 )
-DIMENSIONLESS = frozenset({"rows", "columns"})
+DIMENSIONLESS = frozenset({"rows", "columns", "resident_rows"})
 
 
 @dataclass(frozen=True, slots=True)

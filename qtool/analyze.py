@@ -57,7 +57,7 @@ def run_analyze(  # noqa: PLR0913, PLR0917 - one parameter per option of the com
     allocate = Allocate(sensitivity=sensitivity, minimize="size", bits=EVERY_WIDTH)
     PassManager((Canonicalize(), FoldBatchNorm(), Equalize())).run(opened, ctx)
     ctx.observes = allocate.observes
-    setup = quantizer_setup(opened.graph, ctx.target.shared_parameter_ops)
+    setup = quantizer_setup(opened.graph, ctx.target)
     if not setup.layers:
         raise ModelError(f"{model}: nothing can be quantized")
     problem = allocate.problem(opened, ctx, {})

@@ -7,11 +7,11 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from hwmodels import load_target
-from passes.analysis.workloads import workload
 from passes.api import PassContext
 from passes.errors import ModelError
 from passes.ir.onnx_io import opset_of, read_model
 from passes.ir.setup import quantizer_setup
+from passes.ir.workload import workload
 from passes.transform.canonicalize import Canonicalize
 from passes.transform.fold_batchnorm import FoldBatchNorm
 

@@ -55,13 +55,13 @@ def lower_forms(model: Model, target: HardwareModel, forms: Iterable[str]) -> Lo
 
     A model with floating-point operators between integer ones has no packed form; the reason is kept.
     """
-    setup = quantizer_setup(model.graph, target.shared_parameter_ops)
+    setup = quantizer_setup(model.graph, target)
     spellings = {Form.QDQ, *(Form(form) for form in forms if form != "packed")}
     qdq = {form: emit_qdq(model, setup, form) for form in sorted(spellings)}
     if "packed" not in forms:
         return Lowered(qdq, None, "")
     try:
-        origin = Origin(f"qtool {__version__}", target.name, target.rounding)
+        origin = Origin(f"qtool {__version__}", target.name, target.rounding, target.requantization)
         return Lowered(qdq, emit_packed(model, setup, origin), "")
     except LoweringError as error:
         return Lowered(qdq, None, str(error))

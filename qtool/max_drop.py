@@ -76,7 +76,7 @@ class _Trial:
 
     def search(self) -> tuple[PassRecord, ...]:
         """Return the records of the last plan within the drop, with that plan in the model."""
-        setup = quantizer_setup(self._model.graph, self._ctx.target.shared_parameter_ops)
+        setup = quantizer_setup(self._model.graph, self._ctx.target)
         pins = match_pins(setup.layers, [parse_pin(text) for text in self._allocate.pin])
         problem = self._allocate.problem(self._model, self._ctx, pins)
         least = max(cheapest(problem, LOSS), LEAST_LOSS)
@@ -98,7 +98,7 @@ class _Trial:
     def _measure(self, loss: float) -> tuple[tuple[PassRecord, ...], bool]:
         ctx, model = self._ctx, self._model
         records = PassManager((replace(self._allocate, max_loss=loss), *self._rest)).run(model, ctx)
-        setup = quantizer_setup(model.graph, ctx.target.shared_parameter_ops)
+        setup = quantizer_setup(model.graph, ctx.target)
         outputs = simulate(model, setup, ctx.evaluation, ctx.workers)
         value = self._metric(outputs, self._reference, ctx.evaluation.labels)
         return records, self._float - value <= (self._request.max_drop or 0.0)

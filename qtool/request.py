@@ -154,13 +154,19 @@ def _check_drop(request: QuantizeRequest) -> None:
 
 
 def _check_metrics(request: QuantizeRequest) -> None:
-    metrics = load_target(request.target).metrics
+    target = load_target(request.target)
     asked = [budget.metric for budget in request.budgets]
     for metric in (*asked, *([request.minimize] if request.minimize else [])):
-        if metric not in metrics:
-            known = ", ".join(word_of(known) for known in Metric if known in metrics)
-            refusal = f"target {request.target} does not estimate {word_of(metric)}"
-            raise UsageError(f"{refusal}; it estimates {known}")
+        if metric not in target.metrics & target.additive:
+            known = ", ".join(word_of(known) for known in Metric if known in target.metrics & target.additive)
+            reason = (
+                "is no sum over layers, which solvers need"
+                if metric in target.metrics
+                else "is not estimated"
+            )
+            raise UsageError(
+                f"target {request.target}: {word_of(metric)} {reason}; budgets may be on {known}"
+            )
     twice = {word_of(metric) for metric in asked if asked.count(metric) > 1}
     if twice:
         raise UsageError(f"more than one budget on {', '.join(sorted(twice))}; give one")

@@ -49,7 +49,7 @@ def build_report(request: QuantizeRequest, done: Compilation, seconds: float, pe
         peak: bytes of memory held at most.
     """
     model, ctx = done.model, done.ctx
-    setup = quantizer_setup(model.graph, ctx.target.shared_parameter_ops)
+    setup = quantizer_setup(model.graph, ctx.target)
     bits = {name: layer.precision for name, layer in model.plan.layers.items()}
     total, by_layer = price_plan(model, ctx, bits)
     eight, _ = price_plan(model, ctx, dict.fromkeys(bits, Precision(8, 8)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from passes.allocation.allocation import Allocation
+from passes.allocation.boundaries import Boundary
 from passes.allocation.budget import Budget, parse_budget
 from passes.allocation.choices import Choice, LayerChoices
 from passes.allocation.evaluate import cheapest, evaluate
@@ -14,6 +15,7 @@ __all__ = [
     "SOLVERS",
     "Allocation",
     "AllocationProblem",
+    "Boundary",
     "Budget",
     "Choice",
     "InfeasibleBudgetError",

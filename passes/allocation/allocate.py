@@ -12,6 +12,7 @@ from passes.allocation.problem import LOSS
 from passes.allocation.quantities import METRICS, parse_budget, parse_metric, parse_pin, parse_precision
 from passes.allocation.solver import solver
 from passes.analysis.attribution import Attribution
+from passes.analysis.between import BetweenLayers
 from passes.analysis.cost import Costs, CostTable, price_plan
 from passes.analysis.output_sqnr import OutputSqnr
 from passes.analysis.scaled import ScaledAttribution
@@ -90,7 +91,7 @@ class Allocate(Pass):
             UsageError: an option cannot be understood, or a budget is on a metric the target does not sum.
             InfeasibleError: the budgets cannot be met.
         """
-        setup = quantizer_setup(model.graph, ctx.target.shared_parameter_ops)
+        setup = quantizer_setup(model.graph, ctx.target)
         if not setup.layers:
             reasons = "; ".join(sorted({f"{entry.op}: {entry.reason}" for entry in setup.unquantized}))
             raise ModelError(f"{model.path}: nothing can be quantized ({reasons or 'it has no layers'})")
@@ -104,10 +105,11 @@ class Allocate(Pass):
 
     def problem(self, model: Model, ctx: PassContext, pins: Mapping[str, Precision]) -> AllocationProblem:
         """Return the allocation problem of a model."""
-        setup = quantizer_setup(model.graph, ctx.target.shared_parameter_ops)
+        setup = quantizer_setup(model.graph, ctx.target)
         costs = _with_pins(ctx.get(Costs(self.bits), model), pins, model, ctx)
         table = self.sensitivities(model, ctx, costs)
-        return build_problem(setup, costs, table, ctx.target.additive, pins)
+        between = ctx.get(BetweenLayers(), model)
+        return build_problem(setup, costs, table, ctx.target, pins, between)
 
     def sensitivities(self, model: Model, ctx: PassContext, costs: CostTable) -> SensitivityTable:
         """Return losses at exactly the widths that are priced."""
@@ -174,7 +176,7 @@ def _with_pins(costs: CostTable, pins: Mapping[str, Precision], model: Model, ct
     if all(precision in costs.layers[name] for name, precision in pins.items()):
         return costs
     everything = {name: dict(prices) for name, prices in costs.layers.items()}
-    eight = uniform_bits(quantizer_setup(model.graph, ctx.target.shared_parameter_ops), EIGHT, pins)
+    eight = uniform_bits(quantizer_setup(model.graph, ctx.target), EIGHT, pins)
     for name, price in price_plan(model, ctx, eight)[1].items():
         if name in pins:
             everything[name][pins[name]] = price

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import fsum, isfinite
+from math import isfinite
 from typing import TYPE_CHECKING
 
 from passes.allocation.problem import LOSS
+from passes.allocation.totals import total
 from passes.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
-    from passes.allocation.choices import Choice
     from passes.allocation.problem import AllocationProblem
 
 
@@ -68,15 +68,10 @@ def check_metric(problem: AllocationProblem, metric: str) -> None:
         raise unknown_name("metric", metric, known)
 
 
-def measure(choice: Choice, metric: str) -> float:
-    """Return the loss or one cost of a choice."""
-    return choice.loss if metric == LOSS else choice.cost[metric]
-
-
 def _between(problem: AllocationProblem, metric: str, fraction: float) -> float:
     ends = []
     for end in (min, max):
         picked = [end(layer.choices, key=lambda choice: choice.pair) for layer in problem.layers]
-        ends.append(fsum(measure(choice, metric) for choice in picked))
+        ends.append(total(problem, picked, metric))
     low, high = ends
     return low + fraction * (high - low)

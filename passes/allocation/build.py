@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from hwmodels import Metric, Precision
 from passes.allocation.choices import Choice, LayerChoices
+from passes.allocation.conversions import price_between
 from passes.allocation.problem import AllocationProblem
 from passes.errors import InfeasibleError, UsageError
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from hwmodels import Cost, HardwareModel
+    from passes.analysis.between import Between
     from passes.analysis.cost import CostTable
     from passes.analysis.sensitivity import SensitivityTable
     from passes.ir.layers import Layer
@@ -26,8 +28,9 @@ def build_problem(
     setup: QuantizerSetup,
     costs: CostTable,
     sensitivity: SensitivityTable,
-    additive: frozenset[Metric],
+    target: HardwareModel,
     pins: Mapping[str, Precision],
+    between: Sequence[Between],
 ) -> AllocationProblem:
     """Return the problem; layers that read the same tensors share the bits of their activation.
 
@@ -35,19 +38,33 @@ def build_problem(
         setup: the quantizable part of the graph.
         costs: prices of every choice; pinned precisions included.
         sensitivity: losses at every width that is priced.
-        additive: metrics that sum over layers.
+        target: the machine, for what lies between layers and for the metrics that sum over layers.
         pins: layers with one choice only.
+        between: conversions and operators without products.
     """
-    metrics = sorted(costs.metrics & additive)
-    layers = []
-    for layer in setup.layers:
-        choices = [
-            _choice(layer, precision, cost, sensitivity, metrics)
+    metrics = sorted(costs.metrics & target.additive)
+    offers = {
+        layer.name: [
+            (precision, cost)
             for precision, cost in sorted(costs.layers[layer.name].items())
             if precision == pins.get(layer.name, precision) and _has_sides(layer, precision)
         ]
+        for layer in setup.layers
+    }
+    act_bits = {
+        name: sorted({precision.act_bits for precision, _ in offer}) for name, offer in offers.items()
+    }
+    extra = price_between(target, between, setup, act_bits)
+    layers = []
+    for layer in setup.layers:
+        added = extra.layers.get(layer.name, {})
+        choices = [
+            _choice(layer, precision, _prices(cost, metrics, added.get(precision.act_bits, {})), sensitivity)
+            for precision, cost in offers[layer.name]
+        ]
         layers.append(LayerChoices(layer.name, tuple(choices)))
-    return AllocationProblem("model", tuple(layers), (), shared_activations(setup))
+    ties = shared_activations(setup)
+    return AllocationProblem("model", tuple(layers), (), ties, extra.boundaries, dict(extra.fixed))
 
 
 def shared_activations(setup: QuantizerSetup) -> tuple[tuple[str, ...], ...]:
@@ -60,11 +77,14 @@ def _has_sides(layer: Layer, precision: Precision) -> bool:
     return layer.weight is not None or precision.weight_bits == precision.act_bits
 
 
+def _prices(cost: Cost, metrics: Sequence[Metric], added: Mapping[str, float]) -> dict[str, float]:
+    return {metric.value: float(cost.get(metric) or 0.0) + added.get(metric.value, 0.0) for metric in metrics}
+
+
 def _choice(
-    layer: Layer, precision: Precision, cost: Cost, sensitivity: SensitivityTable, metrics: Sequence[Metric]
+    layer: Layer, precision: Precision, prices: Mapping[str, float], sensitivity: SensitivityTable
 ) -> Choice:
     loss = sensitivity.loss(layer.name, precision.weight_bits, precision.act_bits)
-    prices = {metric.value: float(cost.get(metric) or 0.0) for metric in metrics}
     return Choice(precision.weight_bits, precision.act_bits, loss, prices)
 
 

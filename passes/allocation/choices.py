@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from passes.allocation.json_fields import as_bits, as_items, as_number, as_object, as_text
+from passes.allocation.json_fields import as_bits, as_cost, as_items, as_number, as_object, as_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,12 +41,9 @@ class Choice:
     def from_json(cls, value: object, where: str) -> Choice:
         """Read a choice; `where` names its place in messages. Raises `ProblemError`."""
         entry = as_object(value, where)
-        cost = {
-            as_text(metric, f"{where}.cost"): as_number(number, f"{where}.cost.{metric}")
-            for metric, number in as_object(entry.get("cost"), f"{where}.cost").items()
-        }
         bits = [as_bits(entry.get(key), f"{where}.{key}") for key in ("weight_bits", "act_bits")]
-        return cls(bits[0], bits[1], as_number(entry.get("loss"), f"{where}.loss"), cost)
+        loss = as_number(entry.get("loss"), f"{where}.loss")
+        return cls(bits[0], bits[1], loss, as_cost(entry.get("cost"), f"{where}.cost"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from passes.allocation.groups import components, joint_options, tied_groups
+from passes.allocation.joints import find_joints, pair_table
 from passes.allocation.problem import LOSS
+from passes.allocation.tables import cost_tables
 from passes.allocation.tree import OptionTree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from passes.allocation.choices import LayerChoices
+    from passes.allocation.joints import Joints
+    from passes.allocation.links import Links
     from passes.allocation.problem import AllocationProblem
 
 
@@ -31,6 +35,7 @@ class CompiledProblem:
         weight_bits: shape (options,).
         places: per option, the layers of its group and the choice that each of them takes, as indices.
         layers: number of layers.
+        links: what pairs of branches cost together; the pairs are options without a place.
     """
 
     tree: OptionTree
@@ -39,6 +44,7 @@ class CompiledProblem:
     weight_bits: NDArray[np.intp]
     places: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
     layers: int
+    links: Links
 
     def column(self, name: str) -> NDArray[np.float64]:
         """Return what each option adds to ``loss`` or to a cost metric, shape (options,)."""
@@ -65,39 +71,67 @@ class _Block:
     act_bits: NDArray[np.intp]
 
 
+@dataclass(frozen=True, slots=True)
+class _Branch:
+    """What the groups of a component can take together; `act_bits` is their width where one is shared."""
+
+    component: int
+    act_bits: int
+    cells: tuple[tuple[_Block, NDArray[np.intp]], ...]
+
+
 def compile_problem(problem: AllocationProblem) -> CompiledProblem:
     """Lay the choices of a problem out as arrays.
 
-    A component of several groups gets one branch per ``act_bits`` that all of them offer, in rising order.
+    A component of several groups, or with a boundary to another one, gets one branch per ``act_bits`` that
+    all of its groups offer, in rising order. The pairs of the boundaries come after all layers. The fixed
+    part is in every choice of the first layer, of which one is always taken.
+
+    Raises:
+        ProblemError: there are too many pairs of widths at boundaries.
     """
-    names = (LOSS, *problem.metrics)
     groups = tied_groups(problem.layers, problem.ties)
-    tables = [_table(layer, problem.metrics) for layer in problem.layers]
+    parts = components(problem.layers, groups, problem.act_ties)
+    home = {
+        problem.layers[layer].name: number
+        for number, members in enumerate(parts)
+        for group in members
+        for layer in groups[group]
+    }
+    joints = find_joints(problem, home)
+    tables = cost_tables(problem, home)
     blocks = [_block(problem.layers, group, tables) for group in groups]
-    cell: list[NDArray[np.intp]] = []
-    order: list[tuple[_Block, NDArray[np.intp]]] = []
-    branch: list[int] = []
-    component: list[int] = []
-    for number, members in enumerate(components(problem.layers, groups, problem.act_ties)):
-        for rows in _branches([blocks[group] for group in members]):
-            for group, row in zip(members, rows, strict=True):
-                cell.append(np.full(len(row), len(branch), dtype=np.intp))
-                order.append((blocks[group], row))
-                branch.append(len(component))
-            component.append(number)
+    touched = {end for ends in joints for end in ends}
+    branches = [
+        branch
+        for number, members in enumerate(parts)
+        for branch in _branches(number, [blocks[group] for group in members], split=number in touched)
+    ]
+    return _assemble(problem, branches, joints, home)
+
+
+def _assemble(
+    problem: AllocationProblem, branches: Sequence[_Branch], joints: Joints, home: Mapping[str, int]
+) -> CompiledProblem:
+    """Concatenate the options of all branches and, behind them, one option per pair of a boundary."""
+    component = np.array([branch.component for branch in branches], dtype=np.intp)
+    act_bits = np.array([branch.act_bits for branch in branches], dtype=np.intp)
+    pairs = pair_table(joints, home, problem.metrics, component, act_bits)
+    count = len(pairs.joint)
+    order = [cell for branch in branches for cell in branch.cells]
+    branch_of = np.repeat(np.arange(len(branches)), [len(branch.cells) for branch in branches])
+    cell = np.repeat(np.arange(len(order)), [len(row) for _, row in order])
     tree = OptionTree(
-        np.concatenate(cell), np.array(branch, dtype=np.intp), np.array(component, dtype=np.intp)
+        np.append(cell, len(order) + np.arange(count)),
+        np.append(branch_of, len(branches) + np.arange(count)),
+        np.append(component, component[-1] + 1 + pairs.joint),
     )
-    values = np.concatenate([block.values[:, row] for block, row in order], axis=1)
-    bits = np.concatenate([block.weight_bits[row] for block, row in order])
-    places = tuple((block.group, block.joint[at]) for block, row in order for at in row)
-    return CompiledProblem(tree, names, values, bits, places, len(problem.layers))
-
-
-def _table(layer: LayerChoices, metrics: tuple[str, ...]) -> NDArray[np.float64]:
-    """Return loss and costs of a layer, shape (names, choices)."""
-    rows = [[choice.loss, *(choice.cost[metric] for metric in metrics)] for choice in layer.choices]
-    return np.array(rows, dtype=np.float64).T
+    values = np.concatenate([*(block.values[:, row] for block, row in order), pairs.values], axis=1)
+    bits = np.concatenate([*(block.weight_bits[row] for block, row in order), np.zeros(count, dtype=np.intp)])
+    places = [(block.group, block.joint[at]) for block, row in order for at in row]
+    empty: list[tuple[tuple[int, ...], tuple[int, ...]]] = [((), ())] * count
+    names = (LOSS, *problem.metrics)
+    return CompiledProblem(tree, names, values, bits, tuple(places + empty), len(problem.layers), pairs.links)
 
 
 def _block(
@@ -112,11 +146,12 @@ def _block(
     return _Block(group, joint, values, weight_bits, act_bits)
 
 
-def _branches(blocks: Sequence[_Block]) -> Iterator[list[NDArray[np.intp]]]:
-    """Yield, per branch of a component, the options that each of its groups has in it."""
-    if len(blocks) == 1:
-        yield [np.arange(len(blocks[0].joint))]
+def _branches(number: int, blocks: Sequence[_Block], *, split: bool) -> Iterator[_Branch]:
+    """Yield the branches of a component; one of a single group has only one unless it is to be split."""
+    if len(blocks) == 1 and not split:
+        yield _Branch(number, 0, ((blocks[0], np.arange(len(blocks[0].joint))),))
         return
     shared = set.intersection(*(set(block.act_bits.tolist()) for block in blocks))
     for act_bits in sorted(shared):
-        yield [np.flatnonzero(block.act_bits == act_bits) for block in blocks]
+        cells = tuple((block, np.flatnonzero(block.act_bits == act_bits)) for block in blocks)
+        yield _Branch(number, act_bits, cells)

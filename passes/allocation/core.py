@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from passes.allocation.budget import Budget
     from passes.allocation.compiled import CompiledProblem
+    from passes.allocation.links import Links
     from passes.allocation.tree import OptionTree
 
 SLACK = 5e-13
@@ -34,6 +35,7 @@ class Core:
         use: shape (budgets, options).
         limit: shape (budgets,), `SLACK` included.
         metrics: name of what each budget limits.
+        links: what the options taken have to agree on.
     """
 
     tree: OptionTree
@@ -42,15 +44,29 @@ class Core:
     use: NDArray[np.float64]
     limit: NDArray[np.float64]
     metrics: tuple[str, ...]
+    links: Links
 
     def restrict(self, keep: NDArray[np.bool_]) -> Core:
         """Return the core of the options in `keep`."""
         tree, kept = self.tree.restrict(keep)
-        return Core(tree, self.option[kept], self.value[kept], self.use[:, kept], self.limit, self.metrics)
+        links = self.links.restrict(np.unique(self.tree.branch[self.tree.cell[kept]]))
+        use = self.use[:, kept]
+        return replace(
+            self, tree=tree, option=self.option[kept], value=self.value[kept], use=use, links=links
+        )
 
-    def score(self, price: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the objective plus the budgets at a price each, shape (options,)."""
-        return self.value + price @ self.use
+    def without_budgets(self, value: NDArray[np.float64]) -> Core:
+        """Return the core that minimises another objective, shape (options,), within no budget at all."""
+        return replace(self, value=value, use=self.use[:0], limit=self.limit[:0], metrics=())
+
+    def score(self, price: NDArray[np.float64], message: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the objective plus the budgets and the links at a price each, shape (options,)."""
+        score: NDArray[np.float64] = self.value + price @ self.use
+        return self.links.spread(self.tree, message, score)
+
+    def agreeing(self, taken: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Return the options taken with the pairs of branches that belong to them."""
+        return self.links.agreeing(self.tree, taken)
 
     def total(self, taken: NDArray[np.intp]) -> float:
         """Return the objective of the options taken."""
@@ -62,7 +78,7 @@ class Core:
         return excess
 
     def fits(self, taken: NDArray[np.intp]) -> bool:
-        """Tell whether the options taken meet every budget."""
+        """Tell whether the options taken, which agree, meet every budget."""
         return bool(np.all(self.excess(taken) <= 0))
 
     def span(self, score: NDArray[np.float64]) -> float:
@@ -84,6 +100,12 @@ def make_core(compiled: CompiledProblem, budgets: Sequence[Budget], objective: s
     use = np.array([compiled.column(budget.metric) for budget in budgets]).reshape(len(budgets), len(value))
     limit = np.array([budget.limit + SLACK * abs(budget.limit) for budget in budgets])
     core = Core(
-        compiled.tree, np.arange(len(value)), value, use, limit, tuple(budget.metric for budget in budgets)
+        compiled.tree,
+        np.arange(len(value)),
+        value,
+        use,
+        limit,
+        tuple(budget.metric for budget in budgets),
+        compiled.links,
     )
     return core.restrict(undominated(np.vstack([value, use]), compiled.tree.cell))

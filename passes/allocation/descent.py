@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from passes.allocation.pieces import make_state
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from passes.allocation.core import Core
+    from passes.allocation.pieces import State
 
     Options: TypeAlias = NDArray[np.intp]
-    Branches: TypeAlias = list[list[Options]]
 
 NOISE = 1e-12
 """Share of a budget's span below which a gain is rounding."""
@@ -21,50 +23,56 @@ NOISE = 1e-12
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """Where a component would go, what that does to the use of each budget, and how it ranks."""
+    """Where a piece would go, what that does to the use of each budget, and how it ranks."""
 
     ratio: float
     options: Options
+    branch: int
     change: NDArray[np.float64]
 
 
 def descend(core: Core, weight_bits: Options, taken: Options) -> Options | None:
     """Return options within the budgets, starting from options beyond them; ``None`` when no step helps.
 
-    A step gives a component another option in one cell, or another branch with the nearest weight bits. Taken
-    is the one with the least rise of the objective per relief of the budgets, each measured by its span. A
-    budget counts from when it is first exceeded, so that every step lowers one sum and the descent ends.
+    A step moves one piece, and is priced with what it changes at its joints. Taken is the one with the least
+    rise of the objective per relief of the budgets, each measured by its span. A budget counts from when it
+    is first exceeded, so that every step lowers one sum and the descent ends.
 
     Args:
         core: with at least one budget if `taken` does not fit.
         weight_bits: shape (options,).
-        taken: options to start from.
+        taken: options to start from, which agree.
     """
     unit = np.array([core.span(row) for row in core.use])
-    pieces = [_branches(core, component) for component in range(core.tree.components)]
-    state, excess = _by_component(core, taken), core.excess(taken)
+    state, excess = make_state(core, taken), core.excess(taken)
     exceeded = np.zeros(len(unit), dtype=bool)
     steps: list[_Step] = []
     while np.any(excess > 0):
         if np.any((excess > 0) & ~exceeded):
             exceeded |= excess > 0
-            moves = (_moves(*pair, weight_bits) for pair in zip(pieces, state, strict=True))
-            steps = [_best_step(core, rows, exceeded / unit) for rows in moves]
+            steps = [
+                _best_step(core, state, at, weight_bits, exceeded / unit) for at in range(len(state.pieces))
+            ]
             ratios = np.array([step.ratio for step in steps])
         at = int(np.argmin(ratios))
         if not np.isfinite(ratios[at]):
             return None
-        state[at], excess = steps[at].options, excess + steps[at].change
-        steps[at] = _best_step(core, _moves(pieces[at], state[at], weight_bits), exceeded / unit)
-        ratios[at] = steps[at].ratio
+        state.move(at, steps[at].options, steps[at].branch)
+        excess = excess + steps[at].change
+        for other in state.affected(at):
+            steps[other] = _best_step(core, state, other, weight_bits, exceeded / unit)
+            ratios[other] = steps[other].ratio
         if not np.any(excess > 0):
             # The running sums have gathered rounding; the last word is an exact one.
-            excess = core.excess(np.concatenate(state))
-    return np.concatenate(state)
+            excess = core.excess(core.agreeing(np.concatenate(state.options)))
+    return core.agreeing(np.concatenate(state.options))
 
 
-def _best_step(core: Core, moves: Options, weight: NDArray[np.float64]) -> _Step:
-    """Return the best row of `moves`, the first being the present place; an infinite ratio if none helps."""
+def _best_step(
+    core: Core, state: State, number: int, weight_bits: Options, weight: NDArray[np.float64]
+) -> _Step:
+    """Return the best move of a piece; an infinite ratio if none helps."""
+    moves, branches = state.moves(number, weight_bits)
     value = core.value[moves].sum(axis=1)
     change = core.use[:, moves].sum(axis=2)
     change -= change[:, :1]
@@ -72,39 +80,4 @@ def _best_step(core: Core, moves: Options, weight: NDArray[np.float64]) -> _Step
     useful = relief > NOISE
     ratio = np.where(useful, (value - value[0]) / np.where(useful, relief, 1.0), np.inf)
     best = int(np.argmin(ratio))
-    return _Step(float(ratio[best]), moves[best], change[:, best])
-
-
-def _moves(branches: Branches, now: Options, weight_bits: Options) -> Options:
-    """Return where a component can go in one step, shape (moves, cells); the first row is where it is."""
-    rows = [now]
-    for cells in branches:
-        if now[0] in cells[0]:
-            for at, cell in enumerate(cells):
-                block = np.repeat(now[None, :], len(cell), axis=0)
-                block[:, at] = cell
-                rows.extend(block)
-        else:
-            near = [
-                cell[np.argmin(np.abs(weight_bits[cell] - weight_bits[old]))]
-                for cell, old in zip(cells, now, strict=True)
-            ]
-            rows.append(np.array(near, dtype=np.intp))
-    return np.array(rows)
-
-
-def _branches(core: Core, component: int) -> Branches:
-    """Return, per branch of a component, the options of each cell."""
-    tree = core.tree
-    branches = _members(tree.component, component)
-    return [[_members(tree.cell, cell) for cell in _members(tree.branch, branch)] for branch in branches]
-
-
-def _by_component(core: Core, taken: Options) -> list[Options]:
-    component = core.tree.component[core.tree.branch[core.tree.cell[taken]]]
-    return np.split(taken, np.flatnonzero(np.diff(component)) + 1)
-
-
-def _members(part: Options, number: int) -> Options:
-    low, high = np.searchsorted(part, [number, number + 1])
-    return np.arange(low, high)
+    return _Step(float(ratio[best]), moves[best], branches[best], change[:, best])

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from math import fsum
+from math import inf
 from typing import TYPE_CHECKING
 
-from passes.allocation.budget import check_metric, measure
+from passes.allocation.budget import check_metric
 from passes.allocation.compiled import compile_problem
+from passes.allocation.core import make_core
+from passes.allocation.exact import minimise
+from passes.allocation.problem import LOSS
+from passes.allocation.totals import total
 from passes.errors import ProblemError
 
 if TYPE_CHECKING:
@@ -26,29 +30,31 @@ def evaluate(problem: AllocationProblem, choices: Sequence[int]) -> tuple[float,
         raise ProblemError(
             f"expected one choice for each of {len(problem.layers)} layers, found {len(choices)}"
         )
-    taken: dict[str, Choice] = {}
+    picked = []
     for layer, index in zip(problem.layers, choices, strict=True):
         if not 0 <= index < len(layer.choices):
             raise ProblemError(
                 f"layer {layer.name!r}: expected a choice from 0 to {len(layer.choices) - 1}, found {index}"
             )
-        taken[layer.name] = layer.choices[index]
-    _check_agreement(problem, taken)
-    cost = {metric: fsum(choice.cost[metric] for choice in taken.values()) for metric in problem.metrics}
-    return fsum(choice.loss for choice in taken.values()), cost
+        picked.append(layer.choices[index])
+    _check_agreement(problem, {layer.name: one for layer, one in zip(problem.layers, picked, strict=True)})
+    return total(problem, picked, LOSS), {
+        metric: total(problem, picked, metric) for metric in problem.metrics
+    }
 
 
 def cheapest(problem: AllocationProblem, metric: str) -> float:
-    """Return the least total of a metric, or of ``loss``, that the ties allow.
+    """Return the least total of a metric, or of ``loss``, that the ties allow; boundaries and all.
 
     Raises:
         UsageError: the problem has no such metric.
     """
     check_metric(problem, metric)
     compiled = compile_problem(problem)
-    taken = compiled.choices(compiled.tree.minimise(compiled.column(metric))[1])
-    picked = (layer.choices[at] for layer, at in zip(problem.layers, taken, strict=True))
-    return fsum(measure(choice, metric) for choice in picked)
+    core = make_core(compiled, (), metric)
+    taken = compiled.choices(core.option[minimise(core, inf).taken])
+    picked = [layer.choices[at] for layer, at in zip(problem.layers, taken, strict=True)]
+    return total(problem, picked, metric)
 
 
 def _check_agreement(problem: AllocationProblem, taken: dict[str, Choice]) -> None:

@@ -1,6 +1,7 @@
 """Proven minimisation of a core: bound, round, fix, and solve what is left.
 
-1. The Lagrangian dual gives a bound; rounding gives a choice; the difference is the gap.
+1. The Lagrangian dual (with links: the linear relaxation) gives a bound; rounding gives a choice; the
+   difference is the gap.
 2. An option whose forcing lifts the bound by more than the gap is in no better choice and is removed.
 3. What remains goes to HiGHS. The first attempt guesses that the optimum lies within a share of the gap:
    fewer options are in play, and if the answer does lie there, it is proven just the same.
@@ -8,21 +9,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from passes.allocation.core import Core
 from passes.allocation.feasibility import conflict
 from passes.allocation.highs import INFEASIBLE, OPTIMAL, make_program
 from passes.allocation.lagrangian import maximise_dual
+from passes.allocation.relaxation import relax
 from passes.allocation.rounding import fill, repair
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from passes.allocation.core import Core
     from passes.allocation.highs import Program
     from passes.allocation.lagrangian import Dual
 
@@ -44,7 +46,7 @@ MAX_CUTS = 50
 
 @dataclass(frozen=True, slots=True)
 class Minimum:
-    """Options taken, a lower bound of the objective, and whether the two are proven to meet."""
+    """Options taken, a lower bound of the objective, and whether the two are proven to meet and so equal."""
 
     taken: NDArray[np.intp]
     bound: float
@@ -61,13 +63,20 @@ def minimise(core: Core, deadline: float) -> Minimum:
     Raises:
         InfeasibleBudgetError: the budgets conflict.
     """
-    bound, taken = core.tree.minimise(core.value)
-    if core.fits(taken):
+    bound, relaxed = core.tree.minimise(core.value)
+    taken = core.agreeing(relaxed)
+    met = np.array_equal(taken, relaxed) or core.total(taken) - bound <= CLOSED * abs(bound)
+    if met and core.fits(taken):
         return Minimum(taken, bound, proven=True)
-    dual = maximise_dual(core)
+    dual = relax(core, deadline) if core.links else maximise_dual(core)
     rounded = _rounded(core, dual)
     known = find_feasible(core, deadline) if rounded is None else rounded
     return _close(core, dual, known, deadline)
+
+
+def least_uses(core: Core, deadline: float) -> list[float]:
+    """Return, per budget, the least that its metric can be when nothing else counts; out of time, a bound."""
+    return [minimise(core.without_budgets(row), deadline).bound for row in core.use]
 
 
 def find_feasible(core: Core, deadline: float) -> NDArray[np.intp]:
@@ -76,7 +85,9 @@ def find_feasible(core: Core, deadline: float) -> NDArray[np.intp]:
     Raises:
         InfeasibleBudgetError: the budgets conflict; names the least of the first one that is feasible.
     """
-    others = Core(core.tree, core.option, core.use[0], core.use[1:], core.limit[1:], core.metrics[1:])
+    others = replace(
+        core, value=core.use[0], use=core.use[1:], limit=core.limit[1:], metrics=core.metrics[1:]
+    )
     least = minimise(others, deadline)
     if not core.fits(least.taken):
         raise conflict(core, others.total(least.taken), proven=least.proven)
@@ -85,7 +96,7 @@ def find_feasible(core: Core, deadline: float) -> NDArray[np.intp]:
 
 def _rounded(core: Core, dual: Dual) -> NDArray[np.intp] | None:
     """Round some choices of the dual, those of the tightest bound first, and return the best that fits."""
-    score = core.score(dual.price)
+    score = core.score(dual.price, dual.message)
     fitting = []
     for seen in reversed(dual.seen):
         taken = repair(core, seen, score)
@@ -98,7 +109,7 @@ def _rounded(core: Core, dual: Dual) -> NDArray[np.intp] | None:
 
 def _close(core: Core, dual: Dual, taken: NDArray[np.intp], deadline: float) -> Minimum:
     """Close the gap between the dual and a choice that fits."""
-    rises = core.tree.forced(core.score(dual.price))
+    rises = core.tree.forced(core.score(dual.price, dual.message))
     finished = True
     for share in SHARES:
         noise = CLOSED * max(abs(core.total(taken)), abs(dual.bound))
@@ -111,7 +122,7 @@ def _close(core: Core, dual: Dual, taken: NDArray[np.intp], deadline: float) -> 
             taken = answer
         if finished and core.total(taken) <= dual.bound + within:
             break
-    return Minimum(taken, dual.bound, finished)
+    return Minimum(taken, core.total(taken) if finished else dual.bound, finished)
 
 
 def _search(
@@ -123,7 +134,7 @@ def _search(
     answer: NDArray[np.intp] | None = None
     finished = False
     for units in UNITS:
-        program = make_program(small, dual.price, units / within)
+        program = make_program(small, dual.price, dual.message, units / within)
         taken, finished = _solve(program, small, deadline)
         if taken is not None:
             answer = np.searchsorted(core.option, small.option[taken])

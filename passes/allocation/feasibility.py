@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from passes.errors import InfeasibleError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from passes.allocation.core import Core
 
@@ -25,15 +25,18 @@ class InfeasibleBudgetError(InfeasibleError):
         self.least = dict(least)
 
 
-def check_each_budget(core: Core) -> None:
+def check_each_budget(core: Core, lowests: Sequence[float]) -> None:
     """Refuse budgets that cannot be met even when everything else is given up.
+
+    Args:
+        core: with the budgets.
+        lowests: per budget, the least that its metric can be.
 
     Raises:
         InfeasibleBudgetError: names the least that is feasible for each of them.
     """
     least, reasons = {}, []
-    for metric, row, limit in zip(core.metrics, core.use, core.limit, strict=True):
-        lowest = core.tree.minimise(row)[0]
+    for metric, lowest, limit in zip(core.metrics, lowests, core.limit, strict=True):
         if lowest > limit:
             least[metric] = lowest
             reasons.append(f"{metric}: the limit is {limit:.9g}, the least that is feasible is {lowest:.9g}")

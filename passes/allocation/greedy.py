@@ -12,7 +12,7 @@ from passes.allocation.allocation import make_allocation
 from passes.allocation.compiled import compile_problem
 from passes.allocation.core import make_core
 from passes.allocation.descent import descend
-from passes.allocation.exact import find_feasible
+from passes.allocation.exact import find_feasible, least_uses, minimise
 from passes.allocation.feasibility import check_each_budget
 from passes.allocation.rounding import fill
 
@@ -52,12 +52,12 @@ class Greedy:
         deadline = monotonic() + time_limit_s
         compiled = compile_problem(problem)
         core = make_core(compiled, budgets, minimize)
-        check_each_budget(core)
-        bound, best = core.tree.minimise(core.value)
-        taken = descend(core, compiled.weight_bits[core.option], best)
+        check_each_budget(core, least_uses(core, deadline))
+        best = minimise(core.without_budgets(core.value), deadline)
+        taken = descend(core, compiled.weight_bits[core.option], best.taken)
         if taken is None:
             taken = find_feasible(core, deadline)
         taken = fill(core, taken)
         choices = compiled.choices(core.option[taken])
-        proven = bool(np.array_equal(taken, best))
-        return make_allocation(problem, choices, minimize, bound=bound, proven=proven)
+        proven = best.proven and bool(np.array_equal(taken, best.taken))
+        return make_allocation(problem, choices, minimize, bound=best.bound, proven=proven)

@@ -32,19 +32,25 @@ OPTIMAL, INFEASIBLE = 0, 2
 class Program:
     """Options, then branches, then the room left in each budget; all sides are equalities.
 
+    The rows count the options of cells and the branches of components, then link, then limit.
+
     Attributes:
         objective: shape (variables,).
         rows: shape (constraints, variables).
         sides: shape (constraints,).
         options: number of variables that are options.
-        budgets: number of variables that are room.
+        counts: number of rows that count.
+        unit: units of the program per unit of the objective.
+        weight: shape (budgets,), units of room per unit of what a budget limits.
     """
 
     objective: NDArray[np.float64]
     rows: csr_array
     sides: NDArray[np.float64]
     options: int
-    budgets: int
+    counts: int
+    unit: float
+    weight: NDArray[np.float64]
 
     def solve(self, cuts: list[NDArray[np.intp]], time_limit_s: float) -> tuple[int, NDArray[np.intp] | None]:
         """Return the status of HiGHS and the options taken; choices in `cuts` are not allowed again."""
@@ -57,7 +63,8 @@ class Program:
             mark[cut] = 1.0
             constraints.append(LinearConstraint(mark[None, :], -np.inf, len(cut) - 1.0))
         upper = np.ones(width)
-        upper[width - self.budgets :] = np.inf
+        upper[width - len(self.weight) :] = np.inf
+        # The pairs of whole branches are whole anyway, but told so HiGHS finds more to cut.
         whole = (upper == 1.0).astype(np.uint8)
         with quiet_stdout():
             found = milp(
@@ -71,17 +78,20 @@ class Program:
         return int(found.status), taken
 
 
-def make_program(core: Core, price: NDArray[np.float64], scale: float) -> Program:
+def make_program(
+    core: Core, price: NDArray[np.float64], message: NDArray[np.float64], scale: float
+) -> Program:
     """Write a core as a program.
 
     Args:
-        core: with at least one budget.
+        core: with at least one budget or link.
         price: shape (budgets,), multipliers of the dual.
+        message: shape (links,), likewise.
         scale: units of the program per unit of the objective, positive; less where `LARGEST` asks for it.
     """
     from scipy.sparse import block_array, csr_array, eye_array
 
-    score = core.score(price)
+    score = core.score(price, message)
     rise = np.concatenate(core.tree.rises(score))
     shift = _shifts(core, score)
     largest = float((price[:, None] * np.abs(shift)).max(initial=0.0))
@@ -91,19 +101,22 @@ def make_program(core: Core, price: NDArray[np.float64], scale: float) -> Progra
     weight = np.where(price > 0, price * unit, free)
     counts, sides = _membership(core)
     budgets = len(price)
-    rows = block_array(
-        [[counts, None], [csr_array(weight[:, None] * shift), eye_array(budgets)]], format="csr"
-    )
+    links = core.links.rows(len(score), len(core.tree.component))
+    limits = csr_array(weight[:, None] * shift)
+    rows = block_array([[counts, None], [links, None], [limits, eye_array(budgets)]], format="csr")
     objective = np.concatenate([rise * unit, (price > 0).astype(np.float64)])
     home = core.tree.minimise(score)[1]
-    return Program(objective, rows, np.concatenate([sides, -weight * core.excess(home)]), len(score), budgets)
+    room = -weight * core.excess(home)
+    sides = np.concatenate([sides, np.zeros(len(core.links.branch)), room])
+    return Program(objective, rows, sides, len(score), counts.shape[0], unit, weight)
 
 
 def _shifts(core: Core, score: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return what an option adds to each budget over the best of its cell, and a branch over the best one."""
     tree = core.tree
     base = core.use[:, tree.best_in_cells(score)]
-    branch = np.array([np.bincount(tree.branch, weights=cells) for cells in base])
+    sums = [np.bincount(tree.branch, weights=cells) for cells in base]
+    branch = np.array(sums).reshape(len(base), len(tree.component))
     home = tree.best_branches(score)
     return np.hstack([core.use - base[:, tree.cell], branch - branch[:, home[tree.component]]])
 

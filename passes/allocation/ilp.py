@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from passes.allocation.allocation import make_allocation
 from passes.allocation.compiled import compile_problem
 from passes.allocation.core import make_core
-from passes.allocation.exact import minimise
+from passes.allocation.exact import least_uses, minimise
 from passes.allocation.feasibility import check_each_budget
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Ilp:
         deadline = monotonic() + time_limit_s
         compiled = compile_problem(problem)
         core = make_core(compiled, budgets, minimize)
-        check_each_budget(core)
+        check_each_budget(core, least_uses(core, deadline))
         found = minimise(core, deadline)
         choices = compiled.choices(core.option[found.taken])
         return make_allocation(problem, choices, minimize, bound=found.bound, proven=found.proven)

@@ -54,6 +54,14 @@ def as_bits(value: object, where: str) -> int:
     return value
 
 
+def as_cost(value: object, where: str) -> dict[str, float]:
+    """Return an object of finite numbers by metric, or raise `ProblemError`."""
+    return {
+        as_text(metric, where): as_number(number, f"{where}.{metric}")
+        for metric, number in as_object(value, where).items()
+    }
+
+
 def as_items(value: object, where: str) -> Iterator[tuple[Any, str]]:
     """Yield the items of a JSON array, each with its place, or raise `ProblemError`."""
     if not isinstance(value, list):

@@ -30,24 +30,27 @@ class Dual:
     Attributes:
         bound: no choice within the budgets has a smaller objective.
         price: shape (budgets,), the best multipliers: objective per unit of each budget.
+        message: shape (links,), the best multipliers of the links.
         seen: choices that were best for some multipliers, from the loosest bound to the tightest.
     """
 
     bound: float
     price: NDArray[np.float64]
+    message: NDArray[np.float64]
     seen: tuple[NDArray[np.intp], ...]
 
 
 def maximise_dual(core: Core) -> Dual:
-    """Price the budgets of a core as well as possible; any stopping point gives a valid bound."""
+    """Price the budgets of a core without links; any stopping point gives a valid bound."""
     scale = core.span(core.value) / np.array([core.span(row) for row in core.use])
     best, best_price = -np.inf, np.zeros(len(scale))
     price, box = best_price, FIRST_BOX
     seen: list[tuple[float, NDArray[np.intp]]] = []
     slopes: list[NDArray[np.float64]] = []
     sides: list[float] = []
+    free = np.zeros(0)
     for _ in range(MAX_CUTS):
-        lagrangian, taken = core.tree.minimise(core.score(price * scale))
+        lagrangian, taken = core.tree.minimise(core.score(price * scale, free))
         bound = lagrangian - float(price * scale @ core.limit)
         slope = scale * core.excess(taken)
         if bound > best:
@@ -59,7 +62,7 @@ def maximise_dual(core: Core) -> Dual:
         sides.append(bound - float(slope @ price))
         price, box = _next_price(np.array(slopes), np.array(sides), best_price, box)
     seen.sort(key=lambda pair: pair[0])
-    return Dual(best, best_price * scale, tuple(taken for _, taken in seen))
+    return Dual(best, best_price * scale, free, tuple(taken for _, taken in seen))
 
 
 def _next_price(

@@ -1,4 +1,20 @@
-"""`AllocationProblem`: one choice of precision per layer, each with a loss and a cost; and its JSON form."""
+"""`AllocationProblem`: one choice of precision per layer, each with a loss and a cost; and its JSON form.
+
+The document, of which all but ``layers`` may be left out::
+
+    {"name": "net",
+     "layers": [{"name": "conv1", "choices": [
+         {"weight_bits": 4, "act_bits": 8, "loss": 0.02, "cost": {"latency_s": 1e-3}}, ...]}, ...],
+     "ties": [["conv1", "conv2"]],
+     "act_ties": [["conv3", "conv4"]],
+     "boundaries": [{"from": "conv1", "to": "conv3", "costs": [
+         {"from_bits": 8, "to_bits": 4, "cost": {"latency_s": 1e-5}}, ...]}, ...],
+     "fixed": {"latency_s": 2e-4}}
+
+A total is the sum over the layers of what they take, plus the sum over the boundaries of what the
+``act_bits`` of their two layers cost there (nothing where the pair or the metric is absent), plus the fixed
+part.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +23,14 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from passes.allocation.boundaries import Boundary, check_boundary, check_partial_cost
 from passes.allocation.choices import Choice, LayerChoices
 from passes.allocation.groups import components, joint_options, tied_groups
-from passes.allocation.json_fields import as_items, as_names, as_number, as_object, as_text, refuse
+from passes.allocation.json_fields import as_cost, as_items, as_names, as_number, as_object, as_text, refuse
 from passes.errors import ProblemError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 MAX_PROBLEM_BYTES = 1 << 28
@@ -25,7 +42,7 @@ LOSS = "loss"
 
 @dataclass(frozen=True, slots=True)
 class AllocationProblem:
-    """Every layer with its choices, and which layers must agree.
+    """Every layer with its choices, which layers must agree, and what lies between them.
 
     Groups of `ties` and of `act_ties` that share a layer act as one group.
 
@@ -34,6 +51,8 @@ class AllocationProblem:
         layers: in the order of the network; names are unique.
         ties: groups of layers that take the same ``(weight_bits, act_bits)``, such as both inputs of an add.
         act_ties: groups of layers that take the same ``act_bits``, such as the readers of one tensor.
+        boundaries: what depends on the ``act_bits`` of two layers; parallel ones add up.
+        fixed: by metric, what no choice changes; finite and not negative, absent metrics are zero.
         metrics: names of the costs, the same for every choice, in the order of the first choice.
 
     Raises:
@@ -44,6 +63,8 @@ class AllocationProblem:
     layers: tuple[LayerChoices, ...]
     ties: tuple[tuple[str, ...], ...] = ()
     act_ties: tuple[tuple[str, ...], ...] = ()
+    boundaries: tuple[Boundary, ...] = ()
+    fixed: Mapping[str, float] = field(default_factory=dict)
     metrics: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -54,6 +75,10 @@ class AllocationProblem:
             for index, choice in enumerate(layer.choices):
                 _check_choice(choice, self.metrics, f"layer {layer.name!r}, choice {index}")
         _check_ties(self)
+        names = {layer.name for layer in self.layers}
+        for index, boundary in enumerate(self.boundaries):
+            check_boundary(boundary, names, self.metrics, f"boundaries[{index}]")
+        check_partial_cost(self.fixed, self.metrics, "fixed")
 
     def to_json(self) -> dict[str, Any]:
         """Return the PROBLEM.json document."""
@@ -64,6 +89,8 @@ class AllocationProblem:
             ],
             "ties": [list(group) for group in self.ties],
             "act_ties": [list(group) for group in self.act_ties],
+            "boundaries": [boundary.to_json() for boundary in self.boundaries],
+            "fixed": dict(self.fixed),
         }
 
     @classmethod
@@ -81,8 +108,12 @@ class AllocationProblem:
         layers = [LayerChoices.from_json(*item) for item in as_items(entry.get("layers"), f"{where}: layers")]
         ties = as_names(entry.get("ties", []), f"{where}: ties")
         act_ties = as_names(entry.get("act_ties", []), f"{where}: act_ties")
+        items = as_items(entry.get("boundaries", []), f"{where}: boundaries")
+        boundaries = tuple(Boundary.from_json(*item) for item in items)
+        fixed = as_cost(entry.get("fixed", {}), f"{where}: fixed")
+        name = as_text(entry.get("name", "problem"), f"{where}: name")
         try:
-            return cls(as_text(entry.get("name", "problem"), f"{where}: name"), tuple(layers), ties, act_ties)
+            return cls(name, tuple(layers), ties, act_ties, boundaries, fixed)
         except ProblemError as error:
             raise ProblemError(f"{where}: {error}") from error
 

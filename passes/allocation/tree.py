@@ -2,7 +2,8 @@
 
 A *component* takes one of its *branches*; a branch is a list of *cells*; each cell takes one of its
 *options*. A free layer is a component of one branch with one cell. Layers joined by an act tie have one
-branch per shared ``act_bits``.
+branch per shared ``act_bits``. Components with boundaries have one per ``act_bits`` as well, and each joint
+between two of them is a component with one branch per pair of theirs, which `Links` hold to the two.
 """
 
 from __future__ import annotations

@@ -20,16 +20,19 @@ from passes.execution.ranges import act_params, weight_params
 from passes.ir.layers import Layer, weight_matrix
 from passes.ir.setup import quantizer_setup
 from passes.ir.specs import act_spec, weight_spec
-from passes.numerics import RangeMethod, fake_quantize
+from passes.numerics import QuantParams, QuantSpec, RangeMethod, fake_quantize
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from passes.execution.collect import ActivationStats
     from passes.ir.model import Model
-    from passes.ir.setup import TensorGroup
+    from passes.ir.setup import QuantizerSetup, TensorGroup
 
 DELTA = 0.05
+Quantizer = tuple[QuantSpec, QuantParams]
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Attribution(Analysis[SensitivityTable]):
 
     def run(self, model: Model, ctx: PassContext) -> SensitivityTable:
         """Score the layers one after another."""
-        setup = quantizer_setup(model.graph, ctx.target.shared_parameter_ops)
+        setup = quantizer_setup(model.graph, ctx.target)
         stats = ctx.get(CollectActivations(), model)
         groups = setup.group_of()
         weights: dict[str, dict[int, float]] = {}
@@ -57,36 +60,53 @@ class Attribution(Analysis[SensitivityTable]):
             patches = stats.patches.get(layer.name)
             group = groups[layer.act.name]
             if patches is None or layer.op == "ConvTranspose":
-                acts[layer.name] = _histogram_losses(group, stats, self.bits, self.method)
-                weights[layer.name] = _weight_losses(layer, self.bits)
+                acts[layer.name] = self._histogram_losses(group, stats, setup)
+                weights[layer.name] = _weight_losses(layer, self.bits, setup)
                 continue
-            weights[layer.name] = self._weights(layer, patches)
-            acts[layer.name] = self._acts(layer, patches, group, stats)
+            weights[layer.name] = self._weights(layer, patches, setup)
+            quantizers = self._quantizers(group, stats, setup)
+            acts[layer.name] = _act_losses(layer, patches, quantizers)
             ctx.progress("analyze", done + 1, len(setup.layers))
         return SensitivityTable(self.name, weights, acts)
 
-    def _weights(self, layer: Layer, patches: NDArray[np.float32]) -> dict[int, float]:
+    def _weights(self, layer: Layer, patches: NDArray[np.float32], setup: QuantizerSetup) -> dict[int, float]:
         values = layer.weight_values()
         power = _spread(_outputs(patches, weight_matrix(layer, values)))
         losses = {}
         for bits in self.bits:
-            spec = weight_spec(layer, bits)
+            spec = weight_spec(layer, bits, setup)
             error = fake_quantize(values, spec, weight_params(values, spec)) - values
             noise = _outputs(patches, weight_matrix(layer, error))
             losses[bits] = _score(noise - noise.mean(axis=(0, 1)), power)
         return losses
 
-    def _acts(
-        self, layer: Layer, patches: NDArray[np.float32], group: TensorGroup, stats: ActivationStats
+    def _quantizers(
+        self, group: TensorGroup, stats: ActivationStats, setup: QuantizerSetup
+    ) -> dict[int, Quantizer]:
+        specs = {bits: act_spec(bits, setup) for bits in self.bits}
+        return {bits: (spec, act_params(group, spec, stats, self.method)) for bits, spec in specs.items()}
+
+    def _histogram_losses(
+        self, group: TensorGroup, stats: ActivationStats, setup: QuantizerSetup
     ) -> dict[int, float]:
-        matrix = weight_matrix(layer, layer.weight_values())
-        power = _spread(_outputs(patches, matrix))
+        """Score an activation by the rounding error of its range, relative to the width of the range."""
         losses = {}
-        for bits in self.bits:
-            spec = act_spec(bits)
-            error = fake_quantize(patches, spec, act_params(group, spec, stats, self.method)) - patches
-            losses[bits] = _score(_outputs(error, matrix), power)
+        for bits, (spec, params) in self._quantizers(group, stats, setup).items():
+            step = float(params.scale)
+            losses[bits] = (step**2 / 12) / max((step * (spec.format.levels - 1)) ** 2 / 12, 1e-30)
         return losses
+
+
+def _act_losses(
+    layer: Layer, patches: NDArray[np.float32], quantizers: Mapping[int, Quantizer]
+) -> dict[int, float]:
+    matrix = weight_matrix(layer, layer.weight_values())
+    power = _spread(_outputs(patches, matrix))
+    losses = {}
+    for bits, (spec, params) in quantizers.items():
+        error = fake_quantize(patches, spec, params) - patches
+        losses[bits] = _score(_outputs(error, matrix), power)
+    return losses
 
 
 def _outputs(patches: NDArray[np.float32], matrix: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -110,7 +130,7 @@ def _score(noise: NDArray[np.float32], power: float) -> float:
     return float(score**2 / max(power, 1e-30))
 
 
-def _weight_losses(layer: Layer, bits: tuple[int, ...]) -> dict[int, float]:
+def _weight_losses(layer: Layer, bits: tuple[int, ...], setup: QuantizerSetup) -> dict[int, float]:
     """Score weights by themselves where no patches can be had."""
     if layer.weight is None:
         return {}
@@ -118,19 +138,7 @@ def _weight_losses(layer: Layer, bits: tuple[int, ...]) -> dict[int, float]:
     power = float(np.square(values, dtype=np.float64).mean())
     losses = {}
     for width in bits:
-        spec = weight_spec(layer, width)
+        spec = weight_spec(layer, width, setup)
         error = fake_quantize(values, spec, weight_params(values, spec)) - values
         losses[width] = float(np.square(error, dtype=np.float64).mean() / max(power, 1e-30))
-    return losses
-
-
-def _histogram_losses(
-    group: TensorGroup, stats: ActivationStats, bits: tuple[int, ...], method: RangeMethod
-) -> dict[int, float]:
-    """Score an activation by the rounding error of its range, relative to the width of the range."""
-    losses = {}
-    for width in bits:
-        spec = act_spec(width)
-        step = float(act_params(group, spec, stats, method).scale)
-        losses[width] = (step**2 / 12) / max((step * (spec.format.levels - 1)) ** 2 / 12, 1e-30)
     return losses

@@ -5,14 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from hwmodels import Cost, Metric, Precision, network_cost
+from hwmodels import Cost, Metric, Precision, network_cost, price_table
+from passes.analysis.between import BetweenLayers
+from passes.analysis.schedule import ActivationLives
 from passes.analysis.workloads import Workloads
 from passes.api import Analysis, Aspect, PassContext
+from passes.ir.setup import quantizer_setup
+from passes.ir.specs import group_bits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from hwmodels import HardwareModel, Workload
     from passes.ir.model import Model
+    from passes.ir.setup import TensorGroup
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +65,47 @@ class Costs(Analysis[CostTable]):
     def run(self, model: Model, ctx: PassContext) -> CostTable:
         """Ask the target."""
         target = ctx.target
+        works = ctx.get(Workloads(), model)
+        offers: dict[tuple[Precision, ...], list[str]] = {}
+        for name, work in works.items():
+            offers.setdefault(self._offered(target, work), []).append(name)
         layers: dict[str, dict[Precision, Cost]] = {}
-        for name, work in ctx.get(Workloads(), model).items():
-            offered = [p for p in target.precisions(work) if {p.weight_bits, p.act_bits} <= set(self.bits)]
-            widest = Precision(max(self.bits), max(self.bits))
-            chosen = offered or [target.round_up(work, widest)]
-            layers[name] = {precision: target.cost(work, precision) for precision in chosen}
-        return CostTable(target.name, target.metrics, layers)
+        for offered, names in offers.items():
+            tables = price_table(target, [works[name] for name in names], offered)
+            for row, name in enumerate(names):
+                layers[name] = {precision: _cost(tables, row, at) for at, precision in enumerate(offered)}
+        return CostTable(target.name, target.metrics, {name: layers[name] for name in works})
+
+    def _offered(self, target: HardwareModel, work: Workload) -> tuple[Precision, ...]:
+        offered = [p for p in target.precisions(work) if {p.weight_bits, p.act_bits} <= set(self.bits)]
+        widest = Precision(max(self.bits), max(self.bits))
+        return tuple(offered) or (target.round_up(work, widest),)
+
+
+def _cost(tables: Mapping[Metric, NDArray[np.float64]], row: int, column: int) -> Cost:
+    values: dict[str, Any] = {metric.value: float(table[row, column]) for metric, table in tables.items()}
+    return Cost(**values)
 
 
 def price_plan(model: Model, ctx: PassContext, bits: Mapping[str, Precision]) -> tuple[Cost, dict[str, Cost]]:
-    """Return the cost of a network whose layers have the given precisions, in total and by layer."""
+    """Return the cost of a network whose layers have the given precisions, in total and by layer.
+
+    The total includes conversions between precisions and operators without products, and the peak memory.
+    """
     works = ctx.get(Workloads(), model)
-    priced = network_cost(ctx.target, tuple(works.values()), [bits[name] for name in works])
+    setup = quantizer_setup(model.graph, ctx.target)
+    groups = {group.name: group_bits(group, bits) for group in setup.groups}
+    steps = [entry.at(groups) for entry in ctx.get(BetweenLayers(), model)]
+    stored = {group.name: _stored_bits(group, works, bits, ctx.target) for group in setup.groups}
+    schedule = ctx.get(ActivationLives(), model).at(stored)
+    priced = network_cost(ctx.target, tuple(works.values()), [bits[name] for name in works], schedule, steps)
     return priced.total, dict(zip(works, priced.layers, strict=True))
+
+
+def _stored_bits(
+    group: TensorGroup, works: Mapping[str, Workload], bits: Mapping[str, Precision], target: HardwareModel
+) -> int:
+    """Return the width of a tensor in memory: the one asked for, or that of the pair computed with."""
+    if all(target.rules(works[reader]).packed_storage for reader in group.readers):
+        return group_bits(group, bits)
+    return max(target.round_up(works[reader], bits[reader]).act_bits for reader in group.readers)

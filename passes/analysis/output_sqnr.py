@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from passes.ir.model import Model
-    from passes.ir.setup import TensorGroup
+    from passes.ir.setup import QuantizerSetup, TensorGroup
 
 
 MACS_PER_RUN = 5_000_000_000
@@ -55,9 +55,9 @@ class OutputSqnr(Analysis[SensitivityTable]):
 
     def run(self, model: Model, ctx: PassContext) -> SensitivityTable:
         """Measure all quantizers."""
-        setup = quantizer_setup(model.graph, ctx.target.shared_parameter_ops)
+        setup = quantizer_setup(model.graph, ctx.target)
         stats = ctx.get(CollectActivations(), model)
-        bench = _Bench(model, ctx, self.samples or affordable_samples(model, ctx))
+        bench = _Bench(model, ctx, setup, self.samples or affordable_samples(model, ctx))
         weights: dict[str, dict[int, float]] = {layer.name: {} for layer in setup.layers}
         acts: dict[str, dict[int, float]] = {
             layer.name: dict.fromkeys(self.bits, 0.0) for layer in setup.layers
@@ -69,7 +69,7 @@ class OutputSqnr(Analysis[SensitivityTable]):
                 if place.weight is not None:
                     weights[place.name][bits] = bench.weight_noise(place, bits)
             elif place.readers:
-                spec = act_spec(bits)
+                spec = act_spec(bits, setup)
                 quant = TensorQuant(Role.ACT, spec, act_params(place, spec, stats, self.method))
                 acts[place.readers[0]][bits] += bench.act_noise(dict.fromkeys(place.members, quant))
             ctx.progress("analyze", done + 1, len(jobs))
@@ -85,8 +85,8 @@ def affordable_samples(model: Model, ctx: PassContext) -> int:
 class _Bench:
     """Runs variants of one model on the same samples."""
 
-    def __init__(self, model: Model, ctx: PassContext, samples: int) -> None:
-        self._model, self._ctx, self._samples = model, ctx, samples
+    def __init__(self, model: Model, ctx: PassContext, setup: QuantizerSetup, samples: int) -> None:
+        self._model, self._ctx, self._setup, self._samples = model, ctx, setup, samples
         self._proto = to_proto(model)
         self._slots = {tensor.name: tensor for tensor in self._proto.graph.initializer}
         self._reference = self._run(self._proto)
@@ -94,7 +94,7 @@ class _Bench:
 
     def weight_noise(self, layer: Layer, bits: int) -> float:
         """Return noise over signal with the weight of one layer rounded in place: the model stays float."""
-        values, spec = layer.weight_values(), weight_spec(layer, bits)
+        values, spec = layer.weight_values(), weight_spec(layer, bits, self._setup)
         slot = self._slots[layer.weight.name]  # type: ignore[union-attr]
         kept = TensorProto.FromString(slot.SerializeToString())
         rounded = fake_quantize(values, spec, weight_params(values, spec))

@@ -46,7 +46,7 @@ class ScaledAttribution(Analysis[SensitivityTable]):
         widths = tuple(sorted({*self.bits, ANCHOR_BITS}))
         shape = ctx.get(Attribution(widths, self.method), model)
         measured = ctx.get(OutputSqnr((ANCHOR_BITS,), self.samples, self.method), model)
-        setup = quantizer_setup(model.graph, ctx.target.shared_parameter_ops)
+        setup = quantizer_setup(model.graph, ctx.target)
         readers = {group.name: group.readers for group in setup.groups if group.readers}
         acts: dict[str, Mapping[int, float]] = {}
         for names in readers.values():

@@ -16,16 +16,18 @@ from passes.artifact.container import parse_json, read_container, write_containe
 from passes.artifact.document import step_from_json, step_to_json, tensor_from_json, tensor_to_json
 from passes.artifact.fields import Fields
 from passes.errors import ArtifactError
-from passes.numerics import Rounding
+from passes.numerics import RequantRule, Rounding
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from passes.artifact.step import Step
     from passes.artifact.tensor import TensorInfo
 
 FORMAT = "qpk"
-VERSION = 1
+VERSION = 2
 MAX_GRAPH_BYTES = 1 << 28
 
 
@@ -38,6 +40,7 @@ class Artifact:
         model_sha256: digest of the ONNX file that it came from.
         target: name of the machine that it was compiled for.
         rounding: a value of `passes.numerics.Rounding`; how every requantization rounds.
+        requantization: a value of `passes.numerics.RequantRule`; how it multiplies by a real number.
         inputs: names of the graph's inputs.
         outputs: names of the graph's outputs.
         tensors: every tensor that is computed, by name.
@@ -51,6 +54,7 @@ class Artifact:
     model_sha256: str
     target: str
     rounding: str
+    requantization: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     tensors: dict[str, TensorInfo]
@@ -58,10 +62,8 @@ class Artifact:
 
     def __post_init__(self) -> None:
         """Check the program as a whole."""
-        if self.rounding not in list(Rounding):
-            raise ArtifactError(
-                f"rounding must be one of {[str(mode) for mode in Rounding]}, got {self.rounding!r}"
-            )
+        _check_word("rounding", self.rounding, list(Rounding))
+        _check_word("requantization", self.requantization, list(RequantRule))
         check_program(self.inputs, self.outputs, self.tensors, self.steps)
 
     def save(self, path: Path | str) -> None:
@@ -88,6 +90,7 @@ class Artifact:
             "model_sha256": self.model_sha256,
             "target": self.target,
             "rounding": self.rounding,
+            "requantization": self.requantization,
             "inputs": list(self.inputs),
             "outputs": list(self.outputs),
             "tensors": [tensor_to_json(tensor) for tensor in self.tensors.values()],
@@ -125,6 +128,7 @@ class Artifact:
             model_sha256=fields.text("model_sha256"),
             target=fields.text("target"),
             rounding=fields.text("rounding"),
+            requantization=fields.text("requantization"),
             inputs=fields.texts("inputs"),
             outputs=fields.texts("outputs"),
             tensors={tensor.name: tensor for tensor in tensors},
@@ -134,6 +138,11 @@ class Artifact:
         if len(artifact.tensors) != len(tensors):
             raise ArtifactError(f"{fields.where}: two tensors have the same name")
         return artifact
+
+
+def _check_word(key: str, word: str, known: Sequence[str]) -> None:
+    if word not in known:
+        raise ArtifactError(f"{key} must be one of {', '.join(known)}, got {word[:40]!r}")
 
 
 def _check_metadata(metadata: dict[str, str], where: str) -> str:

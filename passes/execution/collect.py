@@ -73,7 +73,7 @@ class CollectActivations(Analysis[ActivationStats]):
         """
         if ctx.calibration is None:
             raise UsageError("this needs calibration data; give --calib")
-        setup = quantizer_setup(model.graph, ctx.target.shared_parameter_ops)
+        setup = quantizer_setup(model.graph, ctx.target)
         sweep = _Sweep(model, setup, ctx)
         sweep.run(ctx.calibration)
         return sweep.stats()

@@ -78,17 +78,17 @@ def weight_params(
         scale = best_short_scale(values, spec)
     else:
         low, high = weight_range(values, spec, method)
-        scale = short_scale(params_from_range(low, high, spec).scale, up=True)
+        scale = short_scale(params_from_range(low, high, spec).scale, up=True, places=spec.scale_places)
     used = np.abs(spec.granularity.blocks(values)).max(axis=1).reshape(scale.shape) > 0
     finest = scale[used].min() if used.any() else np.float32(1.0)
     scale = np.where(used, scale, finest)
-    covering = short_scale(np.maximum(scale, least), up=True)
+    covering = short_scale(np.maximum(scale, least), up=True, places=spec.scale_places)
     return QuantParams(covering, np.zeros(scale.shape, dtype=np.int32))
 
 
 def shortened(params: QuantParams, low: float, spec: QuantSpec) -> QuantParams:
     """Return per-tensor parameters with the next larger short scale, and the zero point that still fits."""
-    scale = short_scale(params.scale, up=True)
+    scale = short_scale(params.scale, up=True, places=spec.scale_places)
     zero = np.rint(spec.format.qmin - low / float(scale))
     zero = params.zero_point if spec.symmetric else np.clip(zero, spec.format.qmin, spec.format.qmax)
     return QuantParams(scale, np.asarray(zero, dtype=np.int32))

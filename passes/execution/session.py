@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import onnxruntime as ort
@@ -42,9 +43,26 @@ class Session:
         ModelError: ONNX Runtime refuses the model, or fails while running it.
     """
 
-    def __init__(self, proto: onnx.ModelProto, level: Level = Level.DEFAULT, threads: int = 0) -> None:
-        """Load a model; 0 threads leaves their number to ONNX Runtime."""
+    def __init__(
+        self,
+        proto: onnx.ModelProto,
+        level: Level = Level.DEFAULT,
+        threads: int = 0,
+        *,
+        profile: Path | None = None,
+    ) -> None:
+        """Load a model.
+
+        Args:
+            proto: the model.
+            level: how far it may be rewritten.
+            threads: 0 leaves their number to ONNX Runtime.
+            profile: start of the path of a file for the time of every operator; see `end_profile`.
+        """
         options = ort.SessionOptions()
+        if profile is not None:
+            options.enable_profiling = True
+            options.profile_file_prefix = str(profile)
         options.graph_optimization_level = _LEVELS[level]
         options.intra_op_num_threads = threads
         options.log_severity_level = 4
@@ -66,6 +84,10 @@ class Session:
             return list(self._session.run(list(names) if names is not None else None, dict(feeds)))
         except _ORT_ERRORS as error:
             raise ModelError(f"ONNX Runtime failed while running the model: {error}") from error
+
+    def end_profile(self) -> Path:
+        """Close the profile that the session was opened with; return its path."""
+        return Path(self._session.end_profiling())
 
 
 _PYBIND = ort.capi.onnxruntime_pybind11_state

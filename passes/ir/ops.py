@@ -37,6 +37,7 @@ class OpInfo:
         bias_input: index of the bias, for layers that have one.
         out_channel_axis: axis of the weight that runs over output channels (ONNX layout).
         in_channel_axis: axis of the weight that runs over input channels.
+        view: True when the output is the input under another shape, so that nothing is moved.
     """
 
     kind: OpClass
@@ -45,6 +46,7 @@ class OpInfo:
     bias_input: int | None = None
     out_channel_axis: int | None = None
     in_channel_axis: int | None = None
+    view: bool = False
 
 
 def _table() -> dict[str, OpInfo]:
@@ -65,10 +67,11 @@ def _table() -> dict[str, OpInfo]:
     unary = ("Sigmoid", "Tanh", "LeakyRelu", "Elu", "HardSigmoid", "HardSwish", "Gelu", "Softplus", "Selu")
     table.update(dict.fromkeys(unary, OpInfo(OpClass.UNARY)))
     movers = (
-        "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Pad", "Identity", "Dropout",
-        "MaxPool", "GlobalMaxPool", "Expand", "DepthToSpace", "SpaceToDepth",
+        "Transpose", "Slice", "Pad", "MaxPool", "GlobalMaxPool", "Expand", "DepthToSpace", "SpaceToDepth",
     )  # fmt: skip
     table.update(dict.fromkeys(movers, OpInfo(OpClass.MOVE)))
+    views = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout")
+    table.update(dict.fromkeys(views, OpInfo(OpClass.MOVE, view=True)))
     return table
 
 

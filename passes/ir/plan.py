@@ -158,6 +158,7 @@ def _tensor_to_json(quant: TensorQuant) -> dict[str, Any]:
         "symmetric": spec.symmetric,
         "axis": spec.granularity.axis if isinstance(spec.granularity, PerChannel) else None,
     }
+    entry |= {"power_of_two": True} if spec.power_of_two else {}
     return entry | (quant.params.to_json() if quant.params is not None else {})
 
 
@@ -172,7 +173,8 @@ def _tensor_from_json(entry: dict[str, Any]) -> TensorQuant:
     fmt = IntFormat(int(entry["bits"]), bool(entry["signed"]), bool(entry["narrow_range"]))
     axis = entry["axis"]
     granularity = PerTensor() if axis is None else PerChannel(int(axis))
-    spec = QuantSpec(fmt, granularity, bool(entry["symmetric"]), Rounding.HALF_EVEN)
+    power_of_two = bool(entry.get("power_of_two", False))
+    spec = QuantSpec(fmt, granularity, bool(entry["symmetric"]), Rounding.HALF_EVEN, power_of_two)
     params = (
         QuantParams.from_json({key: entry[key] for key in ("scale", "zero_point")})
         if "scale" in entry

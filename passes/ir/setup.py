@@ -23,10 +23,13 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from passes.ir.layers import Layer, Unquantized, find_layers
+from passes.ir.legality import obey
 from passes.ir.ops import OpClass, OpInfo, op_info
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping
+
+    from hwmodels import HardwareModel, Rules
 
 _CODES_ONLY = (OpClass.CLAMP, OpClass.UNARY)
 """Operators that have no accumulators: they exist only as saturation or as tables, from codes to codes."""
@@ -62,6 +65,7 @@ class QuantizerSetup:
         fused: name of the clamp node that each fused operator absorbs, by node name.
         nodes: names of all nodes that run on integers.
         unquantized: nodes that stay float, with the reason.
+        rules: what the target accepts for each layer, by name.
     """
 
     layers: tuple[Layer, ...]
@@ -69,6 +73,7 @@ class QuantizerSetup:
     fused: dict[str, str]
     nodes: frozenset[str]
     unquantized: tuple[Unquantized, ...]
+    rules: Mapping[str, Rules]
 
     def group_of(self) -> dict[str, TensorGroup]:
         """Return the group of every quantized tensor, by tensor name."""
@@ -85,24 +90,27 @@ def act_inputs(node: gs.Node, info: OpInfo) -> list[gs.Variable]:
     return [tensor for tensor in data_inputs(node, info) if isinstance(tensor, gs.Variable) and tensor.name]
 
 
-def quantizer_setup(graph: gs.Graph, tied_ops: Iterable[str] = ()) -> QuantizerSetup:
+def quantizer_setup(graph: gs.Graph, target: HardwareModel | None = None) -> QuantizerSetup:
     """Decide which tensors of a graph are quantized and which of them share parameters.
 
     Args:
         graph: a graph in topological order with unique node names.
-        tied_ops: operators whose operands must share parameters on the target, such as ``"Add"``.
+        target: the machine; layers that it does not run stay float. Without one, everything runs.
 
     Returns:
         The setup; it is empty when nothing can be quantized.
     """
-    layers, refused = find_layers(graph)
+    found, refused = find_layers(graph)
+    layers, rules, rejected = obey(found, target)
+    refused = (*refused, *rejected)
     fused = _fused_clamps(graph)
     leaving = _leaving_tensors(graph)
     nodes = _integer_nodes(graph, {layer.name for layer in layers}, leaving)
     fused = {name: clamp for name, clamp in fused.items() if name in nodes and clamp in nodes}
-    groups = _groups(graph, layers, nodes, fused, leaving, frozenset(tied_ops))
+    tied_ops = target.shared_parameter_ops if target is not None else frozenset[str]()
+    groups = _groups(graph, layers, nodes, fused, leaving, tied_ops)
     unquantized = (*refused, *_float_nodes(graph, nodes, refused))
-    return QuantizerSetup(layers, groups, fused, frozenset(nodes), unquantized)
+    return QuantizerSetup(layers, groups, fused, frozenset(nodes), unquantized, rules)
 
 
 def layer_dag(graph: gs.Graph) -> nx.DiGraph[str]:

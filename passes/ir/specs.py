@@ -24,7 +24,7 @@ def plan_of_bits(
 ) -> QuantPlan:
     """Build a plan without parameters.
 
-    Weights are signed, symmetric and per output channel; activations unsigned, asymmetric and per tensor.
+    Weights are signed and symmetric, activations per tensor; the rest is as the target's rules have it.
 
     Args:
         setup: the quantizable part of the graph.
@@ -38,10 +38,10 @@ def plan_of_bits(
     for layer in setup.layers:
         if layer.weight is not None:
             tensors[layer.weight.name] = TensorQuant(
-                Role.WEIGHT, weight_spec(layer, bits[layer.name].weight_bits)
+                Role.WEIGHT, weight_spec(layer, bits[layer.name].weight_bits, setup)
             )
     for group in setup.groups:
-        quant = TensorQuant(Role.ACT, act_spec(group_bits(group, bits)))
+        quant = TensorQuant(Role.ACT, act_spec(group_bits(group, bits), setup))
         tensors.update(dict.fromkeys(group.members, quant))
     expected = losses or {}
     layers = {
@@ -65,11 +65,21 @@ def group_bits(group: TensorGroup, bits: Mapping[str, Precision]) -> int:
     return wanted.pop() if wanted else DEFAULT_ACT_BITS
 
 
-def weight_spec(layer: Layer, bits: int) -> QuantSpec:
-    """Return how the weight of a layer is quantized at a number of bits."""
-    return QuantSpec(IntFormat(bits, signed=True), PerChannel(layer.channel_axis), symmetric=True)
+def weight_spec(layer: Layer, bits: int, setup: QuantizerSetup) -> QuantSpec:
+    """Return how the weight of a layer is quantized: signed, symmetric, per output channel where allowed."""
+    rules = setup.rules[layer.name]
+    by_channel = "per_channel" in rules.granularities
+    granularity = PerChannel(layer.channel_axis) if by_channel else PerTensor()
+    return QuantSpec(
+        IntFormat(bits, signed=True), granularity, symmetric=True, power_of_two=rules.power_of_two_scales
+    )
 
 
-def act_spec(bits: int) -> QuantSpec:
-    """Return how an activation is quantized at a number of bits."""
-    return QuantSpec(IntFormat(bits, signed=False), PerTensor(), symmetric=False)
+def act_spec(bits: int, setup: QuantizerSetup) -> QuantSpec:
+    """Return how activations are quantized: unsigned with a zero point, or signed without one.
+
+    Activations pass through many layers, so what one layer does not accept is not used at all.
+    """
+    signed = any(rules.symmetric_acts for rules in setup.rules.values())
+    power_of_two = any(rules.power_of_two_scales for rules in setup.rules.values())
+    return QuantSpec(IntFormat(bits, signed), PerTensor(), symmetric=signed, power_of_two=power_of_two)

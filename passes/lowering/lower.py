@@ -34,7 +34,7 @@ class Lower(Pass):
 
     def run(self, model: Model, ctx: PassContext) -> PassResult:
         """Replace the graph."""
-        setup = quantizer_setup(model.graph, ctx.target.shared_parameter_ops)
+        setup = quantizer_setup(model.graph, ctx.target)
         lowered = model_from_proto(emit_qdq(model, setup, self.to), model.path, model.sha256)
         model.graph, model.carried, model.plan = lowered.graph, lowered.carried, lowered.plan
         summary = f"{len(setup.layers)} layers and {len(setup.groups)} activation groups as {self.to}"

@@ -41,6 +41,7 @@ class Origin:
     producer: str
     target: str
     rounding: str
+    requantization: str = "exact"
 
 
 def emit_packed(model: Model, setup: QuantizerSetup, origin: Origin) -> Artifact:
@@ -82,6 +83,7 @@ class _Emitter:
             model_sha256=self._model.sha256,
             target=origin.target,
             rounding=origin.rounding,
+            requantization=origin.requantization,
             inputs=tuple(tensor.name for tensor in inputs),
             outputs=tuple(tensor.name for tensor in graph.outputs),
             tensors=self._tensors,

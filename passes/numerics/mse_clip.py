@@ -51,18 +51,19 @@ def best_short_params(histogram: Histogram, spec: QuantSpec) -> QuantParams:
 
     Args:
         histogram: the values seen.
-        spec: an asymmetric quantizer per tensor.
+        spec: a quantizer per tensor.
 
     Raises:
         DataError: the histogram is empty.
     """
     lo, hi = mse_range(histogram, spec)
     fmt, whole = spec.format, params_from_range(lo, hi, spec)
-    covering = short_scale(whole.scale, up=True)
+    covering = short_scale(whole.scale, up=True, places=spec.scale_places)
     if fmt.levels > SEARCH_LEVELS:
         return QuantParams(covering, _zero_points(lo, covering, spec))
-    scales = np.array([shorter_scale(covering, step) for step in range(3)]).reshape(-1)
-    shifts = (0,) if histogram.low >= 0.0 else (-1, 0, 1)
+    steps = range(0, 3 * spec.scale_places, spec.scale_places)
+    scales = np.array([shorter_scale(covering, step) for step in steps]).reshape(-1)
+    shifts = (0,) if histogram.low >= 0.0 or spec.symmetric else (-1, 0, 1)
     scale = np.repeat(scales, len(shifts))
     zero = np.clip(_zero_points(lo, scale, spec) + np.tile(shifts, len(scales)), fmt.qmin, fmt.qmax)
     density = _Density.of(histogram)
@@ -72,6 +73,8 @@ def best_short_params(histogram: Histogram, spec: QuantSpec) -> QuantParams:
 
 
 def _zero_points(low: float, scale: NDArray[np.float32], spec: QuantSpec) -> NDArray[np.int32]:
+    if spec.symmetric:
+        return params_from_range(np.full_like(scale, low), np.zeros_like(scale), spec).zero_point
     zero = np.rint(spec.format.qmin - min(low, 0.0) / scale.astype(np.float64))
     return np.clip(zero, spec.format.qmin, spec.format.qmax).astype(np.int32)
 

@@ -30,12 +30,19 @@ class QuantSpec:
         granularity: which elements share a scale.
         symmetric: fix the zero point, at 0 for signed and at mid-range for unsigned formats.
         rounding: how ``x / scale`` becomes an integer; ONNX knows HALF_EVEN only.
+        power_of_two: choose scales among the powers of two.
     """
 
     format: IntFormat
     granularity: Granularity = field(default_factory=PerTensor)
     symmetric: bool = True
     rounding: Rounding = Rounding.HALF_EVEN
+    power_of_two: bool = False
+
+    @property
+    def scale_places(self) -> int:
+        """Distance of the scales to choose from, in places of which short scales have eight to an octave."""
+        return 8 if self.power_of_two else 1
 
     def to_json(self) -> dict[str, Any]:
         """Return strings and booleans only, in a fixed key order."""
@@ -44,6 +51,7 @@ class QuantSpec:
             "granularity": str(self.granularity),
             "symmetric": self.symmetric,
             "rounding": str(self.rounding),
+            "power_of_two": self.power_of_two,
         }
 
     @classmethod
@@ -53,10 +61,11 @@ class QuantSpec:
         Raises:
             PlanError: a key is missing, unknown or has a value that cannot be read.
         """
-        keys = {"format", "granularity", "symmetric", "rounding"}
-        if not isinstance(data, dict) or data.keys() != keys or not isinstance(data["symmetric"], bool):
+        keys, flags = {"format", "granularity", "rounding"}, {"symmetric", "power_of_two"}
+        good = isinstance(data, dict) and data.keys() == keys | flags
+        if not good or not all(isinstance(data[flag], bool) for flag in flags):
             raise PlanError(
-                f"quantizer spec: expected {sorted(keys)}, symmetric a boolean, found {data!s:.200}"
+                f"quantizer spec: expected {sorted(keys)}, booleans {sorted(flags)}, found {data!s:.200}"
             )
         try:
             return cls(
@@ -64,6 +73,7 @@ class QuantSpec:
                 parse_granularity(str(data["granularity"])),
                 data["symmetric"],
                 Rounding(data["rounding"]),
+                data["power_of_two"],
             )
         except (UsageError, ValueError) as error:
             raise PlanError(f"quantizer spec: {error}") from error

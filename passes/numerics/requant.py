@@ -24,6 +24,8 @@ _INT32_MIN, _INT32_MAX = -(2**31), 2**31 - 1
 class RequantRule(StrEnum):
     """How a target multiplies an accumulator by a real number."""
 
+    EXACT = "exact"
+    """The fraction itself, rounded once, where 53 bits hold it; FIXED_POINT elsewhere."""
     FIXED_POINT = "fixed_point"
     """One exact int64 product, one rounding shift."""
     GEMMLOWP = "gemmlowp"

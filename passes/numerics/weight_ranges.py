@@ -75,11 +75,12 @@ def best_short_scale(w: NDArray[Any], spec: QuantSpec) -> NDArray[np.float32]:
         DataError: a weight is NaN or infinite.
     """
     low, high = weight_range(w, spec)
-    covering = short_scale(params_from_range(low, high, spec).scale, up=True).reshape(-1)
+    covering = short_scale(params_from_range(low, high, spec).scale, up=True, places=spec.scale_places)
+    covering = covering.reshape(-1)
     if spec.format.levels > SEARCH_LEVELS or w.size == 0:
         return covering.reshape(low.shape)
-    tried = 9 + 3 * (8 - spec.format.bits)
-    scales = np.stack([shorter_scale(covering, step) for step in range(tried)])
+    tried = range(0, 9 + 3 * (8 - spec.format.bits), spec.scale_places)
+    scales = np.stack([shorter_scale(covering, step) for step in tried])
     blocks = np.ascontiguousarray(spec.granularity.blocks(w), dtype=np.float32)
     lowest = np.full(scales.shape, spec.format.qmin, dtype=np.float32)
     errors = _total_errors(blocks, scales, lowest, spec.format.levels)

@@ -12,7 +12,6 @@ from passes.errors import PreconditionError
 from passes.execution.collect import HISTOGRAMS, CollectActivations
 from passes.execution.ranges import act_params, weight_params
 from passes.ir.setup import quantizer_setup
-from passes.lowering.bias import INT32_MAX
 from passes.numerics import QuantParams, RangeMethod
 
 if TYPE_CHECKING:
@@ -21,6 +20,9 @@ if TYPE_CHECKING:
     from passes.ir.layers import Layer
     from passes.ir.model import Model
     from passes.ir.plan import TensorQuant
+
+BIAS_BITS = 32
+"""Bits of a bias in Q/DQ models and in the artifact."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class AssignScales(Pass):
 
     def run(self, model: Model, ctx: PassContext) -> PassResult:
         """Fill in the parameters of every tensor."""
-        setup = quantizer_setup(model.graph, ctx.target.shared_parameter_ops)
+        setup = quantizer_setup(model.graph, ctx.target)
         stats = ctx.get(CollectActivations(), model)
         tensors = dict(model.plan.tensors)
         for group in setup.groups:
@@ -63,24 +65,31 @@ class AssignScales(Pass):
             if layer.weight is not None:
                 quant = tensors[layer.weight.name]
                 tensors[layer.weight.name] = quant.with_params(
-                    self._weight_params(layer, quant, tensors[layer.act.name])
+                    self._weight_params(
+                        layer, quant, tensors[layer.act.name], setup.rules[layer.name].bias_bits
+                    )
                 )
         model.plan = replace(model.plan, tensors=tensors)
         facts = {"tensors": len(tensors), "method": self.method.value}
         return PassResult(Aspect.PLAN, f"{len(tensors)} tensors have scales", facts)
 
-    def _weight_params(self, layer: Layer, quant: TensorQuant, act: TensorQuant) -> QuantParams:
-        return weight_params(
-            layer.weight_values(), quant.spec, self.weights, least=bias_floor(layer, quant, act)
-        )
+    def _weight_params(
+        self, layer: Layer, quant: TensorQuant, act: TensorQuant, bias_bits: int
+    ) -> QuantParams:
+        least = bias_floor(layer, quant, act, bias_bits)
+        return weight_params(layer.weight_values(), quant.spec, self.weights, least=least)
 
 
-def bias_floor(layer: Layer, quant: TensorQuant, act: TensorQuant) -> NDArray[np.float64]:
-    """Return the least weight scale at which the bias of a layer fits half the range of 32 bits."""
+def bias_floor(
+    layer: Layer, quant: TensorQuant, act: TensorQuant, bias_bits: int = BIAS_BITS
+) -> NDArray[np.float64]:
+    """Return the least weight scale at which the bias fits half the range that there is for it."""
     shape = quant.spec.granularity.param_shape(layer.weight.shape)  # type: ignore[union-attr]
     if layer.bias is None or act.params is None:
         return np.zeros(shape)
     bias = np.abs(np.asarray(layer.bias.values, dtype=np.float64)).reshape(-1)
     channels = int(np.prod(shape, dtype=np.int64))
     largest = bias.reshape(-1, channels).max(axis=0) if bias.size % channels == 0 else bias.max(keepdims=True)
-    return np.broadcast_to(largest / (float(act.params.scale) * (INT32_MAX / 2)), shape)
+    return np.broadcast_to(
+        largest / (float(act.params.scale) * 2.0 ** (min(bias_bits, BIAS_BITS) - 2)), shape
+    )

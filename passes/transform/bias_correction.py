@@ -47,7 +47,7 @@ class BiasCorrection(Pass):
 
     def run(self, model: Model, ctx: PassContext) -> PassResult:
         """Shift the biases."""
-        setup = quantizer_setup(model.graph, ctx.target.shared_parameter_ops)
+        setup = quantizer_setup(model.graph, ctx.target)
         biases: dict[str, tuple[float, ...]] = {}
         means = ctx.get(CollectActivations(), model).means
         for layer in setup.layers:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qtool import __version__
-from qtool.cli import allocate, analyze, compare, inspect, lower, opt, passes, quantize, run, targets
+from qtool.cli import allocate, analyze, compare, inspect, lower, opt, passes, probe, quantize, run, targets
 from qtool.cli.errors import Command
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ _add(
     targets.price_target,
     "targets price bitfusion --layers layers.csv --precision w4a4 --json",
 )
+_add(_targets, "probe", probe.probe_target, "targets probe -o my-machine.toml")
 app.add_typer(_passes, name="passes")
 _add(_passes, "list", passes.list_passes, "passes list")
 _add(_passes, "show", passes.show_pass, "passes show equalize")

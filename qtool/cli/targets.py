@@ -13,7 +13,7 @@ from qtool.cli.render import show
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hwmodels import HardwareModel, Precision
+    from hwmodels import HardwareModel, Precision, Workload
 
 NAME = Annotated[
     str, typer.Argument(help="A name of `qtool targets list`, or a .toml file.", show_default=False)
@@ -29,8 +29,12 @@ def list_targets(
 ) -> None:
     """List the machines that come with the tool or are installed."""
     from hwmodels import load_target, target_names
+    from hwmodels.registry import describe_target
 
-    rows = [_outline(load_target(name)) for name in target_names()]
+    rows = [
+        {"name": name, "estimates": _estimates(load_target(name)), "description": describe_target(name)}
+        for name in target_names()
+    ]
     show({"targets": rows}, as_json=json, quiet=quiet)
 
 
@@ -45,7 +49,7 @@ def show_target(
     document = _outline(machine) | {
         "additive": sorted(machine.additive),
         "shared_parameter_ops": sorted(machine.shared_parameter_ops),
-        "precisions": [{"layer": work.name} | _widths(machine.precisions(work)) for work in SAMPLES],
+        "rules": [{"layer": work.name} | _rules(machine, work) for work in SAMPLES],
     }
     show(document, as_json=json, quiet=quiet)
 
@@ -53,8 +57,12 @@ def show_target(
 def check_target(
     file: SPEC, json: options.JSON = False, quiet: options.QUIET = False, debug: options.DEBUG = False
 ) -> None:
-    """Check a machine file: its syntax, units and sources, and that its prices make sense."""
+    """Check a machine file: its syntax, units and sources, and that its prices make sense.
+
+    A broken promise is an error; prices that no real machine is likely to have are listed as remarks.
+    """
     from hwmodels import load_target
+    from hwmodels.plausibility import implausible
     from hwmodels.testing import check_hardware_model
     from passes.errors import UsageError
 
@@ -62,7 +70,8 @@ def check_target(
         raise UsageError(f"{file}: expected a machine file whose name ends with .toml")
     machine = load_target(str(file))
     check_hardware_model(machine)
-    show({"target": machine.name, "file": str(file), "valid": True}, as_json=json, quiet=quiet)
+    document = {"target": machine.name, "file": str(file), "valid": True, "implausible": implausible(machine)}
+    show(document, as_json=json, quiet=quiet)
 
 
 def price_target(  # noqa: PLR0913 - one parameter per option
@@ -85,19 +94,44 @@ def price_target(  # noqa: PLR0913 - one parameter per option
     show(price_layers(machine, read_layers(layers, batch), pair), as_json=json, quiet=quiet)
 
 
-def _widths(pairs: Sequence[Precision]) -> dict[str, Any]:
-    weights, acts = {pair.weight_bits for pair in pairs}, {pair.act_bits for pair in pairs}
-    return {"weight_bits": _words(weights), "act_bits": _words(acts), "pairs": len(pairs)}
+def _estimates(machine: HardwareModel) -> str:
+    from passes.allocation.quantities import METRICS
+
+    return " ".join(word for word, metric in METRICS.items() if metric in machine.metrics)
+
+
+def _rules(machine: HardwareModel, work: Workload) -> dict[str, Any]:
+    from hwmodels import UnsupportedError
+
+    try:
+        rules = machine.rules(work)
+    except UnsupportedError:
+        return {"pairs": "not run"}
+    return {
+        "pairs": _pairs(rules.precisions),
+        "weight_scales": " ".join(rules.granularities),
+        "activations": "symmetric" if rules.symmetric_acts else "any",
+        "scales": "powers of two" if rules.power_of_two_scales else "any",
+    }
+
+
+def _pairs(pairs: Sequence[Precision]) -> str:
+    """List pairs, or the widths of either side where all combinations are there."""
+    weights, acts = ({pair.weight_bits for pair in pairs}, {pair.act_bits for pair in pairs})
+    if len(pairs) < max(len(weights) * len(acts), 4):
+        return " ".join(str(pair) for pair in pairs)
+    return f"w{_words(weights)} x a{_words(acts)}"
 
 
 def _words(bits: set[int]) -> str:
-    return " ".join(str(width) for width in sorted(bits))
+    return ",".join(str(width) for width in sorted(bits))
 
 
 def _outline(machine: HardwareModel) -> dict[str, Any]:
     return {
         "name": machine.name,
         "metrics": ", ".join(sorted(machine.metrics)),
+        "requantization": machine.requantization,
         "rounding": machine.rounding,
         "accumulator_bits": machine.accumulator_bits,
     }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from passes.errors import ArtifactError, DataError, unknown_name
-from passes.numerics import PerTensor, QuantParams, QuantSpec, Rounding, quantize
+from passes.numerics import PerTensor, QuantParams, QuantSpec, RequantRule, Rounding, quantize
 from qtool.runtime import conv, conv_transpose, elementwise, float_tail, lut, matmul, movement, pooling
 from qtool.runtime.batching import samples_per_slice
 from qtool.runtime.node import Array, Kernel, Node
@@ -105,7 +105,8 @@ class Engine:
     def _build(self, step: Step) -> tuple[Step, Kernel]:
         tensors = self.artifact.tensors
         operands = tuple(tensors[name] for name in step.inputs)
-        node = Node(step, operands, tensors[step.output], Rounding(self.artifact.rounding))
+        rounding, rule = Rounding(self.artifact.rounding), RequantRule(self.artifact.requantization)
+        node = Node(step, operands, tensors[step.output], rounding, rule)
         return step, BUILDERS[step.op](node)
 
     def _run_slice(self, inputs: Mapping[str, Array]) -> dict[str, NDArray[np.float32]]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from passes.numerics import ExactRequantizer, Requantizer, exact_requantizer, requantizer
+from passes.numerics import ExactRequantizer, Requantizer, RequantRule, exact_requantizer, requantizer
 from qtool.runtime.tiles import part, tiles
 
 if TYPE_CHECKING:
@@ -22,9 +22,10 @@ LEAST_ACC_BITS = 32
 class Epilogue:
     """Computes ``clamp(round((sum + bias) * scale / (count * scale_y)) + zero_point_y, lo, hi)``.
 
-    With short scales, such as qtool assigns, the fraction is rounded exactly. For scales of more bits it is
-    computed in fixed point: the multiplier has 31 bits while the sums fit in 32 bits, and ``63 - bits`` for
-    wider ones. With a float32 output ``(sum + bias) * scale / count`` is rounded once to float32.
+    The rule of the target says how. EXACT rounds the fraction as it is where scales are short, such as qtool
+    assigns, and else works as FIXED_POINT: the multiplier has 31 bits while the sums fit in 32 bits, and
+    ``63 - bits`` for wider ones. With a float32 output ``(sum + bias) * scale / count`` is rounded once to
+    float32.
     """
 
     def __init__(
@@ -55,9 +56,11 @@ class Epilogue:
         self._scale = np.asarray(scale / count)
         self._exact: ExactRequantizer | None = None
         if not node.output.is_float:
-            self._exact = exact_requantizer(scale, node.output.scale * np.asarray(count, np.float64), largest)
+            if node.rule is RequantRule.EXACT:
+                divisor = node.output.scale * np.asarray(count, np.float64)
+                self._exact = exact_requantizer(scale, divisor, largest)
             bits = max(LEAST_ACC_BITS, largest.bit_length() + 1)
-            self._requantizer = requantizer(self._scale / np.float64(node.output.scale), bits)
+            self._requantizer = requantizer(self._scale / np.float64(node.output.scale), bits, node.rule)
 
     def __call__(self, sums: Array) -> Array:
         """Return the output for an array of sums."""

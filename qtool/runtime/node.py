@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from numpy.typing import NDArray
 
 from passes.errors import ArtifactError
+from passes.numerics import RequantRule
 
 if TYPE_CHECKING:
     from passes.artifact import PackedWeight, Step, TensorInfo
@@ -33,12 +34,14 @@ class Node:
         inputs: of the step, in order.
         output: of the step.
         rounding: of every requantization.
+        rule: of every requantization.
     """
 
     step: Step
     inputs: tuple[TensorInfo, ...]
     output: TensorInfo
     rounding: Rounding
+    rule: RequantRule = RequantRule.EXACT
 
     @property
     def weight(self) -> PackedWeight:

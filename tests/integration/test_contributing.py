@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hwmodels import load_target
+from hwmodels import Precision, Workload, load_target
 from hwmodels.testing import check_hardware_model
 
 
@@ -40,3 +41,15 @@ def test_add_a_machine(repository: Path, tmp_path: Path, file: str) -> None:
     machine = load_target(str(tmp_path / file))
     check_hardware_model(machine)
     assert machine.name == "wide"
+
+
+def test_a_new_architecture(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "acme.py").write_text(snippet(repository, "acme.py"), encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "acme", raising=False)
+    machine = importlib.import_module("acme").machine()
+    check_hardware_model(machine)
+    work = Workload.gemm("layer", 64, 128, 32)
+    # 64 * 128 * 32 products of 8 bits are more than (64 * 160 + 128 * 32) * 8 / 32 cycles of traffic.
+    assert machine.cost(work, Precision(8, 8)).cycles == 32768
+    assert machine.cost(work, Precision(3, 8)).priced_as == Precision(4, 8)

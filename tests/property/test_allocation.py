@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -8,10 +10,12 @@ from hypothesis import strategies as st
 
 from passes.allocation import (
     AllocationProblem,
+    Boundary,
     Budget,
     Choice,
     InfeasibleBudgetError,
     LayerChoices,
+    cheapest,
     evaluate,
     solver,
 )
@@ -37,6 +41,20 @@ def problems(draw):
 
 
 @st.composite
+def joined_problems(draw):
+    """Draw a problem with boundaries, some of them parallel, opposed or between tied layers."""
+    problem = draw(problems())
+    names = [layer.name for layer in problem.layers]
+    pairs = [(source, reader) for source in names for reader in names if source != reader]
+    boundaries = []
+    for source, reader in draw(st.lists(st.sampled_from(pairs), min_size=1, max_size=6)) if pairs else []:
+        bits = st.tuples(st.sampled_from([4, 8, 16]), st.sampled_from([4, 8]))
+        cost = st.dictionaries(st.sampled_from(["s", "bytes"]), AMOUNT, max_size=2)
+        boundaries.append(Boundary(source, reader, draw(st.dictionaries(bits, cost, max_size=4))))
+    return replace(problem, boundaries=tuple(boundaries), fixed={"s": float(draw(AMOUNT))})
+
+
+@st.composite
 def budgets(draw):
     metrics = draw(st.lists(st.sampled_from(["s", "bytes", "loss"]), max_size=3))
     return [Budget(metric, float(draw(st.integers(0, 50)))) for metric in metrics]
@@ -58,8 +76,20 @@ def fits(totals, limits):
     return all(totals[budget.metric] <= budget.limit * (1 + 1e-12) for budget in limits)
 
 
+@settings(max_examples=60, deadline=None)
+@given(joined_problems(), st.sampled_from(["loss", "s", "bytes"]))
+def test_the_cheapest_is_that_of_brute_force(problem, metric):
+    least = min(totals[metric] for _, totals in everything(problem))
+    assert cheapest(problem, metric) == pytest.approx(least, rel=1e-9, abs=1e-12)
+
+
+@given(joined_problems())
+def test_json_round_trip(problem):
+    assert AllocationProblem.from_json(json.loads(json.dumps(problem.to_json()))) == problem
+
+
 @settings(max_examples=150, deadline=None)
-@given(problems(), budgets(), st.sampled_from(["loss", "s"]))
+@given(problems() | joined_problems(), budgets(), st.sampled_from(["loss", "s"]))
 def test_the_exact_solver_equals_brute_force(problem, limits, objective):
     values = [totals[objective] for _, totals in everything(problem) if fits(totals, limits)]
     if not values:
@@ -76,7 +106,7 @@ def test_the_exact_solver_equals_brute_force(problem, limits, objective):
 
 
 @settings(max_examples=100, deadline=None)
-@given(problems(), budgets())
+@given(problems() | joined_problems(), budgets())
 def test_the_greedy_solver_is_feasible_and_never_better(problem, limits):
     try:
         best = solver("ilp").solve(problem, limits)
@@ -91,7 +121,7 @@ def test_the_greedy_solver_is_feasible_and_never_better(problem, limits):
 
 
 @settings(max_examples=60, deadline=None)
-@given(problems(), budgets())
+@given(problems() | joined_problems(), budgets())
 def test_the_least_that_an_error_names_is_the_least(problem, limits):
     try:
         solver("ilp").solve(problem, limits)

@@ -39,7 +39,7 @@ def small_artifact() -> Artifact:
         Step("conv", "conv", ("x",), "y", attrs, weight, np.array([5, -60, 900])),
         Step("flatten", "flat", ("y",), "z", {"axis": 1}),
     )
-    return Artifact("test", "", "generic", "half_even", ("x",), ("z",), tensors, steps)
+    return Artifact("test", "", "generic", "half_even", "exact", ("x",), ("z",), tensors, steps)
 
 
 @pytest.fixture(scope="module")

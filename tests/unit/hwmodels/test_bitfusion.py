@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from hwmodels import Precision, UnsupportedError, Workload, load_target, network_cost
+from hwmodels.arrays import LayerArrays, PairArrays
 from hwmodels.bitfusion import BitFusion
 from hwmodels.bitfusion_array import compute_cycles, cycles_per_product, dram_bits, parallel_products
+from hwmodels.elementwise import Elementwise
 
 DENSE = Workload.conv("dense", (64, 64), (3, 3), (56, 56))
 DEPTHWISE = Workload.conv("depthwise", (96, 96), (3, 3), (28, 28), groups=96)
@@ -23,6 +25,14 @@ def machine() -> BitFusion:
 
 def parse(text: str) -> Precision:
     return Precision.parse(text)
+
+
+def pairs(text: str) -> PairArrays:
+    return PairArrays.row([parse(text)])
+
+
+def layers(work: Workload) -> LayerArrays:
+    return LayerArrays.of([work])
 
 
 @pytest.mark.parametrize(
@@ -42,8 +52,8 @@ def parse(text: str) -> Precision:
     ],
 )
 def test_products_per_cycle_of_a_fusion_unit(machine: BitFusion, asked: str, rate: Fraction) -> None:
-    pair = machine.round_up(DENSE, parse(asked))
-    assert Fraction(parallel_products(pair), cycles_per_product(pair)) == rate
+    run = PairArrays.row([machine.round_up(DENSE, parse(asked))])
+    assert Fraction(parallel_products(run).item()) / Fraction(cycles_per_product(run).item()) == rate
 
 
 @pytest.mark.parametrize(
@@ -59,13 +69,13 @@ def test_a_dense_layer_is_bound_by_the_array(machine: BitFusion, precision: str,
 def test_few_channels_are_unrolled_over_the_kernel(machine: BitFusion) -> None:
     first = Workload.conv("first", (3, 64), (7, 7), (112, 112), stride=2)
     # Two tiles of 32 outputs; 147 products take ten passes of 16 rows.
-    assert compute_cycles(first, parse("w8a8"), machine.array) == 2 * 112 * 112 * 10
+    assert compute_cycles(layers(first), pairs("w8a8"), machine.array) == 2 * 112 * 112 * 10
 
 
 def test_groups_do_not_share_the_array(machine: BitFusion) -> None:
     grouped = Workload.conv("grouped", (64, 64), (3, 3), (14, 14), groups=2)
     # Each group has 32 outputs and 32 channels: one tile, and two passes at each of nine positions.
-    assert compute_cycles(grouped, parse("w8a8"), machine.array) == 2 * 14 * 14 * 9 * 2
+    assert compute_cycles(layers(grouped), pairs("w8a8"), machine.array) == 2 * 14 * 14 * 9 * 2
 
 
 @pytest.mark.parametrize(
@@ -73,19 +83,20 @@ def test_groups_do_not_share_the_array(machine: BitFusion) -> None:
     [("w8a8", 8), ("w4a8", 16), ("w4a4", 32), ("w2a2", 32), ("w2a8", 16), ("w16a16", 2)],
 )
 def test_depthwise_layers_reach_their_measured_rate(machine: BitFusion, precision: str, rate: int) -> None:
-    assert compute_cycles(DEPTHWISE, parse(precision), machine.array) == DEPTHWISE.macs // rate
+    cycles = compute_cycles(layers(DEPTHWISE), pairs(precision), machine.array)
+    assert cycles == DEPTHWISE.macs // rate
 
 
 def test_a_matrix_product_with_few_rows_is_bound_by_memory(machine: BitFusion) -> None:
     dense = Workload.gemm("fc", 1, 512, 1000)
     moved = 512 * 8 + 512_000 * 4 + 1000 * 8
-    assert dram_bits(dense, parse("w4a8")) == moved
+    assert dram_bits(layers(dense), pairs("w4a8")) == moved
     assert machine.cost(dense, parse("w4a8")).cycles == -(-moved // 192)
 
 
 def test_a_computed_right_side_moves_at_activation_width() -> None:
     scores = Workload.matmul("scores", 2, 4, 8, 4)
-    assert dram_bits(scores, parse("w8a4")) == 4 * (2 * 4 * 8 + 2 * 8 * 4 + 2 * 4 * 4)
+    assert dram_bits(layers(scores), pairs("w8a4")) == 4 * (2 * 4 * 8 + 2 * 8 * 4 + 2 * 4 * 4)
 
 
 def test_values_are_stored_at_their_own_width(machine: BitFusion) -> None:
@@ -110,6 +121,14 @@ def test_the_server_preset_does_not_guess_its_energy() -> None:
     cost = load_target("bitfusion-server").cost(DENSE, parse("w8a8"))
     assert cost.energy_j is None
     assert cost.latency_s == pytest.approx(225_792 / 980e6)
+
+
+def test_a_conversion_costs_the_bits_that_it_adds(machine: BitFusion) -> None:
+    work = Elementwise.conversion("activation", 12_000)
+    wider, narrower = machine.elementwise_cost(work, 4, 8), machine.elementwise_cost(work, 8, 4)
+    assert wider.latency_s == pytest.approx(12_000 * 4 / 192 / 500e6)
+    assert wider.energy_j == pytest.approx(12_000 * 4 * 15e-12)
+    assert narrower.latency_s == narrower.energy_j == 0
 
 
 def test_wider_than_sixteen_bits_is_refused(machine: BitFusion) -> None:

@@ -44,9 +44,9 @@ def lut(**changes) -> Step:
     return replace(Step("lut", "lut", ("y",), "z", table=np.arange(256) - 128), **changes)
 
 
-def build(*steps: Step, inputs=("x",), outputs=("y",), rounding="half_even") -> Artifact:
+def build(*steps: Step, inputs=("x",), outputs=("y",), rounding="half_even", rule="exact") -> Artifact:
     return Artifact(
-        "qtool 0", "ab", "bitfusion", rounding, inputs, outputs, tensors(), steps or (conv(), lut())
+        "qtool 0", "ab", "bitfusion", rounding, rule, inputs, outputs, tensors(), steps or (conv(), lut())
     )
 
 
@@ -159,6 +159,8 @@ def test_a_program_that_contradicts_itself_is_refused(steps, message):
 
 
 def test_unknown_roundings_and_graph_inputs_are_refused():
+    with pytest.raises(ArtifactError, match="requantization must be one of exact, "):
+        build(rule="guess")
     with pytest.raises(ArtifactError, match="rounding must be one of"):
         build(rounding="random")
     with pytest.raises(ArtifactError, match="'a' is not among"):
@@ -274,8 +276,8 @@ def test_a_graph_that_lies_is_refused(tmp_path, edit, message):
 def test_other_versions_and_formats_are_refused(tmp_path):
     path = tmp_path / "a.qpk"
     build().save(path)
-    rewrite(path, metadata={"version": "2"})
-    with pytest.raises(ArtifactError, match="version '2'; this program supports version 1"):
+    rewrite(path, metadata={"version": "1"})
+    with pytest.raises(ArtifactError, match="version '1'; this program supports version 2"):
         Artifact.load(path)
     rewrite(path, metadata={"format": "pt"})
     with pytest.raises(ArtifactError, match=r"no \.qpk file"):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import sys
+from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
 
@@ -14,6 +15,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[3]
 sys.path[:0] = [str(HERE), str(ROOT / "benchmarks")]
 
+from generated_network import generated_network  # noqa: E402
 from generated_problem import generated_problem  # noqa: E402
 from hawq_resnet18 import OPTIMA, hawq_resnet18  # noqa: E402
 
@@ -139,3 +141,37 @@ def test_two_thousand_layers_with_two_budgets(share, capfd):
     assert loss == found.loss
     assert all(cost[budget.metric] <= budget.limit * (1 + 1e-12) for budget in budgets)
     assert capfd.readouterr().out == ""
+
+
+@pytest.mark.parametrize("texts", [("latency_s=0.3f",), ("latency_s=0.3f", "weight_bytes=0.4f")])
+@pytest.mark.parametrize("layers", [53, 60])
+def test_a_network_with_conversions_between_its_layers(layers, texts):
+    problem = generated_network(layers, seed=0)
+    budgets = [parse_budget(text, problem) for text in texts]
+    start = perf_counter()
+    found = solver("ilp").solve(problem, budgets)
+    assert perf_counter() - start < 10.0
+    assert (found.status, found.bound) == ("optimal", found.loss)
+    assert evaluate(problem, found.choices) == (found.loss, found.cost)
+    assert all(found.cost[budget.metric] <= budget.limit * (1 + 1e-12) for budget in budgets)
+    baseline = solver("greedy").solve(problem, budgets)
+    assert baseline.bound <= found.loss <= baseline.loss <= 1.5 * found.loss
+
+
+def test_conversions_are_avoided_where_they_cost_more_than_they_gain():
+    cheap, dear = (generated_network(12, seed=1, weight=weight) for weight in (0.0, 10.0))
+
+    def switches(problem):
+        found = solver("ilp").solve(problem, [parse_budget("latency_s=0.3f", problem)])
+        bits = [layer["act_bits"] for layer in found.to_json(problem)["layers"]]
+        return sum(one != other for one, other in pairwise(bits))
+
+    assert switches(dear) < switches(cheap)
+
+
+def test_out_of_time_the_bound_still_holds_with_conversions():
+    problem = generated_network(53, seed=0)
+    budgets = [parse_budget("latency_s=0.1f", problem)]
+    hasty = solver("ilp").solve(problem, budgets, time_limit_s=0.0)
+    assert hasty.bound <= hasty.loss
+    assert hasty.cost["latency_s"] <= budgets[0].limit * (1 + 1e-12)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from hwmodels import load_target
 from passes.ir.onnx_io import model_from_text
 from passes.ir.setup import QuantizerSetup, layer_dag, quantizer_setup
 
+GENERIC = load_target("generic")
 W = "float[4,4,1,1] w{} = {{1.0,0.0,0.0,0.0,0.0,1.0,0.0,0.0,0.0,0.0,1.0,0.0,0.0,0.0,0.0,1.0}}"
 CONSTANTS = ", ".join(
     [
@@ -20,7 +24,8 @@ CONSTANTS = ", ".join(
 def setup_of(body: str, output: str = "float[N,M,H,V] y", tied: tuple[str, ...] = ()) -> QuantizerSetup:
     header = f'<ir_version: 8, opset_import: ["" : 13]> g (float[N,4,6,6] x) => ({output})'
     text = f"{header} <{CONSTANTS}> {{ {body} }}"
-    return quantizer_setup(model_from_text(text).graph, tied)
+    target = replace(GENERIC, arithmetic=replace(GENERIC.arithmetic, shared_parameter_ops=tied))
+    return quantizer_setup(model_from_text(text).graph, target)
 
 
 def members(setup: QuantizerSetup) -> list[tuple[str, ...]]:

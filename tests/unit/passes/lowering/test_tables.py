@@ -7,14 +7,14 @@ import pytest
 
 from passes.errors import LoweringError
 from passes.ir.plan import Role, TensorQuant
-from passes.ir.specs import act_spec
 from passes.lowering.tables import unary_table
-from passes.numerics import QuantParams
+from passes.numerics import IntFormat, PerTensor, QuantParams, QuantSpec
 
 
 def quant(scale: float, zero: int, bits: int = 3) -> TensorQuant:
     params = QuantParams(np.array(scale, np.float32), np.array(zero, np.int32))
-    return TensorQuant(Role.ACT, act_spec(bits), params)
+    spec = QuantSpec(IntFormat(bits, signed=False), PerTensor(), symmetric=False)
+    return TensorQuant(Role.ACT, spec, params)
 
 
 def test_a_leaky_relu_by_hand() -> None:

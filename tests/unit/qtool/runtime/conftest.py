@@ -20,11 +20,13 @@ def tensor(
     return TensorInfo(name, (None,) * rank, bits, signed, scale, zero)
 
 
-def _run_one(op: str, arrays: list[Any], infos: list[TensorInfo], output: TensorInfo, **parts: Any) -> Any:
+def _run_one(
+    op: str, arrays: list[Any], infos: list[TensorInfo], output: TensorInfo, rule: str = "exact", **parts: Any
+) -> Any:
     names = tuple(info.name for info in infos)
     step = Step(op, "step", names, output.name, **parts)
     tensors = {info.name: info for info in (*infos, output)}
-    artifact = Artifact("test", "", "generic", "half_even", names, (output.name,), tensors, (step,))
+    artifact = Artifact("test", "", "generic", "half_even", rule, names, (output.name,), tensors, (step,))
     feeds = {info.name: np.asarray(array, info.dtype) for info, array in zip(infos, arrays, strict=True)}
     return Engine(artifact).run_step("step", feeds)
 

@@ -34,13 +34,21 @@ def network(pack, reshape=(0, -1)) -> Artifact:
         Step("gemm", "fc", ("f",), "y", weight=matrix),
         Step("softmax", "softmax", ("y",), "p", {"axis": 1}),
     )
-    return Artifact("test", "", "generic", "half_even", ("x",), ("p", "f"), tensors, steps)
+    return Artifact("test", "", "generic", "half_even", "exact", ("x",), ("p", "f"), tensors, steps)
 
 
 def test_run_quantizes_and_dequantizes_as_onnx_does(info):
     x, y = TensorInfo("x", (None,), 8, False, 0.5, 3), TensorInfo("y", (None,), 8, False, 0.5, 3)
     artifact = Artifact(
-        "test", "", "", "half_even", ("x",), ("y",), {"x": x, "y": y}, (Step("identity", "i", ("x",), "y"),)
+        "test",
+        "",
+        "",
+        "half_even",
+        "exact",
+        ("x",),
+        ("y",),
+        {"x": x, "y": y},
+        (Step("identity", "i", ("x",), "y"),),
     )
     out = Engine(artifact).run({"x": np.array([0.25, 0.75, -9.0, 1e30, np.inf])})
     np.testing.assert_array_equal(out["y"], np.float32([0.0, 1.0, -1.5, 126.0, 126.0]))

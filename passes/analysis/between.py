@@ -1,0 +1,108 @@
+"""What happens to activations between the layers: operators without products, conversions of precision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from hwmodels import Elementwise, ElementwiseStep
+from passes.api import Analysis, Aspect, PassContext
+from passes.ir.layers import elements
+from passes.ir.ops import op_info
+from passes.ir.setup import act_inputs, quantizer_setup
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from passes.ir.layers import Layer
+    from passes.ir.model import Model
+
+FLOAT_BITS = 32
+"""Width of what the caller hands over, of what operators in floating point write, and of results."""
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """Elementwise work, and whose bits decide what it reads and writes.
+
+    Attributes:
+        work: the operator or conversion.
+        source: tensor group that it reads, or ``None`` for floating point.
+        sink: tensor group that it writes, or ``None`` for floating point.
+    """
+
+    work: Elementwise
+    source: str | None
+    sink: str | None
+
+    def at(self, bits: Mapping[str, int]) -> ElementwiseStep:
+        """Return the work at the bits of the groups, by name."""
+        read, written = (FLOAT_BITS if name is None else bits[name] for name in (self.source, self.sink))
+        return ElementwiseStep(self.work, read, written)
+
+
+@dataclass(frozen=True)
+class BetweenLayers(Analysis[tuple[Between, ...]]):
+    """List elementwise work in graph order.
+
+    A layer writes at the width at which it reads, its own; where the next reader wants another width, the
+    tensor is converted. An operator with several operands works at the width of its result, to which each
+    operand is converted. Views move nothing; layers that stay in floating point are not priced.
+    """
+
+    name: ClassVar[str] = "between"
+    reads: ClassVar[Aspect] = Aspect.GRAPH
+
+    def run(self, model: Model, ctx: PassContext) -> tuple[Between, ...]:
+        """Walk the graph."""
+        setup = quantizer_setup(model.graph, ctx.target)
+        group = {member: it.name for it in setup.groups for member in it.members}
+        layers = {layer.name: layer for layer in setup.layers}
+        nodes = {node.name: node for node in model.graph.nodes}
+        found = [
+            _conversion(tensor, None, group[tensor.name])
+            for tensor in model.graph.inputs
+            if tensor.name in group
+        ]
+        for node in model.graph.nodes:
+            if node.name not in setup.fused.values():
+                last = nodes[setup.fused.get(node.name, node.name)]
+                found.extend(_work(node, last.outputs[0], layers.get(node.name), group))
+        return tuple(found)
+
+
+def _work(
+    node: gs.Node, result: gs.Variable, layer: Layer | None, group: Mapping[str, str]
+) -> Iterator[Between]:
+    sink = group.get(result.name)
+    if layer is not None:
+        yield _conversion(result, group[layer.act.name], sink)
+        return
+    operands = act_inputs(node, op_info(node.op, node.domain))
+    if not operands or not _elementwise(node):
+        return
+    read = sum(elements(tensor) for tensor in operands)
+    work = Elementwise(node.name, node.op, read, elements(result))
+    sources = [group.get(tensor.name) for tensor in operands]
+    if len(operands) == 1:
+        yield Between(work, sources[0], sink)
+        return
+    yield Between(work, sink, sink)
+    for tensor, source in zip(operands, sources, strict=True):
+        if source != sink:
+            yield _conversion(tensor, source, sink)
+
+
+def _elementwise(node: gs.Node) -> bool:
+    """Tell whether a node is priced by what it reads and writes: no view, no layer, no body of its own."""
+    heavy = op_info(node.op, node.domain).weight_input is not None or node.op in ("LSTM", "GRU", "RNN")
+    nested = any(isinstance(value, gs.Graph) for value in node.attrs.values())
+    floats = all(tensor.dtype == np.float32 for tensor in node.outputs)
+    return floats and not (heavy or nested or op_info(node.op, node.domain).view)
+
+
+def _conversion(tensor: gs.Variable, source: str | None, sink: str | None) -> Between:
+    return Between(Elementwise.conversion(tensor.name, elements(tensor)), source, sink)

@@ -1,0 +1,66 @@
+"""From a layer of the graph to the work that a machine is asked for."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING
+
+from hwmodels import Workload
+from passes.errors import ModelError
+from passes.ir.layers import elements, static_shape
+
+if TYPE_CHECKING:
+    from passes.ir.layers import Layer
+
+
+def workload(layer: Layer) -> Workload:
+    """Return the work of one layer for one sample.
+
+    Raises:
+        ModelError: a shape is unknown.
+    """
+    if static_shape(layer.act) is None or static_shape(layer.output) is None:
+        raise ModelError(
+            f"layer {layer.name}: the shape of its input or output is unknown; fix the input shapes"
+        )
+    return _matrix(layer) if layer.op in ("Gemm", "MatMul") else _convolution(layer)
+
+
+def _convolution(layer: Layer) -> Workload:
+    batch, in_channels, *_ = static_shape(layer.act) or ()
+    _, out_channels, *spatial = static_shape(layer.output) or ()
+    weight = layer.weight.shape  # type: ignore[union-attr]
+    return Workload(
+        name=layer.name,
+        op="Conv" if layer.op == "Conv" else "ConvTranspose",
+        batch=batch,
+        groups=layer.groups,
+        in_channels=in_channels,
+        out_channels=out_channels,
+        kernel=tuple(weight[2:]),
+        out_spatial=tuple(spatial),
+        in_elements=elements(layer.act),
+        out_elements=elements(layer.output),
+        weight_count=prod(weight),
+        bias_count=out_channels if layer.bias is not None else 0,
+    )
+
+
+def _matrix(layer: Layer) -> Workload:
+    shape, result = static_shape(layer.act) or (1,), static_shape(layer.output) or (1,)
+    computed = layer.weight is None
+    batch = prod(shape[:-2]) if computed else 1
+    rows = shape[-2] if computed and len(shape) > 1 else prod(shape[:-1])
+    return Workload(
+        name=layer.name,
+        op="Gemm" if layer.op == "Gemm" else "MatMul",
+        batch=batch,
+        in_channels=shape[-1],
+        out_channels=result[-1],
+        out_spatial=(rows,),
+        in_elements=elements(layer.act),
+        out_elements=elements(layer.output),
+        weight_count=0 if computed else prod(layer.weight.shape),  # type: ignore[union-attr]
+        rhs_elements=elements(layer.rhs) if layer.rhs is not None else 0,
+        bias_count=result[-1] if layer.bias is not None else 0,
+    )
