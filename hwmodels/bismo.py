@@ -29,8 +29,8 @@ class Bismo(ArrayMachine):
     - weights: ceil(M / resident rows) * N * K * w / word;
 
     and a depthwise layer M * ceil(channels / columns) * ceil(taps / word) * a, whatever its weights. The form
-    was fitted to the table of cycles for MobileNetV2 in `mit-han-lab/haq`: array size and word follow from its
-    large layers, and the resident rows, a multiple of 16, from the layers with few positions.
+    was fitted to the table of cycles for MobileNetV2 in `mit-han-lab/haq`: array size and word follow from
+    its large layers, and the resident rows, a multiple of 16, from the layers with few positions.
 
     Attributes:
         overlay: the array and its memory interface.

@@ -23,9 +23,9 @@ class Search:
     Attributes:
         array: the machine.
         shapes: the layers.
-        lanes: channels that the array sums at once, of shape (layers, pairs).
-        weight_bits: width at which weights are stored and moved, of the same shape.
-        input_bits: width of the inputs, of the same shape.
+        lanes: channels that the array sums at once, of shape (pairs,).
+        weight_bits: width at which weights are stored and moved, of shape (pairs,).
+        act_bits: width of activations, of shape (pairs,).
         sum_bits: width of a partial sum.
     """
 
@@ -33,7 +33,7 @@ class Search:
     shapes: Shapes
     lanes: Floats
     weight_bits: Floats
-    input_bits: Floats
+    act_bits: Floats
     sum_bits: int
 
     def cycles(self) -> Floats:
@@ -43,7 +43,7 @@ class Search:
         way that promises most, and for those that promise more than that one keeps.
         """
         ways = Tilings.of(self.shapes, self.array, self.sum_bits)
-        pairs = np.arange(self.lanes.shape[1])
+        pairs = np.arange(len(self.lanes))
         promised = self._candidates(ways.at(np.s_[:, np.newaxis]), pairs).least_cycles()
         first = _first_lowest(promised, ways.layer)
         best = self._candidates(ways.at(first), pairs).cycles()
@@ -55,13 +55,14 @@ class Search:
 
     def _candidates(self, ways: Tilings, pair: Indices) -> Candidates:
         """Describe ways at precisions; both arguments broadcast to the shape of the result."""
-        lanes = self.lanes[ways.layer, pair]
-        taps, stripes = self.shapes.taps[ways.layer], np.ceil(ways.outputs / self.array.columns)
-        cycles = ways.count * ways.positions * stripes * taps * np.ceil(ways.inputs / lanes)
+        shapes, lanes, act_bits = self.shapes.at(ways.layer), self.lanes[pair], self.act_bits[pair]
+        weight_bits = np.where(shapes.computed > 0, act_bits, self.weight_bits[pair])
+        taps, stripes = shapes.taps, np.ceil(ways.outputs / self.array.columns)
+        cycles = (ways.count * ways.positions * stripes * taps) * np.ceil(ways.inputs / lanes)
         return Candidates(
             cycles,
-            self._weights(ways, taps, lanes, self.weight_bits[ways.layer, pair]),
-            self._inputs(ways, self.input_bits[ways.layer, pair]),
+            self._weights(ways, taps, lanes, weight_bits),
+            self._inputs(ways, shapes, act_bits),
             self._outputs(ways, stripes),
             self.array.dram_bits_per_cycle,
         )
@@ -75,15 +76,14 @@ class Search:
             {"width": ways.width_count, "height": ways.height_count},
         )
 
-    def _inputs(self, ways: Tilings, bits: Floats) -> Tensor:
+    def _inputs(self, ways: Tilings, shapes: Shapes, bits: Floats) -> Tensor:
         """A tile reads the border that its kernel needs, of the groups that its outputs belong to."""
-        shapes = self.shapes.at(ways.layer)
         groups = np.maximum(ways.outputs * shapes.groups / shapes.outputs, 1)
         height = shapes.kernel_height + (ways.height - 1) * shapes.stride
         width = shapes.kernel_width + (ways.width - 1) * shapes.stride
         others = shapes.groups / groups
         return Tensor(
-            ways.images * height * width * ways.inputs * groups * bits,
+            (ways.images * height * width * ways.inputs * groups) * bits,
             self.array.input_buffer_bytes * 4,
             {
                 "width": ways.width_count,

@@ -30,11 +30,11 @@ CHUNK_LAYERS = 32
 
 @dataclass(frozen=True)
 class BitFusionSim(ArrayMachine):
-    """A BitFusion array as its public simulator sees it, which makes narrow operands look worse than they are.
+    """A BitFusion array as its public simulator sees it, which makes narrow operands look worse than need be.
 
-    A layer is cut into square tiles of o x o positions, C' input and N' output channels, all of them powers of
-    two (N' times the columns of the array) or the whole. Per tile, with R rows, S columns and f products per
-    fusion unit::
+    A layer is cut into square tiles of o x o positions, C' input and N' output channels, all of them powers
+    of two (N' times the columns of the array) or the whole. Per tile, with R rows, S columns and f products
+    per fusion unit::
 
         cycles  = ceil(N' / S) * o^2 * k^2 * ceil(C' / (R * f))
         weights = ceil(k^2 * C' / (R * f)) * R * f * N' * w bits
@@ -111,8 +111,7 @@ class BitFusionSim(ArrayMachine):
     def _rising_cycles(self, shapes: Shapes, least: int) -> Floats:
         """Return cycles of shape (layers, weight bits, act bits), bits from ``least`` up, that never fall."""
         bits = np.arange(least, self._widest + 1, dtype=np.float64)
-        weight, act = (side.ravel()[np.newaxis] for side in np.meshgrid(bits, bits, indexing="ij"))
-        pairs = PairArrays(weight, act)
+        pairs = PairArrays(*(side.ravel() for side in np.meshgrid(bits, bits, indexing="ij")))
         parts = range(0, max(len(shapes.taps), 1), CHUNK_LAYERS)
         found = [self._search(shapes.at(slice(part, part + CHUNK_LAYERS)), pairs).cycles() for part in parts]
         cycles = np.concatenate(found).reshape(-1, len(bits), len(bits))[:, ::-1, ::-1]
@@ -121,10 +120,8 @@ class BitFusionSim(ArrayMachine):
     def _search(self, shapes: Shapes, pairs: PairArrays) -> Search:
         widths = np.array(self.arithmetic.weight_bits, dtype=np.float64)
         run = PairArrays(*(widths[np.searchsorted(widths, bits)] for bits in (pairs.weight, pairs.act)))
-        weight_bits = np.where(shapes.computed[:, np.newaxis] > 0, pairs.act, pairs.weight)
         lanes = self.array.rows * parallel_products(run)
-        lanes, act_bits = (np.broadcast_to(it, weight_bits.shape) for it in (lanes, pairs.act))
-        return Search(self.array, shapes, lanes, weight_bits, act_bits, self.accumulator_bits)
+        return Search(self.array, shapes, lanes, pairs.weight, pairs.act, self.accumulator_bits)
 
     def _check_fit(self, layers: LayerArrays, cycles: Floats) -> None:
         for index in np.flatnonzero(~np.isfinite(cycles).all(axis=1)):

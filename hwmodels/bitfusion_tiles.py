@@ -77,7 +77,7 @@ class Tilings:
         Outputs come in multiples of the columns of the array; squares of positions grow first, images after.
         """
         most = array.output_buffer_bytes * 8 / 2 / accumulator_bits
-        space, depth, width = np.array(_levels(array, most), dtype=np.float64).T
+        space, depth, stripes = np.array(_levels(array, most), dtype=np.float64).T
         column = shapes.at(np.s_[:, np.newaxis])
         side_levels = _level(np.maximum(column.height, column.width))
         sizes = (
@@ -85,20 +85,32 @@ class Tilings:
             np.minimum(2.0**space, column.height),
             np.minimum(2.0**space, column.width),
             np.minimum(2.0**depth, column.inputs),
-            np.minimum(2.0**width * array.columns, column.outputs),
+            np.minimum(2.0**stripes * array.columns, column.outputs),
         )
         stored = sizes[0] * sizes[1] * sizes[2] * np.ceil(sizes[4] / array.columns) * array.columns
         fits = (
             (stored <= most)
             & (space <= side_levels + _level(column.images))
             & (depth <= _level(column.inputs))
-            & (width <= _level(np.ceil(column.outputs / array.columns)))
+            & (stripes <= _level(np.ceil(column.outputs / array.columns)))
         )
         layer, way = np.nonzero(fits)
-        cut = [np.broadcast_to(size, fits.shape)[layer, way] for size in sizes]
-        whole = (shapes.images, shapes.height, shapes.width, shapes.inputs, shapes.outputs)
-        images, height, *others = (np.ceil(all_[layer] / one) for all_, one in zip(whole, cut, strict=True))
-        return cls(layer, *cut, others[0], images * height, *others[1:])
+        images, height, width, inputs, outputs = (
+            np.broadcast_to(size, fits.shape)[layer, way] for size in sizes
+        )
+        whole = shapes.at(layer)
+        return cls(
+            layer,
+            images=images,
+            height=height,
+            width=width,
+            inputs=inputs,
+            outputs=outputs,
+            width_count=np.ceil(whole.width / width),
+            height_count=np.ceil(whole.height / height) * np.ceil(whole.images / images),
+            input_count=np.ceil(whole.inputs / inputs),
+            output_count=np.ceil(whole.outputs / outputs),
+        )
 
 
 def _levels(array: SimulatedArray, most: float) -> list[tuple[int, int, int]]:
@@ -110,5 +122,5 @@ def _levels(array: SimulatedArray, most: float) -> list[tuple[int, int, int]]:
 
 
 def _level(size: Floats) -> Floats:
-    """Return the first power of two that is no smaller."""
+    """Return the exponent of the first power of two that is no smaller."""
     return np.ceil(np.log2(size))

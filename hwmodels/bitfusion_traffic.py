@@ -5,6 +5,7 @@ The rules are those of the public simulator; a tensor is any operand, the output
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -62,7 +63,8 @@ class Tensor:
         Args:
             order: one of `ORDERS`.
         """
-        inside, kept, again, fits = self.tile_bits, self.tile_bits, 1.0, self.fits
+        inside, kept, fits = self.tile_bits, self.tile_bits, self.fits
+        again = np.ones_like(self.tile_bits)
         for loop in order:
             if loop in self.repeated:
                 again = again * np.where(fits, 1.0, self.repeated[loop])
@@ -99,7 +101,7 @@ class Candidates:
 
     def cycles(self) -> Floats:
         """Return the cycles of the fastest order; infinite where a tile does not fit."""
-        return np.minimum.reduce([self._ordered(order) for order in ORDERS])
+        return functools.reduce(np.minimum, (self._ordered(order) for order in ORDERS))
 
     def _ordered(self, order: tuple[str, ...]) -> Floats:
         weights, inputs, outputs = (it.moved(order) for it in (self.weights, self.inputs, self.outputs))

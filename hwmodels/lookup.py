@@ -9,11 +9,7 @@ import numpy as np
 
 from hwmodels.arrays import Estimate, LayerArrays, PairArrays
 from hwmodels.elementwise import VectorUnit
-from hwmodels.errors import SpecError
-from hwmodels.fields import spec_error
-from hwmodels.lookup_csv import parse_csv
-from hwmodels.lookup_files import read_beside
-from hwmodels.lookup_npy import parse_npy
+from hwmodels.lookup_source import Lookup, read_entries
 from hwmodels.lookup_table import LookupTable
 from hwmodels.machine import ArrayMachine
 from hwmodels.rules import read_arithmetic
@@ -21,7 +17,6 @@ from hwmodels.types import MAX_BITS, Metric, Precision
 
 if TYPE_CHECKING:
     from hwmodels.arrays import Floats
-    from hwmodels.lookup_csv import Entries
     from hwmodels.rules import Rules
     from hwmodels.spec import HardwareSpec
     from hwmodels.workload import Workload
@@ -29,35 +24,14 @@ if TYPE_CHECKING:
 WIDTHS = frozenset(range(1, MAX_BITS + 1))
 
 
-@dataclass(frozen=True, slots=True)
-class Lookup:
-    """Table ``[lookup]``: which file, and how it is read.
-
-    Attributes:
-        table: a ``.csv`` or ``.npy`` file, relative to the machine file and not outside its folder.
-        by: ``"name"`` of the layer, or ``"shape"``.
-        source: where the measurements come from.
-        layers: names of the layers along the first axis of an ``.npy`` file.
-        unit: of the numbers in an ``.npy`` file, ``"s"`` or ``"cycles"``.
-        clock_hz: turns cycles into seconds; needed for these alone.
-    """
-
-    table: str
-    by: str
-    source: str
-    layers: tuple[str, ...] = ()
-    unit: str = "s"
-    clock_hz: float = 0.0
-
-
 @dataclass(frozen=True)
 class LookupMachine(ArrayMachine):
     """A table of measured layers.
 
-    A CSV file has the columns ``layer`` or, by shape, ``op,kernel,out_size,stride,in_ch,out_ch,groups`` (sizes
-    as in ``3x3``), then ``weight_bits,act_bits,latency_s`` and possibly ``energy_j``. An NPY file has the axes
-    layer, weight bits - 1, activation bits - 1, and is read by name: networks differ in which layers they
-    keep, so a position alone would say little.
+    A CSV file has the columns ``layer`` or, by shape, ``op,kernel,out_size,stride,in_ch,out_ch,groups``
+    (sizes as in ``3x3``), then ``weight_bits,act_bits,latency_s`` and possibly ``energy_j``. An NPY file has
+    the axes layer, weight bits - 1, activation bits - 1, and is read by name: networks differ in which layers
+    they keep, so a position alone would say little.
 
     - By name, a layer takes what the table says, whatever its batch; other layers are refused.
     - By shape, a layer takes what its shape takes, times its batch. Another shape is interpolated between the
@@ -86,7 +60,7 @@ class LookupMachine(ArrayMachine):
         arithmetic, lookup = read_arithmetic(spec, WIDTHS), spec.table("lookup", Lookup)
         pairs = tuple(sorted({pair for pairs in arithmetic.by_kind.values() for pair in pairs}))
         where = f"{spec.file}: [lookup] table {lookup.table[:80]!r}"
-        table = LookupTable.of(_entries(spec, lookup, pairs, where), pairs, where)
+        table = LookupTable.of(read_entries(spec, lookup, pairs, where), pairs, where)
         vector_unit = spec.optional("elementwise", VectorUnit)
         return cls(spec.machine.name, arithmetic, vector_unit, table, lookup.clock_hz, pairs)
 
@@ -121,44 +95,3 @@ class LookupMachine(ArrayMachine):
         energy: Floats | None = found[..., 1] if found.shape[-1] > 1 else None
         cycles: Floats | None = found[..., 0] * self.clock_hz if self.clock_hz else None
         return Estimate(found[..., 0], energy, cycles)
-
-
-def _entries(spec: HardwareSpec, lookup: Lookup, pairs: tuple[Precision, ...], where: str) -> Entries:
-    if lookup.by not in ("name", "shape"):
-        raise spec_error(spec.file, "[lookup] by", "name or shape", repr(lookup.by[:60]))
-    if lookup.table.endswith(".csv"):
-        return parse_csv(read_beside(spec.file, lookup.table), where, lookup.by)
-    if not lookup.table.endswith(".npy") or lookup.by != "name":
-        expected = "a .csv file, or an .npy file that is read by name"
-        raise spec_error(spec.file, "[lookup] table", expected, f"{lookup.table[:80]!r} by {lookup.by}")
-    seconds = parse_npy(read_beside(spec.file, lookup.table), where) * _seconds_per_unit(spec, lookup)
-    return _named(seconds, lookup.layers, pairs, where)
-
-
-def _seconds_per_unit(spec: HardwareSpec, lookup: Lookup) -> float:
-    if lookup.unit not in ("s", "cycles"):
-        raise spec_error(spec.file, "[lookup] unit", "s or cycles", repr(lookup.unit[:60]))
-    if (lookup.unit == "cycles") != (lookup.clock_hz > 0):
-        raise spec_error(
-            spec.file, "[lookup] clock_hz", "a clock for cycles and none for seconds", lookup.unit
-        )
-    return 1 / lookup.clock_hz if lookup.clock_hz else 1.0
-
-
-def _named(seconds: Floats, names: tuple[str, ...], pairs: tuple[Precision, ...], where: str) -> Entries:
-    """Take the supported pairs out of an array of [layer][weight bits - 1][activation bits - 1]."""
-    weight, act = (max(bits) for bits in zip(*((it.weight_bits, it.act_bits) for it in pairs), strict=True))
-    if seconds.ndim != 3 or seconds.shape[1] < weight or seconds.shape[2] < act:
-        expected = f"axes layer, at least {weight} and at least {act} bits"
-        raise SpecError(f"{where}: expected {expected}, found the shape {seconds.shape}")
-    if len(set(names)) != len(names) or len(names) != len(seconds):
-        expected = f"[lookup] layers to name its {len(seconds)} layers, each once"
-        raise SpecError(f"{where}: expected {expected}, found {len(names)} names")
-    entries: Entries = {}
-    for name, table in zip(names, seconds, strict=True):
-        for pair in pairs:
-            value = float(table[pair.weight_bits - 1, pair.act_bits - 1])
-            if not 0 < value < float("inf"):
-                raise SpecError(f"{where}: {name!r} at {pair}: expected a positive number, found {value}")
-            entries.setdefault(name, {})[pair] = (value,)
-    return entries

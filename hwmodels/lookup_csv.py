@@ -9,7 +9,10 @@ from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from hwmodels.errors import HardwareError, SpecError
+from hwmodels.geometry import MAX_RANK
 from hwmodels.lookup_shapes import Shape
+from hwmodels.rules import KINDS
+from hwmodels.spec import MAX_NUMBER, MIN_NUMBER
 from hwmodels.types import Precision
 
 if TYPE_CHECKING:
@@ -22,6 +25,7 @@ Entries = dict[Key, dict[Precision, tuple[float, ...]]]
 PAIR = ("weight_bits", "act_bits")
 VALUES = ("latency_s", "energy_j")
 SHAPE = tuple(field.name for field in fields(Shape))
+OPS = tuple(kind for kind in KINDS if kind != "depthwise")
 
 
 def parse_csv(data: bytes, where: str, by: str) -> Entries:
@@ -78,6 +82,9 @@ def _shape(texts: Mapping[str, str], where: str) -> Shape:
         tuple(_whole(size, column, where) for size in texts[column].split("x") if texts[column])
         for column in ("kernel", "out_size")
     )
+    if texts["op"] not in OPS or max(len(kernel), len(out_size)) > MAX_RANK:
+        expected = f"op to be one of {', '.join(OPS)}, with at most {MAX_RANK} sizes per field"
+        raise SpecError(f"{where}: expected {expected}, found {str(list(texts.values()))[:120]}")
     sizes = (_size(texts, column, where) for column in ("stride", "in_ch", "out_ch", "groups"))
     return Shape(texts["op"], kernel, out_size, *sizes)
 
@@ -97,7 +104,7 @@ def _positive(texts: Mapping[str, str], column: str, where: str) -> float:
         value = float(texts[column])
     except ValueError:
         value = math.nan
-    if not 0 < value < math.inf:
+    if not MIN_NUMBER <= value <= MAX_NUMBER:
         found = repr(texts[column][:60])
         raise SpecError(f"{where}: {column}: expected a positive number, found {found}")
     return value

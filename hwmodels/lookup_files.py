@@ -22,7 +22,7 @@ def read_beside(spec_file: str, table: str) -> bytes:
             the file is larger than `MAX_TABLE_BYTES`.
     """
     where, folder = "[lookup] table", Path(spec_file).parent
-    # A path for Windows has a drive or backslashes; refused everywhere, so that a file means the same anywhere.
+    # A drive of Windows is refused everywhere, so that a machine file means the same anywhere.
     if Path(table).is_absolute() or ".." in Path(table).parts or len(PureWindowsPath(table).drive) > 0:
         raise spec_error(spec_file, where, "a relative path inside the folder of this file", repr(table[:80]))
     try:

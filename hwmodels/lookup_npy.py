@@ -1,4 +1,4 @@
-"""Parses an array in NumPy's file format without trusting its header: nothing is executed or allocated for it.
+"""Parses an array in NumPy's file format without trusting its header: nothing in it is run or allocated.
 
 The format: numpy.lib.format, versions 1.0 to 3.0. Only plain numbers are read.
 """
@@ -41,8 +41,8 @@ def parse_npy(data: bytes, where: str) -> NDArray[np.float64]:
     promised, found = math.prod(shape) * dtype.itemsize, len(data) - start
     if promised != found:
         raise SpecError(f"{where}: its header promises {promised} bytes of numbers, found {found}"[:300])
-    order = "F" if header["fortran_order"] is True else "C"
-    return np.frombuffer(data, dtype, offset=start).reshape(shape, order=order).astype(np.float64)
+    numbers = np.frombuffer(data, dtype, offset=start).astype(np.float64)
+    return numbers.reshape(shape[::-1]).T if header["fortran_order"] is True else numbers.reshape(shape)
 
 
 def _header(data: bytes, where: str) -> tuple[dict[str, object], int]:

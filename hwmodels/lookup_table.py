@@ -66,11 +66,12 @@ class LookupTable:
     def row(self, work: Workload) -> Floats:
         """Return what a layer takes: shape (pairs, 1 or 2); `check` accepts it."""
         if work.name in self.keys:
-            return self.values[self.keys[work.name]]
+            named: Floats = self.values[self.keys[work.name]]
+            return named
         shape = Shape.of(work)
-        if shape in self.keys:
-            return work.batch * self.values[self.keys[shape]]
-        return work.batch * self._interpolated(shape)
+        at = self.keys.get(shape)
+        image: Floats = self._interpolated(shape) if at is None else self.values[at]
+        return work.batch * image
 
     def _interpolated(self, shape: Shape) -> Floats:
         """Between two shapes of its kind along a line of logarithms; beyond them in proportion to MACs."""

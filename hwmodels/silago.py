@@ -37,8 +37,8 @@ class Silago(ArrayMachine):
     time = MACs / (rate * speed-up(b)) with a speed-up of 16 / b, and
     energy = bits of weights * memory energy + MACs * product energy(b). Both operands have the same width b.
     Weights are read once from memory on the chip, inputs are not counted; a computed right side counts as
-    weights. MOHAQ publishes speed-ups only: its clock and number of units are not known, so seconds rest on an
-    assumed rate and only their ratios mean something.
+    weights. MOHAQ publishes speed-ups only: its clock and number of units are not known, so seconds rest on
+    an assumed rate and only their ratios mean something.
 
     Attributes:
         compute: rates and clock.

@@ -26,15 +26,17 @@ WIDTHS = frozenset(range(2, 9))
 class Systolic(ArrayMachine):
     """A systolic array in front of DRAM, after SCALE-Sim (Samajdar et al., 2018).
 
-    latency = max(cycles / clock, traffic / bandwidth). Cycles are those of an array that is never kept waiting:
+    latency = max(cycles / clock, traffic / bandwidth). Cycles are those of an array that never waits:
     groups * folds * (load + stream + rows + columns - 2), where
 
     - output stationary: folds = ceil(positions / rows) * ceil(filters / columns), stream = depth, load = 0;
-    - weight stationary: folds = ceil(depth / rows) * ceil(filters / columns), stream = positions, load = rows;
-    - input stationary: folds = ceil(depth / rows) * ceil(positions / columns), stream = filters, load = rows.
+    - weight stationary: folds = ceil(depth / rows) * ceil(filters / columns), stream = positions,
+      load = rows;
+    - input stationary: folds = ceil(depth / rows) * ceil(positions / columns), stream = filters,
+      load = rows.
 
-    The multipliers are 8 bits wide. Narrow weights count as fewer filters, as in AMED (Schreiber et al., 2024,
-    code in `RamorayDrake/AMED`): floor(filters / ceil(8 / bits)) + 1 below 5 bits, and linear between 4 and
+    The multipliers are 8 bits wide. Narrow weights count as fewer filters, as in AMED (arXiv 2205.15437, code
+    in `RamorayDrake/AMED`): floor(filters / ceil(8 / bits)) + 1 below 5 bits, and linear between 4 and
     8 bits. Activations gain nothing in the array, only traffic. AMED ties both widths of a layer; since its
     formulas do not mix them, every pair is offered here.
 

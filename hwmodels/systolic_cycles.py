@@ -1,7 +1,7 @@
 """How long a systolic array takes: operands are cut into folds that fill the array one after the other.
 
 Samajdar et al., "SCALE-Sim: Systolic CNN Accelerator Simulator" (2018), and the analytic model of the paper
-that followed it (ISPASS 2020): a fold takes the length of the stream plus the time to fill and drain the array.
+that followed it (ISPASS 2020): a fold takes the length of its stream, and the time to fill and drain.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ def compute_cycles(layers: LayerArrays, run: PairArrays, grid: Grid) -> Floats:
     low = _cycles(layers, packed_filters(layers.columns, np.minimum(run.weight, HALF_BITS)), grid)
     high = _cycles(layers, layers.columns, grid)
     share = np.clip((run.weight - HALF_BITS) / (FULL_BITS - HALF_BITS), 0, 1)
-    return low + share * (high - low)
+    cycles: Floats = low + share * (high - low)
+    return cycles
 
 
 def packed_filters(filters: Floats, bits: Floats) -> Floats:
@@ -57,7 +58,8 @@ def packed_filters(filters: Floats, bits: Floats) -> Floats:
     ``8 // bits`` narrow filters share one and one more is left over (3 bits: three share one), as in
     `RamorayDrake/AMED`, usage_extractor.py; never more than there are.
     """
-    return np.minimum(np.floor(filters / np.ceil(FULL_BITS / bits)) + 1, filters)
+    packed: Floats = np.minimum(np.floor(filters / np.ceil(FULL_BITS / bits)) + 1, filters)
+    return packed
 
 
 def _cycles(layers: LayerArrays, filters: Floats, grid: Grid) -> Floats:
@@ -75,4 +77,5 @@ def _cycles(layers: LayerArrays, filters: Floats, grid: Grid) -> Floats:
     }[grid.dataflow]
     load = 0 if grid.dataflow == "output_stationary" else grid.rows
     folds = np.ceil(down / grid.rows) * np.ceil(across / grid.columns)
-    return layers.groups * apart * folds * (load + stream + grid.rows + grid.columns - 2)
+    cycles: Floats = layers.groups * apart * folds * (load + stream + grid.rows + grid.columns - 2)
+    return cycles

@@ -57,20 +57,21 @@ def time_point(point: Point, threads: int) -> float:
     """Return the seconds of one point, the profile's own cost included; 0 for what was fused away."""
     proto = build_model(point)
     ignored = LAYOUT | SURROUNDINGS if isinstance(point.shape, OperatorShape) else LAYOUT
-    nodes = profile_nodes(proto, _feeds(proto), RUNS, threads)
+    nodes = profile_nodes(proto, feeds_of(proto), RUNS, threads)
     return float(sum(node.typical_s for node in nodes if node.op not in ignored))
 
 
 def profile_overhead_s(threads: int) -> float:
     """Return by how much taking the time of an operator prolongs it: over a chain of tiny ones."""
     proto = build_chain(CHAIN)
-    feeds = _feeds(proto)
+    feeds = feeds_of(proto)
     nodes = profile_nodes(proto, feeds, 2 * RUNS, threads)
     [whole] = wall_s([Session(proto, threads=threads)], feeds, 4 * RUNS)
     return max(0.0, (sum(node.typical_s for node in nodes) - whole) / len(nodes))
 
 
-def _feeds(proto: onnx.ModelProto) -> dict[str, NDArray[Any]]:
+def feeds_of(proto: onnx.ModelProto) -> dict[str, NDArray[Any]]:
+    """Return random inputs, the same in every run, for a model of floats or UINT8 codes."""
     rng = np.random.default_rng(0)
     feeds: dict[str, NDArray[Any]] = {}
     for value in proto.graph.input:

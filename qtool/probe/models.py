@@ -22,16 +22,15 @@ def build_model(point: Point) -> onnx.ModelProto:
     """Return the model of a point.
 
     Layers stand alone between input and output, float convolutions with a Clip behind them: ONNX Runtime runs
-    it with the layer, at a small price, where a Relu is free. Operators without products stand between convolutions 1 x 1,
-    so that ONNX Runtime lays them out and fuses them as in a network; conversions and Softmax stand alone.
+    it with the layer, at a small price, where a Relu is free. Operators without products stand between
+    convolutions 1 x 1, so that they are laid out and fused as in a network; conversions and Softmax stand alone.
     """
     builder = Builder(point.precision.weight_bits, point.precision.act_bits)
     match point.shape:
         case ConvShape() as shape:
             side = shape.size * shape.stride
-            return builder.model_of_codes(
-                builder.conv(builder.input(1, shape.in_channels, side, side), shape)
-            )
+            given = builder.input(1, shape.in_channels, side, side)
+            return builder.model_of_codes(builder.clamp(builder.conv(given, shape)))
         case GemmShape() as shape:
             given = builder.input(shape.rows, shape.inner)
             weight = builder.weight(shape.inner, shape.columns, axis=1)

@@ -87,7 +87,7 @@ LAYERS = st.builds(
 )
 
 
-@given(layer=LAYERS, weight_bits=st.integers(6, 8), act_bits=st.integers(6, 8))
+@given(layer=LAYERS, weight_bits=st.integers(4, 8), act_bits=st.integers(6, 8))
 @settings(max_examples=25)
 def test_the_bounded_search_finds_what_trying_everything_finds(
     layer: Layer, weight_bits: int, act_bits: int
