@@ -65,6 +65,11 @@ class LookupMachine(ArrayMachine):
         return cls(spec.machine.name, arithmetic, vector_unit, table, lookup.clock_hz, pairs)
 
     @property
+    def layer_names(self) -> tuple[str, ...]:
+        """The layers that were measured by name; none for a table by shape."""
+        return tuple(key for key in self.table.keys if isinstance(key, str))
+
+    @property
     def estimated(self) -> frozenset[Metric]:
         """Latency, and energy where it was measured."""
         return frozenset((Metric.LATENCY, Metric.ENERGY)[: self.table.values.shape[2]])

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hwmodels.arrays import Estimate
-from hwmodels.elementwise import CONVERSION
 from hwmodels.machine import ArrayMachine
-from hwmodels.measured_features import FEATURES, KERNELS, features, kernel_of
+from hwmodels.measured_features import FEATURES, KERNELS, features, kernel_of, kind_of_kernel
+from hwmodels.measured_operators import OPERATOR_TABLES, OperatorCost, operator_s
 from hwmodels.rules import read_arithmetic
 from hwmodels.types import Cost, Metric, Precision
 
@@ -29,12 +29,6 @@ if TYPE_CHECKING:
     from hwmodels.spec import HardwareSpec
 
 WIDTHS = frozenset({2, 4, 8, 16, 32})
-INTEGER_BITS = 8
-"""Operators on at most so many bits run on 8-bit codes, all others on floating point."""
-
-OPERATORS = ("Add", "Concat", "MaxPool", "AveragePool", "GlobalAveragePool", "Softmax")
-"""Operators that are measured; any other is priced as the first."""
-QUANTIZE, DEQUANTIZE = "quantizelinear_8bit", "dequantizelinear_8bit"
 
 
 @dataclass(frozen=True)
@@ -53,20 +47,6 @@ class KernelCost:
     per_gathered_s: float = 0.0
     per_weight_s: float = 0.0
     per_output_s: float = 0.0
-
-
-@dataclass(frozen=True)
-class OperatorCost:
-    """One table per operator and width, such as ``[add_8bit]``; without numbers the operator is fused."""
-
-    source: str
-    per_step_s: float = 0.0
-    per_input_s: float = 0.0
-    per_output_s: float = 0.0
-
-    def seconds(self, work: Elementwise) -> float:
-        """Return the time of one operator."""
-        return self.per_step_s + self.per_input_s * work.in_elements + self.per_output_s * work.out_elements
 
 
 @dataclass(frozen=True)
@@ -94,18 +74,13 @@ class Measured(ArrayMachine):
             for kernel in KERNELS
             for pair in arithmetic.by_kind.get(kind_of_kernel(kernel), ())
         ]
-        operators = [
-            *(operator_table(op, bits) for op in OPERATORS for bits in (8, 32)),
-            QUANTIZE,
-            DEQUANTIZE,
-        ]
-        spec.expect(("arithmetic", *kernels, *operators))
+        spec.expect(("arithmetic", *kernels, *OPERATOR_TABLES))
         return cls(
             spec.machine.name,
             arithmetic,
             None,
             {name: spec.table(name, KernelCost) for name in kernels},
-            {name: spec.table(name, OperatorCost) for name in operators},
+            {name: spec.table(name, OperatorCost) for name in OPERATOR_TABLES},
         )
 
     @property
@@ -123,20 +98,8 @@ class Measured(ArrayMachine):
         return Estimate(latency_s=np.asarray(sum(terms), dtype=np.float64))
 
     def elementwise_cost(self, work: Elementwise, in_bits: int, out_bits: int) -> Cost:
-        """Price an operator without products, or a conversion; one that changes the width converts too."""
-        convert = self._conversion_s(work, in_bits, out_bits)
-        if work.op == CONVERSION:
-            return Cost(latency_s=convert)
-        op = work.op if work.op in OPERATORS else OPERATORS[0]
-        compute = self.operators[operator_table(op, max(in_bits, out_bits))].seconds(work)
-        return Cost(latency_s=compute + (convert if _wide(in_bits) != _wide(out_bits) else 0.0))
-
-    def _conversion_s(self, work: Elementwise, in_bits: int, out_bits: int) -> float:
-        """Narrow to narrow goes through floating point; between wide formats nothing happens."""
-        if in_bits == out_bits:
-            return 0.0
-        steps = ((DEQUANTIZE, not _wide(in_bits)), (QUANTIZE, not _wide(out_bits)))
-        return sum(self.operators[table].seconds(work) for table, needed in steps if needed)
+        """Price an operator without products, or a conversion."""
+        return Cost(latency_s=operator_s(self.operators, work, in_bits, out_bits))
 
     @cached_property
     def _pairs(self) -> tuple[Precision, ...]:
@@ -153,17 +116,3 @@ class Measured(ArrayMachine):
         return np.array(
             [[[getattr(cost, name) if cost else 0.0 for cost in row] for row in costs] for name in FEATURES]
         )
-
-
-def kind_of_kernel(kernel: str) -> str:
-    """Return the kind of layer, out of `rules.KINDS`, whose pairs a kernel must offer."""
-    return {"depthwise": "depthwise", "gemm": "Gemm", "product": "MatMul"}.get(kernel, "Conv")
-
-
-def operator_table(op: str, bits: int) -> str:
-    """Return the name of the table that prices an operator at a width, such as ``"maxpool_8bit"``."""
-    return f"{op.lower()}_{32 if _wide(bits) else INTEGER_BITS}bit"
-
-
-def _wide(bits: int) -> bool:
-    return bits > INTEGER_BITS

@@ -38,6 +38,11 @@ def kernel_of(work: Workload) -> str:
     return "shallow" if work.in_channels <= SHALLOW_CHANNELS else "dense"
 
 
+def kind_of_kernel(kernel: str) -> str:
+    """Return the kind of layer, out of `rules.KINDS`, whose pairs a kernel must offer."""
+    return {"depthwise": "depthwise", "gemm": "Gemm", "product": "MatMul"}.get(kernel, "Conv")
+
+
 def features(layers: LayerArrays) -> Floats:
     """Count what a layer does, as ``groups`` products of ``rows`` x ``depth`` by ``depth`` x ``columns``.
 

@@ -98,6 +98,15 @@ class PricesElementwise(Protocol):
 
 
 @runtime_checkable
+class KnowsLayers(Protocol):
+    """A machine that runs the layers it was measured on and no others."""
+
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """The names of those layers; none where any layer will do."""
+
+
+@runtime_checkable
 class PricesNetworks(Protocol):
     """A machine whose network cost is more than a sum."""
 

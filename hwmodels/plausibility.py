@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hwmodels.elementwise import Elementwise
 from hwmodels.errors import UnsupportedError
 from hwmodels.model import PricesElementwise
-from hwmodels.testing import SAMPLES
+from hwmodels.testing import samples
 from hwmodels.types import Metric, Precision
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ SUPERLINEAR = 1.5
 def implausible(model: HardwareModel) -> list[str]:
     """Return remarks on prices that are worth a second look, in words; empty for a machine that has none."""
     found: list[str] = []
-    for work in SAMPLES:
+    for work in samples(model):
         try:
             costs = {pair: model.cost(work, pair) for pair in model.precisions(work)}
         except UnsupportedError:

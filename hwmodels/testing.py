@@ -5,12 +5,13 @@ Authors of machines call `check_hardware_model` in their own tests.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise, product
 from typing import TYPE_CHECKING
 
 from hwmodels.elementwise import Elementwise
 from hwmodels.errors import HardwareError, UnsupportedError
-from hwmodels.model import HardwareModel, PricesElementwise
+from hwmodels.model import HardwareModel, KnowsLayers, PricesElementwise
 from hwmodels.network import network_cost, price_table
 from hwmodels.types import Metric, Precision
 from hwmodels.workload import Workload
@@ -47,13 +48,19 @@ def check_hardware_model(model: HardwareModel) -> None:
 def violations(model: HardwareModel) -> list[str]:
     """Return every promise that the machine breaks, in words; empty for a good one."""
     found = [*_declarations(model), *_between(model)]
-    run = [work for work in SAMPLES if _runs(model, work)]
+    run = [work for work in samples(model) if _runs(model, work)]
     if not run:
         found.append("it runs no layer at all")
     for work in run:
         for check in (_precisions, _rounding_up, _filled, _rising, _repeatable):
             found.extend(f"{work.name}: {line}" for line in _guarded(check, model, work))
     return found or list(_sums(model, run))
+
+
+def samples(model: HardwareModel) -> tuple[Workload, ...]:
+    """Return layers that the machine can be asked about: some of every kind, or some of those it knows."""
+    names = model.layer_names if isinstance(model, KnowsLayers) else ()
+    return tuple(replace(SAMPLES[0], name=name) for name in names[: len(SAMPLES)]) or SAMPLES
 
 
 def _guarded(

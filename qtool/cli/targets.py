@@ -43,13 +43,13 @@ def show_target(
 ) -> None:
     """Show what a machine estimates, how it computes, and at which precisions it runs layers."""
     from hwmodels import load_target
-    from hwmodels.testing import SAMPLES
+    from hwmodels.testing import samples
 
     machine = load_target(target)
     document = _outline(machine) | {
         "additive": sorted(machine.additive),
         "shared_parameter_ops": sorted(machine.shared_parameter_ops),
-        "rules": [{"layer": work.name} | _rules(machine, work) for work in SAMPLES],
+        "rules": [{"layer": work.name} | _rules(machine, work) for work in samples(machine)],
     }
     show(document, as_json=json, quiet=quiet)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from scipy.stats import qmc
 
 from hwmodels import Precision, Workload
-from hwmodels.measured import OPERATORS
+from hwmodels.measured_operators import OPERATORS
 from qtool.probe.shapes import ConvShape, GemmShape, OperatorShape, Point, ProductShape
 
 if TYPE_CHECKING:
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 FLOAT, INTEGER = Precision(32, 32), Precision(8, 8)
 WEIGHT_ONLY = tuple(Precision(bits, 32) for bits in (2, 4, 8))
 """Pairs of ONNX Runtime's MatMulNBits, which exists for stored weights of matrix products alone."""
-
-FULL, QUICK = 56, 6
-"""Shapes per kind of layer."""
 
 MAX_MACS = 150_000_000
 MAX_ELEMENTS = 1_600_000

@@ -23,7 +23,7 @@ def build_model(point: Point) -> onnx.ModelProto:
 
     Layers stand alone between input and output, float convolutions with a Clip behind them: ONNX Runtime runs
     it with the layer, at a small price, where a Relu is free. Operators without products stand between
-    convolutions 1 x 1, so that they are laid out and fused as in a network; conversions and Softmax stand alone.
+    convolutions 1 x 1, to be laid out and fused as in a network; conversions and Softmax stand alone.
     """
     builder = Builder(point.precision.weight_bits, point.precision.act_bits)
     match point.shape:

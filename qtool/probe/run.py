@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwmodels import load_target
 from hwmodels.testing import violations
+from qtool import __version__
 from qtool.files import write_text
 from qtool.output_folder import check_output_file
 from qtool.probe.grid import grid
@@ -99,7 +100,7 @@ def run_probe(request: ProbeRequest, tell: Callable[[str, int, int], None]) -> d
 def measured_with(threads: int) -> dict[str, str]:
     """Return what measurements depend on, in words."""
     versions = {name: version(name) for name in ("onnxruntime", "numpy")}
-    return {"processor": _processor(), "threads": str(threads)} | versions
+    return {"processor": _processor(), "threads": str(threads), "qtool": __version__} | versions
 
 
 def _processor() -> str:

@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hwmodels import Precision, Workload, load_target
+from hwmodels import Precision, Workload, load_target, network_cost
 from hwmodels.network import price_table
 from hwmodels.types import Metric
 
-BATCH = 16
 STAGES = (
     (1, 16, 1, 1),
     (6, 24, 2, 2),
@@ -25,28 +24,28 @@ STAGES = (
 """Expansion, channels, repeats and stride: table 2 of the MobileNetV2 paper."""
 
 
-def mobilenet_v2() -> list[Workload]:
+def mobilenet_v2(batch: int) -> list[Workload]:
     """Return the 53 layers in the order of the table."""
-    works = [Workload.conv("first", (3, 32), (3, 3), (112, 112), stride=2, batch=BATCH)]
+    works = [Workload.conv("first", (3, 32), (3, 3), (112, 112), stride=2, batch=batch)]
     size, inputs = 112, 32
     for expansion, outputs, repeats, first_stride in STAGES:
         for at in range(repeats):
             stride, wide = (first_stride if at == 0 else 1), inputs * expansion
             if expansion > 1:
-                works.append(pointwise((inputs, wide), size))
+                works.append(pointwise((inputs, wide), size, batch))
             size //= stride
             works.append(
                 Workload.conv(
-                    "dw", (wide, wide), (3, 3), (size, size), stride=stride, batch=BATCH, groups=wide
+                    "dw", (wide, wide), (3, 3), (size, size), stride=stride, batch=batch, groups=wide
                 )
             )
-            works.append(pointwise((wide, outputs), size))
+            works.append(pointwise((wide, outputs), size, batch))
             inputs = outputs
-    return [*works, pointwise((320, 1280), 7), Workload.gemm("classifier", BATCH, 1280, 1000)]
+    return [*works, pointwise((320, 1280), 7, batch), Workload.gemm("classifier", batch, 1280, 1000)]
 
 
-def pointwise(channels: tuple[int, int], size: int) -> Workload:
-    return Workload.conv("pw", channels, (1, 1), (size, size), batch=BATCH)
+def pointwise(channels: tuple[int, int], size: int, batch: int) -> Workload:
+    return Workload.conv("pw", channels, (1, 1), (size, size), batch=batch)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +54,7 @@ def tables(shared_data: Path) -> tuple[np.ndarray, np.ndarray]:
     if not path.is_file():
         pytest.skip(f"needs the table {path.name}")
     pairs = [Precision(*pair) for pair in product(range(1, 9), repeat=2)]
-    seconds = price_table(load_target("bismo-cloud"), mobilenet_v2(), pairs)[Metric.LATENCY]
+    seconds = price_table(load_target("bismo-cloud"), mobilenet_v2(batch=16), pairs)[Metric.LATENCY]
     return seconds.reshape(53, 8, 8) * 200e6, np.load(path).astype(float)
 
 
@@ -80,3 +79,9 @@ def test_the_machine_file_states_its_errors(tables: tuple[np.ndarray, np.ndarray
     totals = [found[:, at, at].sum() / published[:, at, at].sum() - 1 for at in (7, 3, 1)]
     assert [f"{error:.1%}" for error in totals] == ["-1.8%", "-1.9%", "-1.9%"]
     assert f"{np.median(abs(found / published - 1)):.1%}" == "2.6%"
+
+
+def test_the_edge_states_how_far_it_is_from_the_quoted_time() -> None:
+    works = mobilenet_v2(batch=1)
+    total = network_cost(load_target("bismo-edge"), works, [Precision(8, 8)] * len(works)).total
+    assert f"{115.84e-3 / (total.latency_s or 1):.1f}" == "2.5"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -56,3 +58,27 @@ def test_weight_bits_come_before_activation_bits(model: HardwareModel) -> None:
     first = Workload.gemm("layer0", 1, 1, 1)
     found = [model.cost(first, Precision(*pair)).cycles for pair in ((4, 8), (8, 4))]
     assert found == pytest.approx([1_611_904, 815_296])
+
+
+@pytest.fixture
+def benchmark(repository: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("haq_table", repository / "benchmarks" / "haq_table.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.needs_data
+def test_a_policy_with_more_bits_in_every_layer_meets_the_budget(
+    benchmark: ModuleType, shared_data: Path
+) -> None:
+    cycles, policy = benchmark.read_table(shared_data)
+    result = benchmark.compare(cycles, policy)
+    assert result["status"] == "optimal"
+    pairs = result["found_policy"]
+    assert all(new[side] >= old[side] for new, old in zip(pairs, policy, strict=True) for side in (0, 1))
+    spent = sum(int(table[w - 1, a - 1]) for table, (w, a) in zip(cycles, pairs, strict=True))
+    assert spent <= 0.600 * 39_624_933
+    assert sum(map(sum, pairs)) - sum(map(sum, policy)) == 50

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+from pathlib import Path
+
 import pytest
 
-from hwmodels import Precision, Workload, load_target
+from hwmodels import Precision, Workload, load_target, network_cost
 from hwmodels.arrays import LayerArrays, PairArrays
 from hwmodels.systolic import Systolic
 from hwmodels.systolic_cycles import compute_cycles
@@ -38,3 +41,22 @@ def test_cycles_equal_the_reports(work: Workload, bits: int, reported: int) -> N
     assert isinstance(model, Systolic)
     run = PairArrays.row([Precision(bits, bits)])
     assert compute_cycles(LayerArrays.of([work]), run, model.grid).item() - 1 == reported
+
+
+@pytest.mark.needs_data
+def test_the_machine_file_states_the_times_that_differ_from_those_of_amed(shared_data: Path) -> None:
+    path = shared_data / "fixtures" / "bitfusion_resnet18_layers.csv"
+    if not path.is_file():
+        pytest.skip(f"needs the layer table {path.name}")
+    with path.open(encoding="utf-8", newline="") as stream:
+        works = [convolution(row) for row in csv.DictReader(stream)]
+    model = load_target("systolic-32")
+    totals = [network_cost(model, works, [Precision(bits, bits)] * 20).total for bits in (8, 4, 3, 2)]
+    assert [f"{(total.latency_s or 0) * 1e3:.1f}" for total in totals] == ["13.4", "8.7", "5.3", "4.8"]
+
+
+def convolution(row: dict[str, str]) -> Workload:
+    kernel, out, stride, inputs, outputs = (
+        int(row[key]) for key in ("kernel", "out_size", "stride", "in_ch", "out_ch")
+    )
+    return Workload.conv(row["layer"], (inputs, outputs), (kernel, kernel), (out, out), stride=stride)

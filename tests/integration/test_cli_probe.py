@@ -1,4 +1,4 @@
-"""`qtool targets probe` as users call it: a file that other commands take, and going on after an interruption."""
+"""`qtool targets probe` as users call it: a file that other commands take, and going on after a stop."""
 
 from __future__ import annotations
 

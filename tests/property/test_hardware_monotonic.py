@@ -9,9 +9,14 @@ from hwmodels import Metric, UnsupportedError, Workload, load_target
 
 NAMES = (
     "arm-dotprod",
+    "bismo-cloud",
+    "bismo-edge",
     "cortex-m4",
     "cortex-m55",
+    "eyeriss",
     "hexagon-like",
+    "silago",
+    "systolic-32",
     "tensorcore-h100",
     "tensorcore-t4",
     "x86-avx2",

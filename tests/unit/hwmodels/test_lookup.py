@@ -262,3 +262,9 @@ def test_cycles_need_a_clock(folder: Path) -> None:
 def test_a_bad_array_is_refused(folder: Path, array: np.ndarray, message: str) -> None:
     with pytest.raises(SpecError, match=message):
         load_npy(folder, array)
+
+
+def test_a_table_by_name_keeps_the_promises_of_a_machine(folder: Path) -> None:
+    machine = load_csv(folder, NAMED)
+    assert machine.layer_names == ("first", "second")  # type: ignore[attr-defined]
+    check_hardware_model(machine)
