@@ -112,11 +112,11 @@ def allocated(model: Model, losses: SensitivityTable, machine: HardwareModel, sh
     between = ctx.get(BetweenLayers(), model)
     problem = build_problem(setup, ctx.get(Costs(), model), losses, machine, {}, between)
     eight, _ = price_plan(model, ctx, uniform_bits(setup, EIGHT, {}))
-    limit = Budget(metric.value, share * float(eight.get(metric) or 0.0))
+    limit = share * float(eight.get(metric) or 0.0)
     try:
-        found = solver("ilp").solve(problem, [limit])
-    except InfeasibleBudgetError:
-        found = solver("ilp").solve(problem, [], minimize=metric.value)
+        found = solver("ilp").solve(problem, [Budget(metric.value, limit)])
+    except InfeasibleBudgetError as error:
+        found = solver("ilp").solve(problem, [Budget(metric.value, error.least[metric.value] * (1 + 1e-6))])
     taken = [layer.choices[index] for layer, index in zip(problem.layers, found.choices, strict=True)]
     names = [layer.name for layer in problem.layers]
     policy = {name: Precision(*it.pair) for name, it in zip(names, taken, strict=True)}

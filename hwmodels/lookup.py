@@ -70,6 +70,11 @@ class LookupMachine(ArrayMachine):
         return tuple(key for key in self.table.keys if isinstance(key, str))
 
     @property
+    def measured(self) -> bool:
+        """They are."""
+        return True
+
+    @property
     def estimated(self) -> frozenset[Metric]:
         """Latency, and energy where it was measured."""
         return frozenset((Metric.LATENCY, Metric.ENERGY)[: self.table.values.shape[2]])

@@ -58,6 +58,11 @@ class ArrayMachine(ABC):
         """The metrics that `estimate` fills, out of latency and energy."""
 
     @property
+    def measured(self) -> bool:
+        """Whether prices are measurements, of which some may rise where bits fall."""
+        return False
+
+    @property
     def metrics(self) -> frozenset[Metric]:
         """What can be counted on every machine, and what this one estimates."""
         return COUNTED | self.estimated
@@ -135,12 +140,21 @@ class ArrayMachine(ABC):
         return {metric: priced[metric.value] for metric in Metric if metric in self.metrics}
 
     def elementwise_cost(self, work: Elementwise, in_bits: int, out_bits: int) -> Cost:
-        """Price an operator without products, or a conversion; nothing without a vector unit."""
+        """Price an operator without products, or a conversion; nothing without a vector unit.
+
+        Where memory holds containers, widths of one container need no conversion: the operator before writes
+        either.
+        """
+        in_bits, out_bits = self._stored_act_bits(in_bits), self._stored_act_bits(out_bits)
         latency, energy = self.vector_unit.price(work, in_bits, out_bits) if self.vector_unit else (0.0, 0.0)
         return Cost(
             latency_s=latency if Metric.LATENCY in self.estimated else None,
             energy_j=energy if Metric.ENERGY in self.estimated else None,
         )
+
+    def _stored_act_bits(self, bits: int) -> int:
+        wider = [known for known in self.arithmetic.act_widths if known >= bits]
+        return bits if self.arithmetic.packed_storage else min(wider, default=bits)
 
     def _priced(self, works: Sequence[Workload], asked: PairArrays, run: PairArrays) -> dict[str, Floats]:
         """Return every quantity of `Cost` that is known, by name, each of shape (layers, pairs)."""

@@ -84,6 +84,11 @@ class Measured(ArrayMachine):
         )
 
     @property
+    def measured(self) -> bool:
+        """They are."""
+        return True
+
+    @property
     def estimated(self) -> frozenset[Metric]:
         """Latency: nothing here measures energy."""
         return frozenset({Metric.LATENCY})

@@ -98,6 +98,15 @@ class PricesElementwise(Protocol):
 
 
 @runtime_checkable
+class IsMeasured(Protocol):
+    """A machine that repeats what was measured, which follows no law."""
+
+    @property
+    def measured(self) -> bool:
+        """Whether fewer bits may cost more."""
+
+
+@runtime_checkable
 class KnowsLayers(Protocol):
     """A machine that runs the layers it was measured on and no others."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hwmodels.elementwise import Elementwise
 from hwmodels.errors import UnsupportedError
 from hwmodels.model import PricesElementwise
-from hwmodels.testing import samples
+from hwmodels.testing import rising, samples
 from hwmodels.types import Metric, Precision
 
 if TYPE_CHECKING:
@@ -34,7 +34,12 @@ def implausible(model: HardwareModel) -> list[str]:
             costs = {pair: model.cost(work, pair) for pair in model.precisions(work)}
         except UnsupportedError:
             continue
-        remarks = (*_scales(work, costs), *_gains(work, costs), *_conversions(model, work, costs))
+        remarks = (
+            *_scales(work, costs),
+            *_gains(work, costs),
+            *_conversions(model, work, costs),
+            *rising(model, work),
+        )
         found.extend(f"{work.name}: {remark}" for remark in remarks)
     return found
 

@@ -99,6 +99,11 @@ class Arithmetic:
         return tuple(Precision(*pair) for pair in product(self.weight_bits, self.act_bits))
 
     @cached_property
+    def act_widths(self) -> frozenset[int]:
+        """Widths of activations that some kind of layer has."""
+        return frozenset(pair.act_bits for pairs in self.by_kind.values() for pair in pairs)
+
+    @cached_property
     def by_kind(self) -> Mapping[str, tuple[Precision, ...]]:
         """Supported pairs of every kind of layer that the machine runs."""
         own = {

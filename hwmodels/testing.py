@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 
 from hwmodels.elementwise import Elementwise
 from hwmodels.errors import HardwareError, UnsupportedError
-from hwmodels.model import HardwareModel, KnowsLayers, PricesElementwise
+from hwmodels.model import HardwareModel, IsMeasured, KnowsLayers, PricesElementwise
 from hwmodels.network import network_cost, price_table
 from hwmodels.types import Metric, Precision
 from hwmodels.workload import Workload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+    Check = Callable[[HardwareModel, Workload], Iterator[str]]
 
 SAMPLES = (
     Workload.conv("first convolution", (3, 64), (7, 7), (112, 112), stride=2),
@@ -52,9 +54,13 @@ def violations(model: HardwareModel) -> list[str]:
     if not run:
         found.append("it runs no layer at all")
     for work in run:
-        for check in (_precisions, _rounding_up, _filled, _rising, _repeatable):
+        for check in (_precisions, _rounding_up, _filled, *_laws(model), _repeatable):
             found.extend(f"{work.name}: {line}" for line in _guarded(check, model, work))
     return found or list(_sums(model, run))
+
+
+def _laws(model: HardwareModel) -> tuple[Check, ...]:
+    return () if isinstance(model, IsMeasured) and model.measured else (rising,)
 
 
 def samples(model: HardwareModel) -> tuple[Workload, ...]:
@@ -63,9 +69,7 @@ def samples(model: HardwareModel) -> tuple[Workload, ...]:
     return tuple(replace(SAMPLES[0], name=name) for name in names[: len(SAMPLES)]) or SAMPLES
 
 
-def _guarded(
-    check: Callable[[HardwareModel, Workload], Iterator[str]], model: HardwareModel, work: Workload
-) -> Iterator[str]:
+def _guarded(check: Check, model: HardwareModel, work: Workload) -> Iterator[str]:
     """Turn an error of the machine's own into a violation, so that the other checks still run."""
     try:
         yield from check(model, work)
@@ -159,8 +163,8 @@ def _filled(model: HardwareModel, work: Workload) -> Iterator[str]:
                 yield f"{metric.value} at {pair} is 0; None means not estimated"
 
 
-def _rising(model: HardwareModel, work: Workload) -> Iterator[str]:
-    """More bits on one side never cost less."""
+def rising(model: HardwareModel, work: Workload) -> Iterator[str]:
+    """Yield where more bits on one side cost less."""
     costs = {pair: model.cost(work, pair) for pair in model.precisions(work)}
     for narrow, wide in product(costs, repeat=2):
         if narrow != wide and wide.covers(narrow):

@@ -25,6 +25,7 @@ from passes.lowering.encoding import (
     codes_tensor,
     weight_encoding,
 )
+from passes.lowering.saturate import saturate_codes
 from passes.numerics import PerChannel, quantize
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def emit_qdq(model: Model, setup: QuantizerSetup, form: Form) -> onnx.ModelProto
         if quant.role is Role.ACT:
             encoding = act_encoding(quant.spec.format, form, native4=name in native4)
             _emit_activation(name, quantization_of(model.plan, name, name), encoding, emission)
-    return _assemble(to_proto(model), emission)
+    return saturate_codes(_assemble(to_proto(model), emission))
 
 
 def emit_activations(proto: onnx.ModelProto, tensors: Mapping[str, TensorQuant]) -> onnx.ModelProto:

@@ -81,16 +81,14 @@ class Journal:
     def _read(self) -> None:
         if self.path.stat().st_size > MAX_FILE_BYTES:
             raise DataError(f"{self.path}: expected at most {MAX_FILE_BYTES} bytes; --fresh begins anew")
-        text = self.path.read_text(encoding="utf-8")
-        first, *lines = text.splitlines() or [""]
+        # The last line is cut short when the process ends while it is written.
+        whole, _, rest = self.path.read_text(encoding="utf-8").rpartition("\n")
+        first, *lines = whole.split("\n")
         self._check(_parsed(first))
         for number, line in enumerate(lines, 2):
-            entry = _parsed(line)
-            # The last line is cut short when the process ends while it is written.
-            if entry is None and number == len(lines) + 1:
-                self._cut(text, line)
-            else:
-                self._take(entry, number)
+            self._take(_parsed(line), number)
+        if rest:
+            self.path.write_text(f"{whole}\n", encoding="utf-8")
 
     def _check(self, settings: object) -> None:
         if not isinstance(settings, dict):
@@ -113,9 +111,6 @@ class Journal:
                 raise DataError(
                     f"{self.path}, line {number}: expected a point, a round and seconds; --fresh begins anew"
                 )
-
-    def _cut(self, text: str, last: str) -> None:
-        self.path.write_text(text.removesuffix(last), encoding="utf-8")
 
 
 def _parsed(line: str) -> object:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwmodels import load_target
-from hwmodels.testing import violations
+from hwmodels.plausibility import implausible
+from passes.errors import UsageError
 from qtool import __version__
 from qtool.files import write_text
 from qtool.output_folder import check_output_file
@@ -64,9 +65,11 @@ def run_probe(request: ProbeRequest, tell: Callable[[str, int, int], None]) -> d
         What was found, for display: points, noise, errors by table, and what is implausible.
 
     Raises:
-        UsageError: the file cannot be written, or the journal was measured with other settings.
+        UsageError: the file cannot be written or is no .toml, or the journal has other settings.
         DataError: the journal is damaged, or the machine is too noisy.
     """
+    if request.out.suffix != ".toml":
+        raise UsageError(f"-o {request.out}: expected a name that ends with .toml, as targets do")
     check_output_file(request.out)
     points = grid(request.shapes)
     facts = measured_with(request.threads)
@@ -84,7 +87,7 @@ def run_probe(request: ProbeRequest, tell: Callable[[str, int, int], None]) -> d
         "points": len(points),
         "measured_now": journal.count - known,
         "noise": round(fits.noise, 4),
-        "implausible": violations(machine),
+        "implausible": implausible(machine),
         "fits": [
             {
                 "table": name,

@@ -56,7 +56,11 @@ def test_an_interrupted_probe_goes_on(cli: Cli, tmp_path: Path, monkeypatch: pyt
     assert "--fresh" in other.stderr
 
 
-def test_a_folder_is_no_file(cli: Cli, tmp_path: Path) -> None:
-    result = cli("targets", "probe", "-o", tmp_path, "--quick")
+@pytest.mark.parametrize(("name", "message"), [("mine", "ends with .toml"), ("folder.toml", "is a folder")])
+def test_where_no_machine_file_can_be_is_refused_at_once(
+    cli: Cli, tmp_path: Path, name: str, message: str
+) -> None:
+    (tmp_path / "folder.toml").mkdir()
+    result = cli("targets", "probe", "-o", tmp_path / name, "--quick")
     assert result.exit_code == 2
-    assert "is a folder" in result.stderr
+    assert message in result.stderr

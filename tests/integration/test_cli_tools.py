@@ -99,7 +99,7 @@ def test_targets_are_listed_and_shown(cli: Cli) -> None:
     names = [row["name"] for row in json.loads(cli("targets", "list", "--json").stdout)["targets"]]
     assert {"bitfusion", "generic"} <= set(names)
     shown = json.loads(cli("targets", "show", "bitfusion", "--json").stdout)
-    assert shown["precisions"][0]["weight_bits"] == "2 4 8 16"
+    assert shown["rules"][0]["pairs"] == "w2,4,8,16 x a2,4,8,16"
 
 
 def test_layers_are_priced(cli: Cli, tmp_path: Path) -> None:

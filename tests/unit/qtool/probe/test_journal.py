@@ -31,9 +31,9 @@ def test_measurements_are_read_again(path: Path) -> None:
     assert not journal.has("b", 0)
 
 
-def test_a_line_cut_short_is_measured_again(path: Path) -> None:
-    whole = path.read_text()
-    path.write_text(whole + '{"point": "b", "rou')
+@pytest.mark.parametrize("rest", ['{"point": "b", "rou', '{"point": "b", "round": 0, "seconds": 1.0}'])
+def test_a_line_cut_short_is_measured_again(path: Path, rest: str) -> None:
+    path.write_text(path.read_text() + rest)
     journal = Journal.open(path, SETTINGS, fresh=False)
     assert journal.count == 2
     journal.add("b", 0, 2.0)

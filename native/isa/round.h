@@ -1,0 +1,87 @@
+// One sum to one code, by every rule: the definition that the vector versions must match bit for bit.
+#pragma once
+
+#include <math.h>
+
+#include "plan.h"
+
+namespace qtool::QTOOL_ISA {
+
+inline double half_up(double x) {
+  const double low = floor(x);
+  // No half is added to x: that sum may itself be rounded.
+  return low + (x - low >= 0.5 ? 1.0 : 0.0);
+}
+
+inline double rounded(double x, Rounding mode) {
+  switch (mode) {
+    case Rounding::kHalfUp: return half_up(x);
+    case Rounding::kHalfAway: return copysign(half_up(fabs(x)), x);
+    case Rounding::kFloor: return floor(x);
+    default: return rint(x);
+  }
+}
+
+// value / 2**shift for shift 0..62.
+inline int64_t shifted(int64_t value, int32_t shift, Rounding mode) {
+  const int64_t quotient = value >> shift;
+  if (mode == Rounding::kFloor) return quotient;
+  const int64_t remainder = value & ((int64_t{1} << shift) - 1);
+  const int64_t up = mode == Rounding::kHalfEven ? (quotient & 1) : mode == Rounding::kHalfAway ? value >= 0 : 1;
+  // The half of shift 0 is out of reach of its remainder, so nothing moves.
+  const int64_t half = shift > 0 ? int64_t{1} << (shift - 1) : 1;
+  return quotient + (remainder + up > half);
+}
+
+template <class T>
+inline T clamped(T value, T lo, T hi) {
+  return value < lo ? lo : value > hi ? hi : value;
+}
+
+// gemmlowp: a saturating left shift or none, a high product with ties up, a right shift with ties away from zero.
+inline int64_t two_roundings(int64_t sum, int64_t multiplier, int32_t shift) {
+  const int32_t exponent = 31 - shift;
+  const int64_t raised = exponent > 0 ? sum * (int64_t{1} << exponent) : sum;
+  const int64_t left = clamped<int64_t>(raised, INT32_MIN, INT32_MAX);
+  const int64_t high = shifted(left * multiplier, 31, Rounding::kHalfUp);
+  return shifted(high, exponent < 0 ? -exponent : 0, Rounding::kHalfAway);
+}
+
+// Saturates a real number far outside the codes, where a cast to an integer would be undefined.
+inline int64_t whole(double value) { return static_cast<int64_t>(clamped(value, -1073741824.0, 1073741824.0)); }
+
+inline int64_t requantized(const Epilogue& e, size_t channel, int32_t sum) {
+  switch (e.rule) {
+    case Rule::kMultiply: return whole(rounded(sum * e.factor[channel], e.rounding));
+    case Rule::kDivide: return whole(rounded(sum * e.factor[channel] / e.divisor[channel], e.rounding));
+    case Rule::kFixedPoint: return shifted(int64_t{sum} * e.multiplier[channel], e.shift[channel], e.rounding);
+    case Rule::kGemmlowp: return two_roundings(sum, e.multiplier[channel], e.shift[channel]);
+    default: return whole(rintf(static_cast<float>(sum) * e.single[channel]));
+  }
+}
+
+// Writes codes or, under kReal, float32 values of `count` sums of consecutive channels.
+inline void finish_plain(const Epilogue& e, size_t channel, const int32_t* sums, size_t count, void* out) {
+  if (e.rule == Rule::kReal) {
+    float* real = static_cast<float*>(out);
+    for (size_t i = 0; i < count; ++i) real[i] = static_cast<float>(sums[i] * e.factor[channel + i]);
+    return;
+  }
+  uint8_t* codes = static_cast<uint8_t*>(out);
+  for (size_t i = 0; i < count; ++i) {
+    const int64_t code = requantized(e, channel + i, sums[i]) + e.zero_point;
+    codes[i] = static_cast<uint8_t>(clamped<int64_t>(code, e.lo, e.hi));
+  }
+}
+
+// Applies a correction in place.
+inline void correct(const Correction& c, size_t channel, int32_t row_sum, size_t count, int32_t* sums) {
+  const int32_t* offset = c.offset + channel;
+  for (size_t i = 0; i < count; ++i) {
+    uint32_t value = static_cast<uint32_t>(sums[i]) + static_cast<uint32_t>(offset[i]);
+    if (c.slope != nullptr) value += static_cast<uint32_t>(c.slope[channel + i]) * static_cast<uint32_t>(row_sum);
+    sums[i] = static_cast<int32_t>(value);
+  }
+}
+
+}  // namespace qtool::QTOOL_ISA

@@ -1,0 +1,157 @@
+// What the kernels work on: plain structs of pointers and sizes, prepared once for a layer.
+//
+// Activations are stored as unsigned bytes; a signed code q is stored as q + 128, with its zero point and
+// its clamp moved alike. Arrays per channel carry kSlack entries behind the last channel, so that a vector
+// may be loaded at any channel. Sums wrap modulo 2**32: whoever prepares a layer proves that the final
+// value of every sum fits int32, and the detours on the way there need no proof.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace qtool {
+
+constexpr size_t kSlack = 16;
+constexpr size_t kColumns = 16;
+constexpr size_t kDepth = 32;
+constexpr size_t kSliceCodes = kColumns * kDepth;
+constexpr size_t kLine = 64;
+
+constexpr size_t round_up(size_t value, size_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
+
+// How a sum becomes a code.
+enum class Rule : int32_t {
+  kMultiply,    // float64: round(sum * factor), proved to be the exact fraction rounded once
+  kDivide,      // float64: round(sum * factor / divisor)
+  kFixedPoint,  // int64: sum * multiplier / 2**shift, one rounding
+  kGemmlowp,    // int64: doubling high product, then a rounding shift
+  kFloat,       // float32: rint(sum * single)
+  kReal,        // no code: float32 of sum * factor
+};
+
+enum class Rounding : int32_t { kHalfEven, kHalfUp, kHalfAway, kFloor };
+
+struct Epilogue {
+  Rule rule;
+  Rounding rounding;
+  bool narrow;                // rounded values fit int32 with room for the zero point, and every shift is 1 or more
+  const double* factor;       // kMultiply, kDivide, kReal
+  const double* divisor;      // kDivide
+  const int32_t* multiplier;  // kFixedPoint, kGemmlowp
+  const int32_t* shift;
+  const float* single;        // kFloat
+  int32_t zero_point, lo, hi;
+  size_t channels;
+};
+
+// sum + offset[channel] + slope[channel] * (sum of the activations of the row).
+struct Correction {
+  const int32_t* offset;
+  const int32_t* slope;  // null where it is zero everywhere
+};
+
+// One or more packed matrices (n, k) of equal shape, one for each group, in the GEMM order of 16 x 32 slices.
+struct Gemm {
+  const uint8_t* weights;
+  int32_t bits;
+  int32_t act_max;  // greatest stored activation
+  size_t n, k, groups;
+  Correction rows;    // for products with codes less 2**(bits - 1)
+  Correction vector;  // for products of one row: codes as they are, activations less 128
+  const Epilogue* epilogue;
+
+  size_t slices() const { return round_up(k, kDepth) / kDepth; }
+  size_t column_blocks() const { return round_up(n, kColumns) / kColumns; }
+  size_t block_bytes() const { return slices() * static_cast<size_t>(bits) * kLine; }
+  size_t group_bytes() const { return column_blocks() * block_bytes(); }
+};
+
+// A window over NHWC images.
+struct Window {
+  size_t height, width, channels;
+  size_t kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w;
+  size_t pad_top, pad_left;
+  size_t out_h, out_w;
+  uint8_t pad_value;
+
+  size_t taps() const { return kernel_h * kernel_w; }
+  size_t image_bytes() const { return height * width * channels; }
+};
+
+// Where the rows of the left matrix come from: memory itself, or windows.
+struct Rows {
+  const uint8_t* data;
+  size_t stride;         // bytes from row to row where there is no window
+  const Window* window;  // null for a plain matrix
+  size_t first_channel;  // of the group
+  size_t channels;       // of the group
+};
+
+// One filter for each channel.
+struct Depthwise {
+  const int16_t* taps;  // (taps / 2 rounded up, channels + kSlack, 2): pairs of taps, code less zero point
+  const int32_t* offset;
+  const Epilogue* epilogue;
+};
+
+struct AveragePool {
+  const Epilogue* const* by_count;  // at the number of averaged elements; null where that cannot occur
+  bool padding_counts;
+  size_t pad_bottom, pad_right;
+  int32_t zero_point;
+};
+
+// round((a - zero_a) * left + (b - zero_b) * right, brought to the scale of the output).
+struct Sum {
+  Rule rule;
+  Rounding rounding;
+  double left, right;      // kMultiply, kDivide, kReal: whole numbers below 2**53 in total, or real scales
+  double factor, divisor;  // kFloat uses left, right and divisor as float32
+  int64_t left_multiplier, right_multiplier, multiplier;  // kGemmlowp
+  int32_t left_shift, right_shift, shift;
+  int32_t sign;  // of the second operand under kGemmlowp
+  int32_t zero_a, zero_b, zero_point, lo, hi;
+};
+
+struct Product {
+  int32_t zero_a, zero_b;
+  const Epilogue* epilogue;  // of equal channels
+};
+
+// Two operands and a result, row by row; a stride of 0 repeats the row.
+struct Operands {
+  const uint8_t* a;
+  const uint8_t* b;
+  size_t a_stride, b_stride;
+  size_t columns;
+  void* out;
+  size_t out_stride;  // elements
+};
+
+// Rectangle of a matrix product: rows and blocks of 16 columns.
+struct Region {
+  size_t row_begin, row_end, block_begin, block_end;
+};
+
+// The same functions, compiled for one instruction set. Scratch is 64-byte aligned.
+struct Kernels {
+  const char* name;
+  size_t (*gemm_scratch)(const Gemm&, size_t rows);
+  void (*gemm)(const Gemm&, size_t group, const Rows&, const Region&, void* scratch, void* out, size_t out_stride);
+  void (*column_sums)(const uint8_t* weights, int32_t bits, size_t n, size_t k, const int32_t* zero, int64_t* sum,
+                      int64_t* magnitude);
+  size_t (*depthwise_scratch)(const Window&);
+  void (*depthwise)(const Depthwise&, const Window&, const uint8_t* x, size_t begin, size_t end, void* scratch,
+                    void* out);
+  void (*max_pool)(const Window&, uint8_t lowest, const uint8_t* x, size_t begin, size_t end, uint8_t* out);
+  void (*average_pool)(const AveragePool&, const Window&, const uint8_t* x, size_t begin, size_t end, void* scratch,
+                       void* out);
+  void (*sum)(const Sum&, const Operands&, size_t begin, size_t end);
+  void (*product)(const Product&, const Operands&, size_t begin, size_t end);
+  void (*copy)(const uint8_t* x, size_t x_stride, size_t columns, const uint8_t* table, uint8_t* out,
+               size_t out_stride, size_t begin, size_t end);
+};
+
+}  // namespace qtool
