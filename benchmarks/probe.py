@@ -10,7 +10,6 @@ versions, and prints a table.
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import re
 import sys
@@ -24,15 +23,23 @@ from scipy.stats import spearmanr
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from environment import environment
 from main_job import CASES, Case
 
-from hwmodels import HardwareModel, Precision, load_target, network_cost
+from hwmodels import (
+    Elementwise,
+    ElementwiseStep,
+    HardwareModel,
+    Precision,
+    load_target,
+    network_cost,
+)
 from passes.analysis.between import BetweenLayers
 from passes.analysis.workloads import Workloads
 from passes.api import PassContext
 from passes.execution.dataset import graph_inputs, open_dataset
 from passes.execution.preprocess import Preprocess
-from passes.execution.profile import profile_nodes, wall_s
+from passes.execution.profile import NodeTime, profile_nodes, wall_s
 from passes.execution.session import Session
 from passes.ir.onnx_io import read_model, to_proto
 from passes.ir.setup import quantizer_setup
@@ -54,42 +61,33 @@ CALIBRATION_SAMPLES = 8
 
 LAYER_OPS = ("Conv", "FusedConv", "QLinearConv", "Gemm", "FusedGemm", "QGemm", "MatMul", "QLinearMatMul")
 INTEGER_OPS = ("QLinearConv", "QGemm", "QLinearMatMul")
-RUNS = 40
+ROUNDS, RUNS = 12, 8
+FLOAT, EIGHT = Precision(32, 32), Precision(8, 8)
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, eq=False)
+class Network:
     """One network at one precision.
 
     Attributes:
+        name: of the model.
+        pair: its precision everywhere.
+        proto: what ONNX Runtime is given.
         predicted_s: by the machine file.
-        measured_s: fastest of `RUNS` runs.
-        layers: predicted and measured seconds of every layer that could be found in the profile.
-        integer_layers: how many of them ran on integers.
-        missing: layers that could not be found.
+        layers: predicted seconds of every layer.
+        aliases: names under which a profile may show each layer.
     """
 
+    name: str
+    pair: Precision
+    proto: onnx.ModelProto
     predicted_s: float
-    measured_s: float
-    layers: list[tuple[float, float]]
-    integer_layers: int
-    missing: list[str]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the figures of the table and what they come from."""
-        return {
-            "predicted_s": self.predicted_s,
-            "measured_s": self.measured_s,
-            "ratio": self.predicted_s / self.measured_s,
-            "layer_rank_correlation": rank_correlation(self.layers),
-            "layers": len(self.layers),
-            "integer_layers": self.integer_layers,
-            "missing": self.missing,
-        }
+    layers: dict[str, float]
+    aliases: dict[str, tuple[str, ...]]
 
 
-def compare(case: Case, data: Path, machine: HardwareModel, threads: int) -> dict[Precision, Comparison]:
-    """Predict and measure one network in float32 and at 8/8."""
+def networks(case: Case, data: Path, machine: HardwareModel, threads: int) -> list[Network]:
+    """Predict one network in float32 and at 8/8."""
     model = read_model(data / "models" / f"{case.name}.onnx")
     ctx = PassContext(load_target("generic"), workers=threads)
     inputs = graph_inputs(model.graph)
@@ -97,40 +95,79 @@ def compare(case: Case, data: Path, machine: HardwareModel, threads: int) -> dic
         str(data / case.calib), inputs, Preprocess.parse(case.preprocess), CALIBRATION_SAMPLES
     )
     PassManager(parse(PREPARE)).run(model, ctx)
-    protos = {Precision(32, 32): to_proto(model)}
+    protos = {FLOAT: to_proto(model)}
     PassManager(parse(QUANTIZE)).run(model, ctx)
-    [protos[Precision(8, 8)]] = lower_forms(model, ctx.target, ("qdq",)).qdq.values()
-    return {pair: _compare(model, machine, pair, proto, threads) for pair, proto in protos.items()}
-
-
-def _compare(
-    model: Model, machine: HardwareModel, pair: Precision, proto: onnx.ModelProto, threads: int
-) -> Comparison:
-    predicted_s, layers = predict(model, machine, pair)
-    feeds = _feeds(proto)
-    [measured_s] = wall_s([Session(proto, threads=threads)], feeds, RUNS)
-    nodes = [node for node in profile_nodes(proto, feeds, RUNS, threads) if node.op in LAYER_OPS]
-    times = {_plain(node.name): node for node in nodes}
-    found, missing, integers = [], [], 0
-    for name, names in _aliases(model).items():
-        node = next((times[alias] for alias in names if alias in times), None)
-        if node is None:
-            missing.append(name)
-            continue
-        found.append((layers[name], node.typical_s))
-        integers += node.op in INTEGER_OPS
-    return Comparison(predicted_s, measured_s, found, integers, missing)
+    [protos[EIGHT]] = lower_forms(model, ctx.target, ("qdq",)).qdq.values()
+    names = _aliases(model)
+    return [
+        Network(case.name, pair, proto, *predict(model, machine, pair), names)
+        for pair, proto in protos.items()
+    ]
 
 
 def predict(model: Model, machine: HardwareModel, pair: Precision) -> tuple[float, dict[str, float]]:
-    """Return the seconds of a network whose tensors all have one precision, in total and by layer."""
+    """Return the seconds of a network whose tensors all have one precision, in total and by layer.
+
+    ONNX Runtime runs a layer on integers only where its result is quantized. One whose result leaves the
+    network in floating point runs in float32, and its weights are dequantized first.
+    """
     ctx = PassContext(machine)
-    works = ctx.get(Workloads(), model)
-    bits = {group.name: pair.act_bits for group in quantizer_setup(model.graph, machine).groups}
+    works, setup = ctx.get(Workloads(), model), quantizer_setup(model.graph, machine)
+    bits = {group.name: pair.act_bits for group in setup.groups}
     steps = [entry.at(bits) for entry in ctx.get(BetweenLayers(), model)]
-    cost = network_cost(machine, tuple(works.values()), [pair] * len(works), None, steps)
+    pairs = dict.fromkeys(works, pair)
+    for name in _float_layers(model) if pair != FLOAT else ():
+        pairs[name] = FLOAT
+        weights = Elementwise.conversion(name, works[name].weight_count)
+        steps.append(ElementwiseStep(weights, pair.weight_bits, FLOAT.weight_bits))
+    cost = network_cost(machine, tuple(works.values()), list(pairs.values()), None, steps)
     by_layer = {name: layer.latency_s or 0.0 for name, layer in zip(works, cost.layers, strict=True)}
     return cost.total.latency_s or 0.0, by_layer
+
+
+def _float_layers(model: Model) -> list[str]:
+    setup = quantizer_setup(model.graph)
+    nodes = {node.name: node for node in model.graph.nodes}
+    quantized = setup.group_of()
+    ends = {layer.name: nodes[setup.fused.get(layer.name, layer.name)] for layer in setup.layers}
+    return [name for name, node in ends.items() if node.outputs[0].name not in quantized]
+
+
+def fastest_s(found: list[Network], threads: int) -> list[float]:
+    """Return the fastest run of every network; rounds over all of them outlast disturbances of one."""
+    sessions = [Session(network.proto, threads=threads) for network in found]
+    feeds = [_feeds(network.proto) for network in found]
+    best = [float("inf")] * len(found)
+    for _ in range(ROUNDS):
+        for at, session in enumerate(sessions):
+            best[at] = min(best[at], *wall_s([session], feeds[at], RUNS))
+    return best
+
+
+def layer_times(network: Network, threads: int) -> dict[str, NodeTime]:
+    """Return the profile of every layer that can be found in it, by the layer's name."""
+    nodes = profile_nodes(network.proto, _feeds(network.proto), ROUNDS * RUNS, threads)
+    times = {_plain(node.name): node for node in nodes if node.op in LAYER_OPS}
+    seen = {name: [times[it] for it in names if it in times] for name, names in network.aliases.items()}
+    return {name: nodes[0] for name, nodes in seen.items() if nodes}
+
+
+def compared(
+    network: Network, measured_s: float, threads: int
+) -> tuple[dict[str, Any], list[tuple[float, float]]]:
+    """Return the figures of a network, and the predicted and measured seconds of its layers."""
+    times = layer_times(network, threads)
+    pairs = [(network.layers[name], node.typical_s) for name, node in times.items()]
+    figures = {
+        "predicted_s": network.predicted_s,
+        "measured_s": measured_s,
+        "ratio": network.predicted_s / measured_s,
+        "layer_rank_correlation": rank_correlation(pairs),
+        "layers": len(pairs),
+        "integer_layers": sum(node.op in INTEGER_OPS for node in times.values()),
+        "missing": sorted(network.layers.keys() - times.keys()),
+    }
+    return figures, pairs
 
 
 def _aliases(model: Model) -> dict[str, tuple[str, ...]]:
@@ -175,10 +212,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--machine", type=Path, help="a machine file that was probed before")
     arguments = parser.parse_args()
-    results: dict[str, Any] = {
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "models": {},
-    }
+    results: dict[str, Any] = environment() | {"threads": arguments.threads, "models": {}}
     with tempfile.TemporaryDirectory() as folder:
         file = arguments.machine or Path(folder) / "probed.toml"
         if arguments.machine is None:
@@ -186,19 +220,15 @@ def main() -> None:
             results["probe"] = run_probe(request, lambda *_: None)
         machine = load_target(str(file))
         results["file"] = file.read_text(encoding="utf-8").splitlines()
-    pooled: dict[Precision, list[tuple[float, float]]] = {}
-    for case in CASES:
-        for pair, found in compare(case, arguments.data, machine, arguments.threads).items():
-            pooled.setdefault(pair, []).extend(found.layers)
-            entry = found.to_json()
-            results["models"].setdefault(case.name, {})[str(pair)] = entry
-            shown = (
-                f"{entry[key]:.5g}"
-                for key in ("predicted_s", "measured_s", "ratio", "layer_rank_correlation")
-            )
-            ran = f"{found.integer_layers}/{len(found.layers)} on integers"
-            print(case.name, pair, *shown, ran, found.missing, flush=True)
-    results["layer_rank_correlation"] = {str(pair): rank_correlation(it) for pair, it in pooled.items()}
+    found = [it for case in CASES for it in networks(case, arguments.data, machine, arguments.threads)]
+    pooled: dict[str, list[tuple[float, float]]] = {}
+    for network, measured_s in zip(found, fastest_s(found, arguments.threads), strict=True):
+        figures, pairs = compared(network, measured_s, arguments.threads)
+        pooled.setdefault(str(network.pair), []).extend(pairs)
+        results["models"].setdefault(network.name, {})[str(network.pair)] = figures
+        shown = (f"{value:.4g}" if isinstance(value, float) else str(value) for value in figures.values())
+        print(network.name, network.pair, *shown, flush=True)
+    results["layer_rank_correlation"] = {pair: rank_correlation(it) for pair, it in pooled.items()}
     print("all layers", results["layer_rank_correlation"])
     RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
