@@ -24,7 +24,10 @@ def price_layers(machine: HardwareModel, layers: Sequence[Workload], precision: 
         UnsupportedError: the machine cannot run a layer at the precision.
     """
     priced = network_cost(machine, layers, [precision] * len(layers))
-    rows = [{"layer": work.name} | _row(cost) for work, cost in zip(layers, priced.layers, strict=True)]
+    rows = [
+        {"layer": work.name, "priced_as": str(cost.priced_as)} | _row(cost)
+        for work, cost in zip(layers, priced.layers, strict=True)
+    ]
     return {"target": machine.name, "precision": str(precision), "layers": rows, "total": _row(priced.total)}
 
 

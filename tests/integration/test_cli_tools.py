@@ -109,6 +109,7 @@ def test_layers_are_priced(cli: Cli, tmp_path: Path) -> None:
     document = json.loads(result.stdout)
     assert document["layers"][0] | {"energy_j": 0} == {
         "layer": "conv",
+        "priced_as": "w8a8",
         "cycles": 225792,
         "latency_s": pytest.approx(225792 / 500e6),
         "energy_j": 0,
