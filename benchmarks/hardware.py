@@ -30,7 +30,7 @@ from environment import environment
 
 from hwmodels import Metric, Precision, Workload, load_target, network_cost, price_table
 from hwmodels.arrays import PairArrays
-from hwmodels.bitfusion_array import parallel_products
+from hwmodels.machines.bitfusion_array import parallel_products
 from hwmodels.registry import BUILTIN
 from passes.analysis.workloads import Workloads
 from passes.api import PassContext

@@ -9,21 +9,21 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hwmodels.bismo import Bismo
-from hwmodels.bitfusion import BitFusion
-from hwmodels.bitfusion_sim import BitFusionSim
 from hwmodels.errors import HardwareError, SpecError, UnknownTargetError
-from hwmodels.generic import Generic
-from hwmodels.lookup import LookupMachine
-from hwmodels.measured import Measured
-from hwmodels.microcontroller import Microcontroller
+from hwmodels.machines.bismo import Bismo
+from hwmodels.machines.bitfusion import BitFusion
+from hwmodels.machines.bitfusion_sim import BitFusionSim
+from hwmodels.machines.generic import Generic
+from hwmodels.machines.lookup import LookupMachine
+from hwmodels.machines.measured import Measured
+from hwmodels.machines.microcontroller import Microcontroller
+from hwmodels.machines.npu import Npu
+from hwmodels.machines.processor import Processor
+from hwmodels.machines.silago import Silago
+from hwmodels.machines.systolic import Systolic
+from hwmodels.machines.tensorcore import TensorCore
 from hwmodels.model import HardwareModel
-from hwmodels.npu import Npu
-from hwmodels.processor import Processor
-from hwmodels.silago import Silago
 from hwmodels.spec import HardwareSpec, read_spec
-from hwmodels.systolic import Systolic
-from hwmodels.tensorcore import TensorCore
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable

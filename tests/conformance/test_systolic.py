@@ -9,8 +9,8 @@ import pytest
 
 from hwmodels import Precision, Workload, load_target, network_cost
 from hwmodels.arrays import LayerArrays, PairArrays
-from hwmodels.systolic import Systolic
-from hwmodels.systolic_cycles import compute_cycles
+from hwmodels.machines.systolic import Systolic
+from hwmodels.machines.systolic_cycles import compute_cycles
 
 FIRST = Workload.conv("ResNet-18, layer 0", (3, 64), (7, 7), (110, 110), stride=2)
 SECOND = Workload.conv("ResNet-18, layer 1", (64, 64), (3, 3), (54, 54))

@@ -21,7 +21,7 @@ from hwmodels import (
     network_cost,
     price_table,
 )
-from hwmodels.generic import Generic
+from hwmodels.machines.generic import Generic
 
 WORKS = (Workload.gemm("one", 1, 8, 4), Workload.gemm("two", 1, 4, 2))
 SCHEDULE = Schedule(

@@ -14,7 +14,7 @@ from hwmodels import (
     Workload,
     load_target,
 )
-from hwmodels.generic import Generic
+from hwmodels.machines.generic import Generic
 from hwmodels.testing import check_hardware_model
 
 

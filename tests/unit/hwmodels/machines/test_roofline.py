@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hwmodels.arrays import LayerArrays, PairArrays
-from hwmodels.roofline import Memory, Power
+from hwmodels.machines.roofline import Memory, Power
 from hwmodels.testing import SAMPLES
 from hwmodels.types import Precision
 from hwmodels.workload import Workload

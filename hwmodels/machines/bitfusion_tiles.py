@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from hwmodels.arrays import Floats
-    from hwmodels.bitfusion_shapes import Shapes
+    from hwmodels.machines.bitfusion_shapes import Shapes
 
     Indices = NDArray[np.intp]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from hwmodels.errors import HardwareError, SpecError
 from hwmodels.geometry import MAX_RANK
-from hwmodels.lookup_shapes import Shape
+from hwmodels.machines.lookup_shapes import Shape
 from hwmodels.rules import KINDS
 from hwmodels.spec import MAX_NUMBER, MIN_NUMBER
 from hwmodels.types import Precision

@@ -11,9 +11,9 @@ from hwmodels.arrays import Estimate, LayerArrays, PairArrays
 from hwmodels.elementwise import VectorUnit
 from hwmodels.fields import spec_error
 from hwmodels.machine import ArrayMachine
-from hwmodels.roofline import Memory
+from hwmodels.machines.roofline import Memory
+from hwmodels.machines.systolic_cycles import DATAFLOWS, Grid, compute_cycles
 from hwmodels.rules import read_arithmetic
-from hwmodels.systolic_cycles import DATAFLOWS, Grid, compute_cycles
 from hwmodels.types import Metric
 
 if TYPE_CHECKING:

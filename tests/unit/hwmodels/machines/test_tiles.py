@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hwmodels.arrays import LayerArrays
-from hwmodels.tiles import Tile
+from hwmodels.machines.tiles import Tile
 from hwmodels.workload import Workload
 
 TILE = Tile(rows=6, columns=16, depth_bytes=4, source="by hand")

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hwmodels.arrays import Estimate, LayerArrays, PairArrays
-from hwmodels.bismo_cycles import Overlay, overlay_cycles
 from hwmodels.elementwise import VectorUnit
 from hwmodels.machine import ArrayMachine
+from hwmodels.machines.bismo_cycles import Overlay, overlay_cycles
 from hwmodels.rules import read_arithmetic
 from hwmodels.types import Metric
 

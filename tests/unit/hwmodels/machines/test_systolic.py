@@ -8,8 +8,8 @@ import pytest
 
 from hwmodels import Precision, SpecError, Workload, load_target
 from hwmodels.arrays import LayerArrays, PairArrays
-from hwmodels.systolic import Systolic
-from hwmodels.systolic_cycles import compute_cycles, packed_filters
+from hwmodels.machines.systolic import Systolic
+from hwmodels.machines.systolic_cycles import compute_cycles, packed_filters
 
 DENSE = Workload.conv("dense", (64, 64), (3, 3), (56, 56))
 

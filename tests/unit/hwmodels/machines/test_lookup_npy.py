@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hwmodels import SpecError
-from hwmodels.lookup_npy import parse_npy
+from hwmodels.machines.lookup_npy import parse_npy
 
 
 def saved(array: np.ndarray) -> bytes:

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hwmodels.arrays import Estimate, LayerArrays, PairArrays
-from hwmodels.bitfusion_array import Array, compute_cycles, dram_bits
-from hwmodels.bitfusion_energy import CoreEnergy, DramEnergy, EnergyModel, SramEnergy
 from hwmodels.elementwise import VectorUnit
 from hwmodels.machine import ArrayMachine
+from hwmodels.machines.bitfusion_array import Array, compute_cycles, dram_bits
+from hwmodels.machines.bitfusion_energy import CoreEnergy, DramEnergy, EnergyModel, SramEnergy
 from hwmodels.rules import read_arithmetic
 from hwmodels.types import Metric
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hwmodels.arrays import Estimate, LayerArrays, PairArrays
-from hwmodels.compute import Compute, read_compute
 from hwmodels.elementwise import VectorUnit
 from hwmodels.machine import ArrayMachine
-from hwmodels.roofline import Memory, Power
+from hwmodels.machines.compute import Compute, read_compute
+from hwmodels.machines.roofline import Memory, Power
+from hwmodels.machines.tiles import Tile
 from hwmodels.rules import read_arithmetic
-from hwmodels.tiles import Tile
 from hwmodels.types import Metric
 
 if TYPE_CHECKING:

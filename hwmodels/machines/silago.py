@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hwmodels.arrays import Estimate, LayerArrays, PairArrays
-from hwmodels.compute import Compute, read_compute
 from hwmodels.elementwise import PICO, VectorUnit
 from hwmodels.fields import spec_error
 from hwmodels.machine import ArrayMachine
+from hwmodels.machines.compute import Compute, read_compute
 from hwmodels.rules import read_arithmetic
 from hwmodels.types import Metric
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from hwmodels.errors import SpecError
 from hwmodels.fields import spec_error
-from hwmodels.lookup_csv import parse_csv
-from hwmodels.lookup_files import read_beside
-from hwmodels.lookup_npy import parse_npy
+from hwmodels.machines.lookup_csv import parse_csv
+from hwmodels.machines.lookup_files import read_beside
+from hwmodels.machines.lookup_npy import parse_npy
 from hwmodels.spec import MAX_NUMBER, MIN_NUMBER
 
 if TYPE_CHECKING:
     from hwmodels.arrays import Floats
-    from hwmodels.lookup_csv import Entries
+    from hwmodels.machines.lookup_csv import Entries
     from hwmodels.spec import HardwareSpec
     from hwmodels.types import Precision
 

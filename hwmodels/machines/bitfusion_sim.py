@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hwmodels.arrays import Estimate, LayerArrays, PairArrays
-from hwmodels.bitfusion_array import parallel_products
-from hwmodels.bitfusion_search import Search
-from hwmodels.bitfusion_shapes import Shapes
-from hwmodels.bitfusion_tiles import SimulatedArray
 from hwmodels.errors import UnsupportedError
 from hwmodels.fields import spec_error
 from hwmodels.machine import ArrayMachine
+from hwmodels.machines.bitfusion_array import parallel_products
+from hwmodels.machines.bitfusion_search import Search
+from hwmodels.machines.bitfusion_shapes import Shapes
+from hwmodels.machines.bitfusion_tiles import SimulatedArray
 from hwmodels.rules import read_arithmetic
 from hwmodels.types import Metric
 
 if TYPE_CHECKING:
     from hwmodels.arrays import Floats
-    from hwmodels.bitfusion_tiles import Indices
+    from hwmodels.machines.bitfusion_tiles import Indices
     from hwmodels.spec import HardwareSpec
 
 WIDTHS = frozenset({2, 4, 8})

@@ -8,9 +8,9 @@ import pytest
 
 from hwmodels import Precision, UnsupportedError, Workload, load_target, network_cost
 from hwmodels.arrays import LayerArrays, PairArrays
-from hwmodels.bitfusion import BitFusion
-from hwmodels.bitfusion_array import compute_cycles, cycles_per_product, dram_bits, parallel_products
 from hwmodels.elementwise import Elementwise
+from hwmodels.machines.bitfusion import BitFusion
+from hwmodels.machines.bitfusion_array import compute_cycles, cycles_per_product, dram_bits, parallel_products
 
 DENSE = Workload.conv("dense", (64, 64), (3, 3), (56, 56))
 DEPTHWISE = Workload.conv("depthwise", (96, 96), (3, 3), (28, 28), groups=96)

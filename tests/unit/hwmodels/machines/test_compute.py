@@ -6,7 +6,7 @@ import pytest
 
 from hwmodels import SpecError, load_target
 from hwmodels.arrays import LayerArrays, PairArrays
-from hwmodels.compute import Compute
+from hwmodels.machines.compute import Compute
 from hwmodels.types import Precision
 from hwmodels.workload import Workload
 

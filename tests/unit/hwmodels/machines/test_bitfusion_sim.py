@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from hwmodels import HardwareError, Metric, Precision, UnsupportedError, Workload, load_target, price_table
-from hwmodels.bitfusion_shapes import Shapes
-from hwmodels.bitfusion_sim import BitFusionSim
+from hwmodels.machines.bitfusion_shapes import Shapes
+from hwmodels.machines.bitfusion_sim import BitFusionSim
 
-SPEC = Path(__file__).parents[3] / "hwmodels" / "specs" / "bitfusion-sim.toml"
+SPEC = Path(__file__).parents[4] / "hwmodels" / "specs" / "bitfusion-sim.toml"
 
 
 @pytest.fixture(scope="module")

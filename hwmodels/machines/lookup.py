@@ -9,9 +9,9 @@ import numpy as np
 
 from hwmodels.arrays import Estimate, LayerArrays, PairArrays
 from hwmodels.elementwise import VectorUnit
-from hwmodels.lookup_source import Lookup, read_entries
-from hwmodels.lookup_table import LookupTable
 from hwmodels.machine import ArrayMachine
+from hwmodels.machines.lookup_source import Lookup, read_entries
+from hwmodels.machines.lookup_table import LookupTable
 from hwmodels.rules import read_arithmetic
 from hwmodels.types import MAX_BITS, Metric, Precision
 

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hwmodels.bitfusion_array import Array, cycles_per_product, dram_bits, parallel_products, reduction_cycles
+from hwmodels.machines.bitfusion_array import (
+    Array,
+    cycles_per_product,
+    dram_bits,
+    parallel_products,
+    reduction_cycles,
+)
 
 if TYPE_CHECKING:
     from hwmodels.arrays import Floats, LayerArrays, PairArrays

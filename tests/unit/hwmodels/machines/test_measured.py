@@ -18,8 +18,8 @@ from hwmodels import (
     load_target,
 )
 from hwmodels.arrays import LayerArrays
-from hwmodels.measured_features import FEATURES, KERNELS, features, kernel_of
-from hwmodels.measured_operators import OPERATORS, operator_table
+from hwmodels.machines.measured_features import FEATURES, KERNELS, features, kernel_of
+from hwmodels.machines.measured_operators import OPERATORS, operator_table
 
 FLOAT, INTEGER = Precision(32, 32), Precision(8, 8)
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hwmodels.bitfusion_tiles import Tilings
-from hwmodels.bitfusion_traffic import Candidates, Tensor
+from hwmodels.machines.bitfusion_tiles import Tilings
+from hwmodels.machines.bitfusion_traffic import Candidates, Tensor
 
 if TYPE_CHECKING:
     from hwmodels.arrays import Floats
-    from hwmodels.bitfusion_shapes import Shapes
-    from hwmodels.bitfusion_tiles import Indices, SimulatedArray
+    from hwmodels.machines.bitfusion_shapes import Shapes
+    from hwmodels.machines.bitfusion_tiles import Indices, SimulatedArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)

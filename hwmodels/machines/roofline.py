@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hwmodels.tiles import products
+from hwmodels.machines.tiles import products
 
 if TYPE_CHECKING:
     from hwmodels.arrays import Floats, LayerArrays, PairArrays

@@ -16,8 +16,8 @@ import numpy as np
 
 from hwmodels.arrays import Estimate
 from hwmodels.machine import ArrayMachine
-from hwmodels.measured_features import FEATURES, KERNELS, features, kernel_of, kind_of_kernel
-from hwmodels.measured_operators import OPERATOR_TABLES, OperatorCost, operator_s
+from hwmodels.machines.measured_features import FEATURES, KERNELS, features, kernel_of, kind_of_kernel
+from hwmodels.machines.measured_operators import OPERATOR_TABLES, OperatorCost, operator_s
 from hwmodels.rules import read_arithmetic
 from hwmodels.types import Cost, Metric, Precision
 

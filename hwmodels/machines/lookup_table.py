@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hwmodels.errors import SpecError, UnsupportedError
-from hwmodels.lookup_shapes import Shape
+from hwmodels.machines.lookup_shapes import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from hwmodels.arrays import Floats
-    from hwmodels.lookup_csv import Entries, Key
+    from hwmodels.machines.lookup_csv import Entries, Key
     from hwmodels.types import Precision
     from hwmodels.workload import Workload
 

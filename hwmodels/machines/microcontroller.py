@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hwmodels.arrays import Estimate, LayerArrays, PairArrays
-from hwmodels.compute import Compute, read_compute
 from hwmodels.elementwise import VectorUnit
 from hwmodels.machine import ArrayMachine
-from hwmodels.roofline import Power
+from hwmodels.machines.compute import Compute, read_compute
+from hwmodels.machines.roofline import Power
 from hwmodels.rules import read_arithmetic
 from hwmodels.types import Metric
 
