@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from scipy.stats import qmc
 
 from hwmodels import Precision, Workload
-from hwmodels.measured_operators import OPERATORS
+from hwmodels.machines.measured_operators import OPERATORS
 from qtool.probe.shapes import ConvShape, GemmShape, OperatorShape, Point, ProductShape
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import numpy as np
 
 from hwmodels import Elementwise, Workload
 from hwmodels.arrays import LayerArrays
-from hwmodels.measured_features import features, kernel_of
-from hwmodels.measured_operators import operator_table
+from hwmodels.machines.measured_features import features, kernel_of
+from hwmodels.machines.measured_operators import operator_table
 from passes.errors import DataError
 from qtool.probe.fit import Fit, fit_rates
 from qtool.probe.measure import OVERHEAD

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hwmodels.measured_features import FEATURES
+from hwmodels.machines.measured_features import FEATURES
 from hwmodels.spec import MIN_NUMBER
 
 if TYPE_CHECKING:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from hwmodels import Workload
-from hwmodels.measured_features import KERNELS
-from hwmodels.measured_operators import OPERATORS, operator_table
+from hwmodels.machines.measured_features import KERNELS
+from hwmodels.machines.measured_operators import OPERATORS, operator_table
 from qtool.probe.grid import MAX_MACS, grid
 from qtool.probe.tables import table_of
 
