@@ -1,11 +1,15 @@
-# Needs python3 (3.11 or newer) with venv, and make; everything else goes into .venv.
+# Needs python3 (3.11 or newer) with venv, and make; everything else goes into .venv. With a C++17 compiler the
+# native kernels are built, without one the tool is pure Python.
 PYTHON ?= python3
 VENV ?= .venv
 OUT ?= out
 QUICKSTART := samples/quickstart
 BIN := $(VENV)/bin
-PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-INPUTS := pyproject.toml constraints.txt
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+INPUTS := pyproject.toml constraints.txt CMakeLists.txt $(wildcard native/*.* native/*/*.*)
+# In the environment they reach the build of the kernels too; QTOOL_NATIVE=0 leaves the kernels out.
+export PIP_CONSTRAINT := constraints.txt
+export PIP_BUILD_CONSTRAINT := constraints.txt
 
 .PHONY: help install demo test check clean
 .DELETE_ON_ERROR:

@@ -130,7 +130,7 @@ def _rules(machine: HardwareModel) -> list[tuple[str, str]]:
         ("scales of weights", ", ".join(rules.granularities).replace("_", " ")),
         ("zero points", _zero_points(rules)),
         ("scales", "powers of two" if rules.power_of_two_scales else "any"),
-        ("bits of biases, of accumulators", f"{rules.bias_bits}, {rules.accumulator_bits}"),
+        ("bits of biases, of accumulators", f"{rules.bias_bits}, {_accumulators(rules)}"),
         ("requantization", f"{rules.requantization.replace('_', ' ')}, {rules.rounding.replace('_', ' ')}"),
         ("memory holds values", "at their own width" if rules.packed_storage else "at the width of the pair"),
         ("operators with shared parameters", ", ".join(sorted(machine.shared_parameter_ops)) or "none"),
@@ -142,6 +142,11 @@ def _rules_of(machine: HardwareModel, work: Workload) -> Any:
         return machine.rules(work)
     except UnsupportedError:
         return None
+
+
+def _accumulators(rules: Any) -> str:
+    narrow, wide = rules.accumulator_bits, rules.wide_accumulator_bits
+    return str(narrow) if wide == narrow else f"{narrow} ({wide} where a factor has 16 bits)"
 
 
 def _zero_points(rules: Any) -> str:

@@ -37,6 +37,7 @@ class Rules:
         power_of_two_scales: whether every scale must be a power of two.
         bias_bits: bits of a bias.
         accumulator_bits: bits of the register that sums products.
+        wide_accumulator_bits: the same where a factor has more than 8 bits.
         rounding: one of `ROUNDINGS`.
         requantization: one of `REQUANTIZATIONS`.
         packed_storage: whether memory holds values at the width asked for rather than at that of the pair.
@@ -49,6 +50,7 @@ class Rules:
     power_of_two_scales: bool = False
     bias_bits: int = 32
     accumulator_bits: int = 32
+    wide_accumulator_bits: int = 64
     rounding: str = "half_even"
     requantization: str = "exact"
     packed_storage: bool = True
@@ -67,6 +69,7 @@ class Arithmetic:
         matmul_pairs: pairs of products of two computed operands, where they differ.
         unsupported_kinds: kinds of layers, out of `KINDS`, that the machine does not run.
         shared_parameter_ops: operators whose operands must have equal scales and zero points.
+        wide_accumulator_bits: as in `Rules`; 0 stands for ``accumulator_bits``.
         source: where this comes from.
 
     The other keys are those of `Rules`.
@@ -90,6 +93,7 @@ class Arithmetic:
     symmetric_acts: bool = False
     power_of_two_scales: bool = False
     bias_bits: int = 32
+    wide_accumulator_bits: int = 0
 
     @cached_property
     def precisions(self) -> tuple[Precision, ...]:
@@ -133,6 +137,7 @@ class Arithmetic:
             power_of_two_scales=self.power_of_two_scales,
             bias_bits=self.bias_bits,
             accumulator_bits=self.accumulator_bits,
+            wide_accumulator_bits=self.wide_accumulator_bits or self.accumulator_bits,
             rounding=self.rounding,
             requantization=self.requantization,
             packed_storage=self.packed_storage,
@@ -181,10 +186,15 @@ def read_arithmetic(spec: HardwareSpec, buildable: frozenset[int]) -> Arithmetic
     _check_words(spec, "granularities", table.granularities or ("",), GRANULARITIES)
     _check_words(spec, "unsupported_kinds", table.unsupported_kinds, KINDS)
     widest = max(pair.weight_bits + pair.act_bits for pairs in table.by_kind.values() for pair in pairs)
-    for key, bits in (("accumulator_bits", table.accumulator_bits), ("bias_bits", table.bias_bits)):
-        if not (widest if key == "accumulator_bits" else 1) <= 2 * bits <= 4 * MAX_BITS:
-            expected = f"from half of the widest product to {2 * MAX_BITS}"
-            raise spec_error(spec.file, f"[arithmetic] {key}", expected, str(bits)[:60])
+    sums = table.accumulator_bits
+    limits = {
+        "accumulator_bits": (sums, -(-widest // 2), 2 * MAX_BITS),
+        "wide_accumulator_bits": (table.wide_accumulator_bits or sums, sums, 4 * MAX_BITS),
+        "bias_bits": (table.bias_bits, 1, 2 * MAX_BITS),
+    }
+    for key, (bits, least, most) in limits.items():
+        if not least <= bits <= most:
+            raise spec_error(spec.file, f"[arithmetic] {key}", f"{least} to {most}", str(bits)[:60])
     return table
 
 

@@ -1,6 +1,6 @@
 // What the kernels work on: plain structs of pointers and sizes, prepared once for a layer.
 //
-// Activations are stored as unsigned bytes; a signed code q is stored as q + 128, with its zero point and
+// Activations are stored as unsigned bytes, a code less the lowest one of its format, with its zero point and
 // its clamp moved alike. Arrays per channel carry kSlack entries behind the last channel, so that a vector
 // may be loaded at any channel. Sums wrap modulo 2**32: whoever prepares a layer proves that the final
 // value of every sum fits int32, and the detours on the way there need no proof.
@@ -50,6 +50,17 @@ struct Epilogue {
 struct Correction {
   const int32_t* offset;
   const int32_t* slope;  // null where it is zero everywhere
+};
+
+// Sums of some rows and consecutive channels, and where their codes go. Sums are readable, and writable, up to the
+// next multiple of 16 channels.
+struct Tile {
+  int32_t* sums;
+  size_t stride;  // sums from row to row
+  size_t rows, channels;
+  const int32_t* row_sums;  // of the activations; null where no slope needs them
+  void* out;
+  size_t out_stride;  // elements from row to row
 };
 
 // One or more packed matrices (n, k) of equal shape, one for each group, in the GEMM order of 16 x 32 slices.
@@ -146,6 +157,7 @@ struct Kernels {
   void (*depthwise)(const Depthwise&, const Window&, const uint8_t* x, size_t begin, size_t end, void* scratch,
                     void* out);
   void (*max_pool)(const Window&, uint8_t lowest, const uint8_t* x, size_t begin, size_t end, uint8_t* out);
+  bool (*counts_known)(const AveragePool&, const Window&);
   void (*average_pool)(const AveragePool&, const Window&, const uint8_t* x, size_t begin, size_t end, void* scratch,
                        void* out);
   void (*sum)(const Sum&, const Operands&, size_t begin, size_t end);

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
-from onnx import helper
 
 from passes.execution.session import Level, Session
-from qtool.runtime import Engine
+from qtool.runtime import open_engine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,6 +33,7 @@ class LayerAgreement:
         max_lsb: largest difference in steps of the output; of a float result, in units of `FLOAT_TOLERANCE`.
         differing: share of the elements that differ.
         histogram: number of elements by difference in steps, zero excluded.
+        elements: number of elements compared.
     """
 
     name: str
@@ -41,10 +41,21 @@ class LayerAgreement:
     max_lsb: float
     differing: float
     histogram: Mapping[int, int]
+    elements: int
+
+    def shares(self) -> tuple[float, float, float, float]:
+        """Return the shares of elements that are 0, 1, 2, and 3 or more steps apart; their sum is 1."""
+        one, two = (self.histogram.get(steps, 0) / max(self.elements, 1) for steps in (1, 2))
+        return 1 - self.differing, one, two, max(0.0, self.differing - one - two)
 
 
 def layer_agreement(
-    qdq: onnx.ModelProto, artifact: Artifact, data: Dataset, samples: int, threads: int = 0
+    qdq: onnx.ModelProto,
+    artifact: Artifact,
+    data: Dataset,
+    samples: int,
+    threads: int = 0,
+    level: Level = Level.BASIC,
 ) -> list[LayerAgreement]:
     """Compare every step on the activations that the Q/DQ model has at that place.
 
@@ -54,13 +65,17 @@ def layer_agreement(
         data: samples.
         samples: how many of them.
         threads: for ONNX Runtime.
+        level: at which ONNX Runtime runs; at DEFAULT its integer kernels are compared.
     """
     probed, outputs = expose(qdq, list(artifact.tensors))
-    session, engine = Session(probed, Level.BASIC, threads), Engine(artifact)
+    session, engine = Session(probed, level, threads), open_engine(artifact)[0]
     totals: dict[str, list[NDArray[np.int64]]] = {}
+    constants = {
+        step.output: engine.run_step(step.name, {}) for step in artifact.steps if step.op == "constant"
+    }
     for feeds in data.batches(min(samples, 8), samples):
         values = dict(zip(outputs, session.run(feeds, list(outputs.values())), strict=True))
-        codes = {name: _codes(values[name], artifact.tensors[name]) for name in outputs}
+        codes = constants | {name: _codes(values[name], artifact.tensors[name]) for name in outputs}
         for step in artifact.steps:
             if step.output in codes and all(name in codes for name in step.inputs):
                 found = engine.run_step(step.name, {name: codes[name] for name in step.inputs})
@@ -86,9 +101,8 @@ def expose(proto: onnx.ModelProto, tensors: Sequence[str]) -> tuple[onnx.ModelPr
         if source in computed:
             outputs[name] = source
             if source not in known:
-                probed.graph.output.append(
-                    helper.make_tensor_value_info(source, onnx.TensorProto.FLOAT, None)
-                )
+                # Without a type, which ONNX Runtime infers: some tensors are indices or codes.
+                probed.graph.output.append(onnx.ValueInfoProto(name=source))
     return probed, outputs
 
 
@@ -111,6 +125,5 @@ def _summary(step: Step, parts: list[NDArray[np.int64]]) -> LayerAgreement:
     difference = np.concatenate(parts)
     sizes, counts = np.unique(difference[difference > 0], return_counts=True)
     histogram = {int(size): int(count) for size, count in zip(sizes, counts, strict=True)}
-    return LayerAgreement(
-        step.name, step.op, float(difference.max(initial=0)), float((difference > 0).mean()), histogram
-    )
+    largest, differing = float(difference.max(initial=0)), float((difference > 0).mean())
+    return LayerAgreement(step.name, step.op, largest, differing, histogram, difference.size)

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hwmodels import load_target
-from passes.api import PassContext
 from passes.errors import LoweringError, UsageError
 from passes.ir.onnx_io import read_model, write_proto
-from passes.ir.plan import read_plan
 from passes.ir.setup import quantizer_setup
 from passes.lowering.encoding import Form
 from passes.lowering.packed import Origin, emit_packed
 from passes.lowering.qdq import emit_qdq
-from passes.manager import PassManager
-from passes.pipeline import parse
 from qtool import __version__
 from qtool.bundle import bundle
 from qtool.output_folder import check_output_folder
+from qtool.prepared import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -97,18 +92,9 @@ def run_lower(model: Path, plan: Path, forms: Iterable[str], out: Path, force: b
             raise UsageError(f"unknown form {form!r}; known: {', '.join(FILES)}")
     check_output_folder(out, force=force)
     opened = read_model(model)
-    decided = read_plan(plan, opened.sha256)
-    target = load_target(_target_of(plan))
-    ctx = PassContext(target=target)
-    PassManager(parse(decided.prepared)).run(opened, ctx)
-    opened.plan = decided
-    lowered = lower_forms(opened, target, forms)
+    lowered = lower_forms(opened, prepare(opened, plan), forms)
     if lowered.refusal:
         raise LoweringError(lowered.refusal)
     with bundle(out) as staging:
         names = write_forms(lowered, forms, staging)
     return [out / name for name in names]
-
-
-def _target_of(plan: Path) -> str:
-    return str(json.loads(plan.read_text(encoding="utf-8")).get("target", "generic"))

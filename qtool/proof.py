@@ -12,7 +12,7 @@ from passes.ir.onnx_io import read_model, to_proto
 from passes.lowering.encoding import Form
 from qtool.agreement import LayerAgreement, layer_agreement, worst
 from qtool.runners import OnnxRunner, PackedRunner, Runner, run_all
-from qtool.runtime import Engine
+from qtool.runtime import open_engine
 
 if TYPE_CHECKING:
     from passes.api import PassContext
@@ -88,7 +88,7 @@ def _measure(
     exact = OnnxRunner.of(lowered.qdq[Form.QDQ], Level.BASIC, ctx.workers)
     runners: list[Runner] = [original, exact]
     if lowered.packed is not None:
-        runners.append(PackedRunner(Engine(lowered.packed), ctx.workers))
+        runners.append(PackedRunner(open_engine(lowered.packed, threads=ctx.workers)[0], ctx.workers))
     reference, *results = run_all(runners, data, ctx.progress)
     if any(result[0].ndim < 1 for result in results):
         raise UsageError("the model's output has no sample axis; no metric can be computed")

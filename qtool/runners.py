@@ -16,7 +16,7 @@ from passes.execution.dataset import InputSpec, graph_inputs
 from passes.execution.prefetch import prefetch
 from passes.execution.session import Level, Session
 from passes.ir.onnx_io import read_model, to_proto
-from qtool.runtime import Engine
+from qtool.runtime import IntegerEngine, open_engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -63,14 +63,16 @@ class OnnxRunner:
 
 @dataclass(frozen=True)
 class PackedRunner:
-    """An artifact in the integer runtime; samples do not depend on each other and are spread over threads.
+    """An artifact in the integer runtime.
+
+    The native engine has threads of its own; for the reference, samples are spread over threads.
 
     Attributes:
-        engine: holds no state between runs.
+        engine: gives the same results whatever ran before.
         threads: 0 for one per processor.
     """
 
-    engine: Engine
+    engine: IntegerEngine
     threads: int = 0
 
     @property
@@ -91,7 +93,9 @@ class PackedRunner:
         return [np.concatenate([result[name] for result in results]) for name in self.outputs]
 
     def _samples_are_free(self, feeds: Mapping[str, NDArray[Any]]) -> bool:
-        """True when inputs and outputs may have any number of samples."""
+        """True when the reference engine runs, and inputs and outputs may have any number of samples."""
+        if self.engine.kind == "native":
+            return False
         info = self.engine.artifact.tensors
         return all(info[name].shape[:1] == (None,) for name in (*feeds, *self.outputs))
 
@@ -107,7 +111,7 @@ def open_runner(path: Path, level: Level, threads: int) -> tuple[Runner, tuple[I
         artifact = Artifact.load(path)
         tensors = [artifact.tensors[name] for name in artifact.inputs]
         specs = tuple(InputSpec(tensor.name, tensor.shape, np.dtype(np.float32)) for tensor in tensors)
-        return PackedRunner(Engine(artifact), threads), specs
+        return PackedRunner(open_engine(artifact, threads=threads)[0], threads), specs
     model = read_model(path)
     return OnnxRunner.of(to_proto(model), level, threads), graph_inputs(model.graph)
 

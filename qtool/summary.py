@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 from hwmodels import Cost, Metric, Precision
 from passes.allocation.allocate import Allocate
+from passes.analysis.accumulators import Accumulators
 from passes.analysis.cost import price_plan
 from passes.analysis.workloads import Workloads
 from passes.ir.setup import quantizer_setup
 from passes.pipeline import parse
 from qtool import __version__
 from qtool.report import (
+    AccumulatorReport,
     AgreementReport,
     BudgetReport,
     CostReport,
@@ -77,6 +79,10 @@ def build_report(request: QuantizeRequest, done: Compilation, seconds: float, pe
             UnquantizedReport(entry.name, entry.op, entry.reason) for entry in setup.unquantized
         ),
         journal=tuple(journal),
+        accumulators=tuple(
+            AccumulatorReport(bound.name, bound.op, bound.channel, bound.needed, bound.available)
+            for bound in ctx.get(Accumulators(), model)
+        ),
     )
 
 

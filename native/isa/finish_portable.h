@@ -5,11 +5,9 @@
 
 namespace qtool::QTOOL_ISA {
 
-// Corrects the sums in place and writes `count` codes or, under kReal, float32 values.
-inline void finish(const Epilogue& e, const Correction& c, size_t channel, int32_t row_sum, int32_t* sums,
-                   size_t count, void* out) {
-  correct(c, channel, row_sum, count, sums);
-  finish_plain(e, channel, sums, count, out);
+// Writes codes or, under kReal, float32 values of a tile that begins at `channel`.
+inline void finish(const Epilogue& e, const Correction& c, size_t channel, const Tile& t) {
+  finish_tile_plain(e, c, channel, t);
 }
 
 }  // namespace qtool::QTOOL_ISA

@@ -16,6 +16,8 @@ namespace qtool::QTOOL_ISA {
 constexpr size_t kLeastRows = 96;
 constexpr size_t kLeftBytes = size_t{1} << 17;
 constexpr size_t kAlign = 64;
+// Rows that are finished at once: the constants of their columns are loaded once for all of them.
+constexpr size_t kTileRows = 4 * Tiles::kRows;
 
 struct GemmLayout {
   size_t element, depth, row_bytes, rows;
@@ -32,7 +34,7 @@ struct GemmLayout {
     sums_at = row_at + round_up(depth, kAlign);
     panel_at = sums_at + round_up(rows * sizeof(int32_t), kAlign);
     tile_at = panel_at + Tiles::kBlocks * kColumns * row_bytes;
-    bytes = tile_at + Tiles::kRows * Tiles::kBlocks * kColumns * sizeof(int32_t);
+    bytes = tile_at + kTileRows * Tiles::kBlocks * kColumns * sizeof(int32_t);
   }
 };
 
@@ -65,7 +67,6 @@ inline LeftBlock load_rows(const Gemm& g, const GemmLayout& at, const Rows& sour
 inline void load_panel(const Gemm& g, const GemmLayout& at, const uint8_t* weights, uint8_t* panel) {
   const uint8_t centre = static_cast<uint8_t>(1 << (g.bits - 1));
   if (at.element == 1) return with_bits(g.bits, UnpackSlices{weights, g.slices(), centre, panel});
-  // Codes go into the second half of their place, from where they are widened upwards.
   uint8_t codes[kSliceCodes];
   const size_t slice_bytes = static_cast<size_t>(g.bits) * kLine;
   for (size_t i = 0; i < g.slices(); ++i) {
@@ -88,14 +89,16 @@ inline void multiply_vector(const Gemm& g, size_t group, const Rows& source, con
   uint8_t* spread = scratch + at.panel_at;
   gather_row(source, region.row_begin, g.k, at.depth, row);
   const int32_t row_sum = byte_sum(row, g.k);
+  // 128 is the zero of this path; the codes that fill up a slice are not always.
+  memset(row + g.k, 0x80, at.depth - g.k);
   Tiles::vector_row(g, row, at.depth, spread);
   alignas(64) int32_t sums[kColumns];
   for (size_t block = region.block_begin; block < region.block_end; ++block) {
     Tiles::multiply_vector(g, g.weights + group * g.group_bytes() + block * g.block_bytes(), spread, sums);
     const size_t column = block * kColumns, channel = group * g.n + column;
     const size_t count = g.n - column < kColumns ? g.n - column : kColumns;
-    finish(*g.epilogue, g.vector, channel, row_sum, sums, count,
-           out_at(g, out, out_stride, region.row_begin, channel));
+    finish(*g.epilogue, g.vector, channel,
+           Tile{sums, kColumns, 1, count, &row_sum, out_at(g, out, out_stride, region.row_begin, channel), 0});
   }
 }
 
@@ -121,13 +124,16 @@ inline void gemm(const Gemm& g, size_t group, const Rows& source, const Region& 
       }
       const size_t column = block * kColumns, channel = group * g.n + column;
       const size_t columns = g.n - column < blocks * kColumns ? g.n - column : blocks * kColumns;
-      for (size_t row = 0; row < height; row += Tiles::kRows) {
-        const size_t count = height - row < Tiles::kRows ? height - row : Tiles::kRows;
-        Tiles::multiply(g, count, blocks, left.data + row * left.stride, left.stride, panel, panel_bytes, tile);
-        for (size_t i = 0; i < count; ++i) {
-          finish(*g.epilogue, g.rows, channel, g.rows.slope != nullptr ? row_sums[row + i] : 0,
-                 tile + i * blocks * kColumns, columns, out_at(g, out, out_stride, first + row + i, channel));
+      for (size_t row = 0; row < height; row += kTileRows) {
+        const size_t count = height - row < kTileRows ? height - row : kTileRows;
+        for (size_t i = 0; i < count; i += Tiles::kRows) {
+          const size_t some = count - i < Tiles::kRows ? count - i : Tiles::kRows;
+          Tiles::multiply(g, some, blocks, left.data + (row + i) * left.stride, left.stride, panel, panel_bytes,
+                          tile + i * blocks * kColumns);
         }
+        finish(*g.epilogue, g.rows, channel,
+               Tile{tile, blocks * kColumns, count, columns, row_sums + row,
+                    out_at(g, out, out_stride, first + row, channel), out_stride});
       }
     }
   }

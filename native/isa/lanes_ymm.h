@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 namespace qtool::QTOOL_ISA {
 
@@ -13,6 +14,13 @@ struct Lanes {
   __m256i bits;
 
   static Lanes load(const uint8_t* from) { return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from))}; }
+
+  // The same four bytes everywhere.
+  static Lanes four(const uint8_t* from) {
+    int32_t bytes;
+    memcpy(&bytes, from, sizeof bytes);
+    return {_mm256_set1_epi32(bytes)};
+  }
 
   void store(uint8_t* to) const { _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), bits); }
 

@@ -74,13 +74,19 @@ inline void finish_plain(const Epilogue& e, size_t channel, const int32_t* sums,
   }
 }
 
-// Applies a correction in place.
-inline void correct(const Correction& c, size_t channel, int32_t row_sum, size_t count, int32_t* sums) {
-  const int32_t* offset = c.offset + channel;
-  for (size_t i = 0; i < count; ++i) {
-    uint32_t value = static_cast<uint32_t>(sums[i]) + static_cast<uint32_t>(offset[i]);
-    if (c.slope != nullptr) value += static_cast<uint32_t>(c.slope[channel + i]) * static_cast<uint32_t>(row_sum);
-    sums[i] = static_cast<int32_t>(value);
+// Corrects the sums of a tile in place, then finishes them one by one.
+inline void finish_tile_plain(const Epilogue& e, const Correction& c, size_t channel, const Tile& t) {
+  const size_t element = e.rule == Rule::kReal ? sizeof(float) : 1;
+  for (size_t row = 0; row < t.rows; ++row) {
+    int32_t* sums = t.sums + row * t.stride;
+    for (size_t i = 0; i < t.channels; ++i) {
+      uint32_t value = static_cast<uint32_t>(sums[i]) + static_cast<uint32_t>(c.offset[channel + i]);
+      if (c.slope != nullptr) {
+        value += static_cast<uint32_t>(c.slope[channel + i]) * static_cast<uint32_t>(t.row_sums[row]);
+      }
+      sums[i] = static_cast<int32_t>(value);
+    }
+    finish_plain(e, channel, sums, t.channels, static_cast<uint8_t*>(t.out) + row * t.out_stride * element);
   }
 }
 

@@ -12,10 +12,16 @@ from passes.artifact.weight import WeightLayout
 from passes.errors import ArtifactError
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from passes.artifact.step import Step
     from passes.artifact.tensor import TensorInfo
 
 MAX_BIAS = 1 << 46
+MAX_GAIN = 1 << 15
+SOFTMAX_ONE = 1 << 24
+"""What the table of a softmax holds for the greatest of its inputs."""
+_CODES_ONLY = frozenset({"lut", "constant", "integer_softmax"})
 
 
 def check_program(
@@ -99,7 +105,7 @@ def _check_numbers(step: Step, family: Family, operands: list[TensorInfo], outpu
         _fail(step, "moves values unchanged, but its input and output have different parameters")
     if family is Family.ARITHMETIC and any(tensor.is_float for tensor in operands):
         _fail(step, "works on integer codes, but an input is float32")
-    if step.op in {"lut", "constant"} and output.is_float:
+    if step.op in _CODES_ONLY and output.is_float:
         _fail(step, "writes integer codes, but its output is float32")
 
 
@@ -158,18 +164,30 @@ def _check_table(step: Step, operands: list[TensorInfo], output: TensorInfo) -> 
     expected = _table_length(step, operands)
     if table.shape != (expected,):
         _fail(step, f"expected a table of {expected} entries, found {table.shape}")
+    _check_method(step, table)
     if step.op not in {"lut", "constant"}:
         return
     if table.size and not output.qmin <= table.min() <= table.max() <= output.qmax:
         _fail(step, f"a table entry lies outside {output.qmin}..{output.qmax}")
 
 
+def _check_method(step: Step, table: NDArray[np.int64]) -> None:
+    """Check what keeps the sums of a softmax or a normalization within 63 bits."""
+    if step.op == "integer_softmax":
+        if table[0] != SOFTMAX_ONE or np.any(table[1:] > table[:-1]) or table[-1] < 0:
+            _fail(step, f"expected a table that falls from {SOFTMAX_ONE} and never below 0")
+    elif step.op == "layer_norm":
+        gains, shifts = np.split(table, 2)
+        for part, values, limit in (("gain", gains, MAX_GAIN), ("shift", shifts, MAX_BIAS)):
+            if np.any((values > limit) | (values < -limit)):
+                _fail(step, f"a {part} is larger than {limit}")
+
+
 def _table_length(step: Step, operands: list[TensorInfo]) -> int:
-    if step.op == "lut":
-        bits = operands[0].bits
-        if bits is None or bits > 8:
-            _fail(step, f"a table needs an input of at most 8 bits, found {bits}")
-        return 1 << bits
+    if step.op in {"lut", "integer_softmax"}:
+        return 1 << operands[0].format.bits
+    if step.op == "layer_norm":
+        return 2 * step.integer("length")
     if step.op == "resize":
         return sum(step.integers("sizes"))
     return prod(step.integers("shape"))

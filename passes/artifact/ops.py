@@ -11,6 +11,8 @@ from enum import StrEnum
 
 ANY_NUMBER = 1 << 16
 INT64_MAX = (1 << 63) - 1
+MAX_NORMALIZED = 1 << 14
+"""Longest axis of a normalization: with 16-bit codes its sums of squares stay below 2**61."""
 
 
 class Family(StrEnum):
@@ -104,6 +106,21 @@ OPS: dict[str, OpSpec] = {
     "requantize": OpSpec(Family.ARITHMETIC),
     # Any function of one value: table[code - qmin] is the output code.
     "lut": OpSpec(Family.ARITHMETIC, table=True),
+    # Softmax along the last axis: table[d] is 2**24 * exp(-d * scale), d codes below the greatest.
+    "integer_softmax": OpSpec(Family.ARITHMETIC, table=True),
+    # Normalization along the last axis, of `length`; with `center`, its mean is taken off before. The table
+    # holds the gains, in units of 2**-gain_bits, and then the shifts, in units of 2**-(16 + gain_bits);
+    # `epsilon` counts in squares of the input's scale over length**2.
+    "layer_norm": OpSpec(
+        Family.ARITHMETIC,
+        attrs={
+            "length": AttrSpec(1, MAX_NORMALIZED),
+            "center": _FLAG,
+            "gain_bits": AttrSpec(0, 62),
+            "epsilon": AttrSpec(0, 1 << 60),
+        },
+        table=True,
+    ),
     "max_pool": OpSpec(Family.MOVER, attrs=_POOL),
     "identity": OpSpec(Family.MOVER),
     # 0 keeps an extent and -1 infers it, as with allowzero = 0.
@@ -121,6 +138,8 @@ OPS: dict[str, OpSpec] = {
     "gather": OpSpec(Family.MOVER, attrs={"axis": _AXIS, "shape": _EXTENTS}, table=True),
     # Nearest neighbour: the table holds, axis after axis, the input position of every output position.
     "resize": OpSpec(Family.MOVER, attrs={"axes": _AXES, "sizes": _SIZES}, table=True),
+    # Nearest neighbour by whole factors: every element is repeated, whatever the extents are.
+    "upsample": OpSpec(Family.MOVER, attrs={"axes": _AXES, "factors": _SIZES}),
     "depth_to_space": OpSpec(
         Family.MOVER, attrs={"blocksize": AttrSpec(1, 1 << 16), "mode": AttrSpec(words=("DCR", "CRD"))}
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import zipfile
 import zlib
+from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What an array in a file is: its shape, whether its first axis varies fastest, and its type."""
+
+    shape: tuple[int, ...]
+    fortran: bool
+    dtype: np.dtype[Any]
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the elements."""
+        return self.dtype.itemsize * math.prod(self.shape)
 
 
 def read_npz(path: Path) -> dict[str, NDArray[Any]]:
@@ -32,17 +47,26 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> NDArray[Any]:
-    """Read one array; its header is believed only when it describes as many bytes as follow it."""
+    with archive.open(entry) as stream:
+        header = read_header(stream, entry)
+        data = stream.read(header.size_bytes)
+    return np.frombuffer(data, header.dtype).reshape(header.shape, order="F" if header.fortran else "C")
+
+
+def read_header(stream: IO[bytes], entry: zipfile.ZipInfo) -> Header:
+    """Read the header of an array; it is believed only when it describes as many bytes as follow it.
+
+    Raises:
+        ValueError: it does not, or the entry is compressed in a way that numpy does not write.
+    """
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ValueError(f"the array {entry.filename} is compressed in a way that numpy does not write")
-    with archive.open(entry) as stream:
-        shape, fortran, dtype = _header(stream)
-        expected = dtype.itemsize * math.prod(shape)
-        if dtype.hasobject or min(shape, default=0) < 0 or expected != entry.file_size - stream.tell():
-            described = f"shape {shape} and type {dtype}"
-            raise ValueError(f"the array {entry.filename} of {described} does not fit its bytes")
-        data = stream.read(expected)
-    return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
+    header = Header(*_header(stream))
+    unsound = header.dtype.hasobject or min(header.shape, default=0) < 0
+    if unsound or header.size_bytes != entry.file_size - stream.tell():
+        described = f"shape {header.shape} and type {header.dtype}"
+        raise ValueError(f"the array {entry.filename} of {described} does not fit its bytes")
+    return header
 
 
 def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

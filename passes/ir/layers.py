@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 import onnx_graphsurgeon as gs
 
+from passes.ir.extent import Extent
 from passes.ir.ops import OpClass, op_info
 
 if TYPE_CHECKING:
@@ -157,10 +158,14 @@ def _nested(node: gs.Node) -> Iterator[Unquantized]:
 
 
 def static_shape(tensor: gs.Tensor) -> tuple[int, ...] | None:
-    """Return the shape with symbolic dimensions counted as one, or ``None`` when the rank is unknown."""
-    if tensor.shape is None:
-        return None
-    return tuple(dim if isinstance(dim, int) and dim > 0 else DYNAMIC_BATCH for dim in tensor.shape)
+    """Return the shape with symbolic sizes counted as one, or ``None`` when the rank is unknown."""
+    return None if tensor.shape is None else tuple(_static(dim) for dim in tensor.shape)
+
+
+def _static(dim: int | str | None) -> int:
+    if isinstance(dim, str) and dim:
+        return Extent.parse(dim).factor * DYNAMIC_BATCH
+    return dim if isinstance(dim, int) and dim > 0 else DYNAMIC_BATCH
 
 
 def elements(tensor: gs.Tensor) -> int:

@@ -120,12 +120,23 @@ def raise_opset(proto: onnx.ModelProto, opset: int) -> onnx.ModelProto:
     if opset > current:
         try:
             proto = onnx.version_converter.convert_version(proto, opset)
-        except (RuntimeError, onnx.version_converter.ConvertError) as error:
+        except (RuntimeError, shape_inference.InferenceError, onnx.version_converter.ConvertError) as error:
             raise ModelError(f"cannot move the model from opset {current} to {opset}: {error}") from error
     proto.ir_version = (
         max(proto.ir_version, _IR_OF_OPSET.get(opset, 3)) if opset > current else proto.ir_version
     )
     return proto
+
+
+def set_opset(model: Model, opset: int) -> None:
+    """Bring a model to an opset, if it is at a lower one.
+
+    Raises:
+        ModelError: the converter of the onnx package does not know how to move one of the operators.
+    """
+    if opset_of(model.carried.header) < opset:
+        raised = model_from_proto(raise_opset(to_proto(model), opset), model.path, model.sha256)
+        model.graph, model.carried = raised.graph, raised.carried
 
 
 _IR_OF_OPSET = {
@@ -166,6 +177,23 @@ def infer_missing_shapes(model: Model) -> bool:
                 tensor.dtype = helper.tensor_dtype_to_np_dtype(entry.elem_type)
                 found = True
     return found
+
+
+def sharpen_shapes(model: Model) -> None:
+    """Infer all shapes once more, and take over what is known better than before."""
+    proto = to_proto(model)
+    del proto.graph.value_info[:]
+    inferred = {value.name: value.type.tensor_type for value in _infer_shapes(proto).graph.value_info}
+    for node in model.graph.nodes:
+        for tensor in node.outputs:
+            entry = inferred.get(tensor.name)
+            if entry is not None and entry.HasField("shape") and not _is_static(tensor.shape):
+                tensor.shape = [dim.dim_value or dim.dim_param or None for dim in entry.shape.dim]
+                tensor.dtype = helper.tensor_dtype_to_np_dtype(entry.elem_type)
+
+
+def _is_static(shape: list[int | str | None] | None) -> bool:
+    return shape is not None and all(isinstance(dim, int) for dim in shape)
 
 
 def _read_bytes(path: Path) -> bytes:

@@ -20,6 +20,8 @@ class OpClass(StrEnum):
     """Limits values: disappears into the saturation of the operator before it."""
     UNARY = "unary"
     """A function of one element: a table over the input's codes."""
+    METHOD = "method"
+    """Has a method of its own on codes, with a stated error: a normalization, the addition of a constant."""
     MOVE = "move"
     """Copies or selects codes: its output must share the parameters of its input."""
     FLOAT = "float"
@@ -60,6 +62,9 @@ def _table() -> dict[str, OpInfo]:
         "AveragePool": OpInfo(OpClass.ARITHMETIC),
         "GlobalAveragePool": OpInfo(OpClass.ARITHMETIC),
         "ReduceMean": OpInfo(OpClass.ARITHMETIC),
+        "Softmax": OpInfo(OpClass.METHOD),
+        "LayerNormalization": OpInfo(OpClass.METHOD),
+        "RMSNormalization": OpInfo(OpClass.METHOD),
         "Relu": OpInfo(OpClass.CLAMP),
         "Clip": OpInfo(OpClass.CLAMP),
         "Concat": OpInfo(OpClass.MOVE, None),
@@ -68,6 +73,7 @@ def _table() -> dict[str, OpInfo]:
     table.update(dict.fromkeys(unary, OpInfo(OpClass.UNARY)))
     movers = (
         "Transpose", "Slice", "Pad", "MaxPool", "GlobalMaxPool", "Expand", "DepthToSpace", "SpaceToDepth",
+        "Resize", "Gather",
     )  # fmt: skip
     table.update(dict.fromkeys(movers, OpInfo(OpClass.MOVE)))
     views = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout")

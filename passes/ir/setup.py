@@ -6,9 +6,9 @@ The rules, in the order they are applied:
    saturation of that operator, and the tensor between them is never quantized;
 2. operators that only move codes tie their output to their input (one scale, one zero point), and so does
    Concat with all of its inputs;
-3. layers are integer; arithmetic and unary functions are, when everything they read comes from integer
-   operators and something integer reads them, or they are a result of the model (a final Softmax excepted);
-   the rest stays float;
+3. layers are integer; arithmetic, unary functions and methods (normalizations, constants added) are, when
+   everything they read comes from integer operators and something integer reads them; arithmetic and
+   functions also as results of the model (a final Softmax stays float);
 4. a tensor is quantized when an integer operator reads it. Results of the model leave in the precision of
    their accumulators, which costs nothing and spares ties between almost equal classes.
 """
@@ -22,6 +22,7 @@ import networkx as nx
 import numpy as np
 import onnx_graphsurgeon as gs
 
+from passes.ir.kinds import node_kind
 from passes.ir.layers import Layer, Unquantized, find_layers
 from passes.ir.legality import obey
 from passes.ir.ops import OpClass, OpInfo, op_info
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 _CODES_ONLY = (OpClass.CLAMP, OpClass.UNARY)
 """Operators that have no accumulators: they exist only as saturation or as tables, from codes to codes."""
+_WITH_CONSTANTS = (OpClass.METHOD, OpClass.UNARY)
+"""Operators of which an operand may be constant."""
 _TAIL_OPS = frozenset({"Softmax", "LogSoftmax", "ArgMax", "Identity", "Cast"})
 
 
@@ -123,34 +126,16 @@ def layer_dag(graph: gs.Graph) -> nx.DiGraph[str]:
     return dag
 
 
-def _kind(node: gs.Node) -> OpClass:
-    info = op_info(node.op, node.domain)
-    if info.kind is OpClass.ARITHMETIC and node.op == "ReduceMean" and not _reduces_space(node):
-        return OpClass.FLOAT
-    return info.kind
-
-
-def _reduces_space(node: gs.Node) -> bool:
-    """A mean over spatial axes is pooling; over channels it is part of a normalization, kept in float."""
-    axes = node.attrs.get("axes")
-    if axes is None and len(node.inputs) > 1 and isinstance(node.inputs[1], gs.Constant):
-        axes = node.inputs[1].values.tolist()
-    shape = node.inputs[0].shape
-    if not axes or shape is None:
-        return False
-    return len(shape) == 4 and {axis % len(shape) for axis in axes} == {2, 3}
-
-
 def _fused_clamps(graph: gs.Graph) -> dict[str, str]:
     outputs = {tensor.name for tensor in graph.outputs}
     fused = {}
     for node in graph.nodes:
-        if _kind(node) not in (OpClass.LAYER, OpClass.ARITHMETIC):
+        if node_kind(node) not in (OpClass.LAYER, OpClass.ARITHMETIC):
             continue
         result = node.outputs[0]
         if len(result.outputs) == 1 and result.name not in outputs:
             reader = result.outputs[0]
-            if _kind(reader) is OpClass.CLAMP and _constant_bounds(reader):
+            if node_kind(reader) is OpClass.CLAMP and _constant_bounds(reader):
                 fused[node.name] = reader.name
     return fused
 
@@ -187,11 +172,14 @@ def _integer_nodes(graph: gs.Graph, layers: set[str], leaving: set[str]) -> set[
 
 
 def _eligible(node: gs.Node) -> bool:
-    info, kind = op_info(node.op, node.domain), _kind(node)
+    info, kind = op_info(node.op, node.domain), node_kind(node)
     if kind in (OpClass.FLOAT, OpClass.LAYER) or len(node.outputs) != 1:
         return False
     data = data_inputs(node, info)
-    if not data or any(isinstance(t, gs.Constant) or t.dtype != np.float32 for t in (*data, node.outputs[0])):
+    if not data or any(tensor.dtype != np.float32 for tensor in (*data, node.outputs[0])):
+        return False
+    constants = sum(isinstance(tensor, gs.Constant) for tensor in data)
+    if constants and (kind not in _WITH_CONSTANTS or constants == len(data)):
         return False
     settings = [t for t in node.inputs[len(data) :] if isinstance(t, gs.Variable) and t.name]
     return not settings
@@ -203,7 +191,8 @@ def _stays(node: gs.Node, chosen: set[str], leaving: set[str]) -> bool:
     )
     result = node.outputs[0]
     read = any(reader.name in chosen for reader in result.outputs)
-    return fed and (read or (result.name in leaving and _kind(node) is not OpClass.MOVE))
+    may_leave = node_kind(node) not in (OpClass.MOVE, OpClass.METHOD)
+    return fed and (read or (result.name in leaving and may_leave))
 
 
 def _groups(
@@ -219,7 +208,7 @@ def _groups(
     ties.add_nodes_from(members)
     moved: set[str] = set()
     for node in graph.nodes:
-        moves = _kind(node) is OpClass.MOVE
+        moves = node_kind(node) is OpClass.MOVE
         if node.name not in nodes or not (moves or node.op in tied_ops):
             continue
         operands = [t.name for t in act_inputs(node, op_info(node.op))]
@@ -264,7 +253,7 @@ def _quantized_tensors(
         for node in graph.nodes
         for tensor in node.outputs
         if tensor.name in read
-        or (node.name in nodes and tensor.name in leaving and _kind(node) in _CODES_ONLY)
+        or (node.name in nodes and tensor.name in leaving and node_kind(node) in _CODES_ONLY)
     ]
     return dict.fromkeys([tensor.name for tensor in graph.inputs if tensor.name in read] + written)
 
@@ -281,7 +270,7 @@ def _float_nodes(graph: gs.Graph, nodes: set[str], refused: tuple[Unquantized, .
 
 
 def _reason(node: gs.Node) -> str:
-    if _kind(node) is OpClass.FLOAT:
+    if node_kind(node) is OpClass.FLOAT:
         return f"{node.op} has no integer form"
     info = op_info(node.op, node.domain)
     if any(isinstance(tensor, gs.Constant) for tensor in data_inputs(node, info)):

@@ -17,7 +17,7 @@ def workload(layer: Layer) -> Workload:
     """Return the work of one layer for one sample.
 
     Raises:
-        ModelError: a shape is unknown.
+        ModelError: a shape is unknown, or is none that the operator can have.
     """
     if static_shape(layer.act) is None or static_shape(layer.output) is None:
         raise ModelError(
@@ -27,9 +27,15 @@ def workload(layer: Layer) -> Workload:
 
 
 def _convolution(layer: Layer) -> Workload:
-    batch, in_channels, *_ = static_shape(layer.act) or ()
-    _, out_channels, *spatial = static_shape(layer.output) or ()
     weight = layer.weight.shape  # type: ignore[union-attr]
+    shape, result = static_shape(layer.act) or (), static_shape(layer.output) or ()
+    if not len(shape) == len(result) == len(weight) >= 3:
+        raise ModelError(
+            f"layer {layer.name}: a convolution needs input, output and weight of one rank, 3 at least, "
+            f"found {len(shape)}, {len(result)} and {len(weight)}; the shapes in the model contradict it"
+        )
+    batch, in_channels, *_ = shape
+    _, out_channels, *spatial = result
     return Workload(
         name=layer.name,
         op="Conv" if layer.op == "Conv" else "ConvTranspose",

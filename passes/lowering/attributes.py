@@ -5,33 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnx_graphsurgeon as gs
 
 from passes.errors import LoweringError
 from passes.ir.window import ConvWindow
+from passes.lowering.resize import resize_step
+from passes.lowering.settings import setting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import onnx_graphsurgeon as gs
+    from numpy.typing import NDArray
 
     from passes.artifact import Attr
     from passes.ir.layers import Layer
 
 _INT64_MAX = np.iinfo(np.int64).max
-
-
-def setting(node: gs.Node, name: str, index: int) -> Any:
-    """Return a setting that ONNX moved from an attribute to an input, or ``None`` when it is absent.
-
-    Raises:
-        LoweringError: the input is computed at run time.
-    """
-    if name in node.attrs:
-        return node.attrs[name]
-    if len(node.inputs) <= index or not node.inputs[index].name:
-        return None
-    if not isinstance(node.inputs[index], gs.Constant):
-        raise LoweringError(f"node {node.name} ({node.op}): {name} is computed at run time")
-    return node.inputs[index].values
 
 
 def clamp_bounds(node: gs.Node) -> tuple[float | None, float | None]:
@@ -74,16 +63,26 @@ def reduce_attrs(node: gs.Node) -> dict[str, Attr]:
     return {"axes": _ints(axes), "keepdims": int(node.attrs.get("keepdims", 1))}
 
 
-def mover_step(node: gs.Node) -> tuple[str, dict[str, Attr]]:
-    """Return the operation and attributes of a step that moves codes.
+def mover_step(node: gs.Node) -> tuple[str, dict[str, Attr], NDArray[np.int64] | None]:
+    """Return operation, attributes and table of a step that moves codes.
 
     Raises:
         LoweringError: a setting is computed at run time, or the operator has no step.
     """
+    if node.op == "Resize":
+        return resize_step(node)
+    if node.op == "Gather":
+        return _gather(node)
     if node.op not in _MOVERS:
         raise LoweringError(f"node {node.name}: {node.op} has no packed form")
     op, attrs = _MOVERS[node.op]
-    return op, attrs(node)
+    return op, attrs(node), None
+
+
+def _gather(node: gs.Node) -> tuple[str, dict[str, Attr], NDArray[np.int64]]:
+    indices = np.asarray(setting(node, "indices", 1), dtype=np.int64)
+    attrs: dict[str, Attr] = {"axis": int(node.attrs.get("axis", 0)), "shape": list(indices.shape)}
+    return "gather", attrs, indices.reshape(-1)
 
 
 def _window(node: gs.Node, kernel: Any) -> dict[str, Attr]:

@@ -9,10 +9,13 @@ import numpy as np
 
 from passes.artifact import Artifact, PackedWeight, Step, TensorInfo, WeightLayout
 from passes.errors import LoweringError
+from passes.ir.kinds import addend, node_kind, scaling
 from passes.ir.ops import OpClass, op_info
 from passes.ir.setup import act_inputs
+from passes.lowering.accumulators import check_accumulators
 from passes.lowering.attributes import clamp_bounds, layer_attrs, mover_step, pool_attrs, reduce_attrs
 from passes.lowering.bias import bias_codes, quantization_of
+from passes.lowering.methods import CONSTANT_BITS, constant_codes, method_step
 from passes.lowering.qdq import quantized_weight
 from passes.lowering.tables import unary_table
 from passes.numerics import quantize
@@ -53,8 +56,10 @@ def emit_packed(model: Model, setup: QuantizerSetup, origin: Origin) -> Artifact
         origin: what the artifact says of itself.
 
     Raises:
-        LoweringError: floating-point operators stand between integer ones; the message names the first.
+        LoweringError: floating-point operators stand between integer ones, or a sum could overflow; the
+            message names the first.
     """
+    check_accumulators(model, setup)
     return _Emitter(model, setup).emit(origin)
 
 
@@ -96,16 +101,18 @@ class _Emitter:
         self._define(result, result.name in self._plan.tensors)
         bounds = self._bounds(clamp if clamp is not None else node, result.name)
         inputs = tuple(tensor.name for tensor in act_inputs(node, op_info(node.op)))
-        kind = op_info(node.op).kind
+        kind = node_kind(node)
         if kind is OpClass.LAYER:
             step = self._layer(self._layers[node.name], inputs, result.name, bounds)
         elif kind is OpClass.MOVE:
-            op, attrs = mover_step(node)
-            step = Step(op, node.name, inputs, result.name, attrs)
+            op, attrs, moves = mover_step(node)
+            step = Step(op, node.name, inputs, result.name, attrs, table=moves)
         elif kind is OpClass.UNARY:
             source, target = self._plan.tensors[inputs[0]], self._plan.tensors[result.name]
-            table = unary_table(node.op, node.attrs, source, target)
+            table = unary_table(node.op, {**node.attrs, "factor": scaling(node)}, source, target)
             step = Step("lut", node.name, inputs, result.name, table=table)
+        elif kind is OpClass.METHOD:
+            step = self._method(node, inputs, result.name)
         elif kind is OpClass.CLAMP:
             step = Step("requantize", node.name, inputs, result.name, lo=bounds[0], hi=bounds[1])
         else:
@@ -122,6 +129,23 @@ class _Emitter:
         bias = bias_codes(layer, self._plan)
         attrs = layer_attrs(layer)
         return Step(op, layer.name, inputs, result, attrs, weight, bias, lo=bounds[0], hi=bounds[1])
+
+    def _method(self, node: gs.Node, inputs: tuple[str, ...], result: str) -> Step:
+        constant = addend(node)
+        if constant is not None:
+            return Step("add", node.name, (*inputs, self._constant(constant)), result)
+        op, attrs, table = method_step(node, self._plan.tensors[inputs[0]])
+        return Step(op, node.name, inputs, result, attrs, table=table)
+
+    def _constant(self, constant: gs.Constant) -> str:
+        """Define a constant operand, once."""
+        name, shape = str(constant.name), tuple(constant.shape)
+        if name not in self._tensors:
+            codes, scale = constant_codes(constant.values)
+            self._tensors[name] = TensorInfo(name, shape, CONSTANT_BITS, signed=True, scale=scale)
+            attrs: dict[str, Attr] = {"shape": list(shape)}
+            self._steps.append(Step("constant", name, (), name, attrs, table=codes.reshape(-1)))
+        return name
 
     def _packed_weight(self, layer: Layer) -> PackedWeight:
         name = layer.weight.name  # type: ignore[union-attr]
@@ -146,8 +170,8 @@ class _Emitter:
             raise LoweringError(f"node {node.name} ({node.op}) is floating point between integer operators")
         name = self._as_float(source)
         self._define(node.outputs[0], quantized=False)
-        step, attrs = (op, _softmax_attrs(node)) if op else mover_step(node)
-        self._steps.append(Step(step, node.name, (name,), node.outputs[0].name, attrs))
+        step, attrs, table = (op, _softmax_attrs(node), None) if op else mover_step(node)
+        self._steps.append(Step(step, node.name, (name,), node.outputs[0].name, attrs, table=table))
 
     def _as_float(self, tensor: gs.Variable) -> str:
         info = self._tensors.get(tensor.name)

@@ -14,8 +14,10 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from passes.ir.kinds import addend
 from passes.ir.onnx_io import MAX_IR, opset_of, raise_opset, to_proto
 from passes.ir.plan import Role
+from passes.lowering.accumulators import check_accumulators
 from passes.lowering.bias import accumulator_scale, bias_codes, quantization_of
 from passes.lowering.encoding import (
     PER_CHANNEL_OPSET,
@@ -25,18 +27,23 @@ from passes.lowering.encoding import (
     codes_tensor,
     weight_encoding,
 )
+from passes.lowering.methods import constant_codes
 from passes.lowering.saturate import saturate_codes
 from passes.numerics import PerChannel, quantize
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import onnx_graphsurgeon as gs
     from numpy.typing import NDArray
 
     from passes.ir.layers import Layer
     from passes.ir.model import Model
     from passes.ir.plan import TensorQuant
     from passes.ir.setup import QuantizerSetup
+
+KERNEL_BITS = 32
+"""Width of the sums in the integer kernels of ONNX Runtime, which runs wider operands in floating point."""
 
 
 @dataclass
@@ -68,14 +75,19 @@ def emit_qdq(model: Model, setup: QuantizerSetup, form: Form) -> onnx.ModelProto
         A model at the lowest opset that holds the types it uses.
 
     Raises:
-        LoweringError: the plan lacks a scale, or a bias does not fit 32 bits.
+        LoweringError: the plan lacks a scale, a bias does not fit 32 bits, or a sum could overflow.
     """
+    check_accumulators(model, setup, KERNEL_BITS)
     emission = _Emission()
     for layer in setup.layers:
         _emit_bias(layer, model, emission)
         if layer.weight is not None:
             quant = quantization_of(model.plan, layer.weight.name, layer.name)
             _emit_weight(layer, quant, weight_encoding(quant.spec.format, form), emission)
+    for node in model.graph.nodes:
+        constant = addend(node) if node.name in setup.nodes else None
+        if constant is not None:
+            _emit_constant(constant, emission)
     native4 = _native4_tensors(model, setup) if form is Form.QDQ else frozenset()
     for name, quant in model.plan.tensors.items():
         if quant.role is Role.ACT:
@@ -115,6 +127,14 @@ def _emit_bias(layer: Layer, model: Model, emission: _Emission) -> None:
         emission.added_inputs[layer.name] = name
     emission.initializers.append(numpy_helper.from_array(codes.astype(np.int32), f"{name}.q"))
     _dequantize(name, "", scale, None, 0 if scale.size > 1 else None, emission)
+
+
+def _emit_constant(constant: gs.Constant, emission: _Emission) -> None:
+    """Round a constant operand to the values that the packed form has for it."""
+    codes, scale = constant_codes(constant.values)
+    name = f"{constant.name}.rounded"
+    emission.initializers.append(numpy_helper.from_array((codes * scale).astype(np.float32), name))
+    emission.renamed[constant.name] = name
 
 
 def _emit_weight(layer: Layer, quant: TensorQuant, encoding: Encoding, emission: _Emission) -> None:

@@ -37,6 +37,8 @@ def _gelu(x: NDArray[np.float64], approximate: str) -> NDArray[np.float64]:
 _SELU_ALPHA, _SELU_GAMMA = 1.67326319217681884765625, 1.05070102214813232421875
 # Defaults are those of the ONNX operators, opset 20.
 _FUNCTIONS: dict[str, Callable[[NDArray[np.float64], Mapping[str, Any]], NDArray[np.float64]]] = {
+    "Mul": lambda x, a: x * a["factor"],
+    "Div": lambda x, a: x / a["factor"],
     "Sigmoid": lambda x, a: _sigmoid(x),
     "Tanh": lambda x, a: np.tanh(x),
     "LeakyRelu": lambda x, a: np.where(x < 0, a.get("alpha", 0.01) * x, x),
@@ -59,7 +61,7 @@ def unary_table(
 
     Args:
         op: ONNX operator.
-        attrs: its attributes.
+        attrs: its attributes; for Mul and Div, ``factor`` is their constant.
         source: quantization of its input.
         result: quantization of its output.
 

@@ -25,7 +25,7 @@ from passes.numerics.packing import (
 )
 from passes.numerics.qparams import MIN_SCALE, QuantParams, QuantSpec, params_from_range
 from passes.numerics.ranges import RangeMethod, activation_range, minmax_range, percentile_range
-from passes.numerics.requant import Requantizer, RequantRule, requantizer
+from passes.numerics.requant import Requantizer, RequantRule, real_multiplier, requantizer
 from passes.numerics.rounding import MAX_SHIFT, Rounding, round_float, rounding_shift_right
 from passes.numerics.scales import short_scale
 from passes.numerics.weight_ranges import best_short_scale, weight_range
@@ -67,6 +67,7 @@ __all__ = [
     "percentile_range",
     "plane_widths",
     "quantize",
+    "real_multiplier",
     "requantizer",
     "round_float",
     "rounding_shift_right",

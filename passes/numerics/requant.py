@@ -72,8 +72,9 @@ class Requantizer:
         if scaled.dtype.kind == "f":
             # Far outside int64 the cast would wrap; the codes lie within 2**17 of zero anyway.
             scaled = np.clip(scaled, -(2.0**62), 2.0**62).astype(np.int64)
-        scaled += np.asarray(zero_point, dtype=np.int64)
-        return np.clip(scaled, qmin, qmax, out=scaled).astype(np.int32)
+        # A rank of zero would have left a scalar, which holds no result of clip.
+        codes = np.asarray(scaled + np.asarray(zero_point, dtype=np.int64))
+        return np.clip(codes, qmin, qmax, out=codes).astype(np.int32)
 
     def scale(self, acc: NDArray[Any], rounding: Rounding = Rounding.HALF_EVEN) -> NDArray[Any]:
         """Return ``round(acc * M)``: int64, or float32 with integral values under FLOAT."""
@@ -91,6 +92,26 @@ class Requantizer:
         left = np.clip(left, _INT32_MIN, _INT32_MAX)
         high = rounding_shift_right(left * self.multiplier, _MANTISSA_BITS, Rounding.HALF_UP)
         return np.asarray(rounding_shift_right(high, np.maximum(-exponent, 0), Rounding.HALF_AWAY))
+
+
+def real_multiplier(
+    scale: ArrayLike, output_scale: float, count: ArrayLike = 1.0, rule: RequantRule = RequantRule.FIXED_POINT
+) -> NDArray[np.float64]:
+    """Return ``scale / (count * output_scale)``, of the shape to which the arguments broadcast.
+
+    Under FLOAT every operation is rounded to float32, in the order of ONNX Runtime's QLinearConv,
+    QLinearMatMul and QLinearGlobalAveragePool, whose multipliers it thus gives to the last bit.
+
+    Args:
+        scale: real value of one unit of the sums, a product of float32 scales; float64.
+        output_scale: of the output.
+        count: number of elements that a sum is the mean of.
+        rule: the rule that will read it.
+    """
+    if rule is not RequantRule.FLOAT:
+        return np.asarray(np.asarray(scale, np.float64) / np.asarray(count, np.float64) / output_scale)
+    divisor = np.asarray(count, np.float32) * np.float32(output_scale)
+    return np.asarray(np.asarray(scale, np.float32) / divisor, np.float64)
 
 
 def requantizer(

@@ -10,8 +10,15 @@ import onnx_graphsurgeon as gs
 import onnxruntime
 
 from passes.api import Aspect, Pass, PassContext, PassResult
-from passes.ir.onnx_io import infer_missing_shapes
+from passes.errors import ModelError
+from passes.ir.onnx_io import infer_missing_shapes, set_opset, sharpen_shapes
 from passes.ir.ops import OpClass, op_info
+from passes.transform.fold_shapes import fold_shapes, known_integers
+from passes.transform.fuse_bias import fuse_bias
+from passes.transform.fuse_gelu import GELU_OPSET, find_gelus, fuse_gelus
+from passes.transform.fuse_tokens import fuse_tokens
+from passes.transform.name_extents import name_extents
+from passes.transform.split_slices import split_slices
 
 if TYPE_CHECKING:
     from passes.ir.model import Model
@@ -24,30 +31,61 @@ _QUANTIZERS = frozenset({"QuantizeLinear", "DequantizeLinear"})
 
 @dataclass(frozen=True)
 class Canonicalize(Pass):
-    """Fold constants, drop Identity and Dropout, give every layer weights of its own, and normalize Gemm.
+    """Fold constants and shapes, drop copies, give every layer weights of its own, settle on one spelling.
 
     After it, constants are initializers, no initializer serves two purposes, a Gemm has alpha = beta = 1
-    and a bias of rank 1, and a MatMul followed by the addition of a vector is a Gemm.
+    and a bias of rank 1, and a MatMul followed by the addition of a vector is a Gemm. GELU is one operator,
+    a Split of floats is Slices, and a token put in front of others is a sum.
     """
 
     name: ClassVar[str] = "canonicalize"
 
     def run(self, model: Model, ctx: PassContext) -> PassResult:
         """Apply every rule once, in the order of the class documentation."""
+        before = len(model.graph.nodes)
+        folded = _fold_constants(model) + _fuse_gelus(model)
         graph = model.graph
-        before = len(graph.nodes)
-        if any(node.op in _FOLDABLE for node in graph.nodes):
-            graph.fold_constants(should_exclude_node=lambda node: node.op in _QUANTIZERS)
         removed = _remove_copies(graph)
-        fused = _fuse_matmul_add(graph)
+        fused = split_slices(graph) + fuse_tokens(graph, known_integers(graph)) + fuse_bias(graph)
         normalized = sum([_normalize_gemm(node) for node in graph.nodes if node.op == "Gemm"])
         graph.cleanup().toposort()
         unshared = _unshare(graph)
         inferred = infer_missing_shapes(model)
+        name_extents(graph)
         facts = {"nodes_before": before, "nodes_after": len(graph.nodes), "copies_removed": removed}
-        changed = fused + removed + normalized + unshared + inferred + abs(before - len(graph.nodes))
+        changed = folded + fused + removed + normalized + unshared + inferred + abs(before - len(graph.nodes))
         wrote = Aspect.GRAPH | Aspect.WEIGHTS if changed else Aspect.NONE
         return PassResult(wrote, f"{before} nodes became {len(graph.nodes)}", facts)
+
+
+def _fold_constants(model: Model) -> int:
+    """Compute in advance what does not depend on data, and what depends on symbolic axes in simple ways."""
+    graph = model.graph
+    if not any(node.op in _FOLDABLE for node in graph.nodes):
+        return 0
+    total = 0
+    while True:
+        graph.fold_constants(should_exclude_node=lambda node: node.op in _QUANTIZERS)
+        folded = fold_shapes(graph)
+        if not folded:
+            return total
+        total += folded
+        graph.cleanup().toposort()
+        sharpen_shapes(model)
+
+
+def _fuse_gelus(model: Model) -> int:
+    """Spell every GELU as one operator, which needs an opset that has it."""
+    if not find_gelus(model.graph):
+        return 0
+    model.graph.cleanup().toposort()
+    try:
+        set_opset(model, GELU_OPSET)
+    except ModelError:
+        return 0
+    fused = fuse_gelus(model.graph)
+    model.graph.cleanup().toposort()
+    return fused
 
 
 def _remove_copies(graph: gs.Graph) -> int:
@@ -83,34 +121,6 @@ def _replace_output(source: gs.Variable, copy: gs.Variable) -> None:
 
 def _mask_used(node: gs.Node, outputs: set[str]) -> bool:
     return any(tensor.outputs or tensor.name in outputs for tensor in node.outputs[1:])
-
-
-def _fuse_matmul_add(graph: gs.Graph) -> int:
-    outputs = {tensor.name for tensor in graph.outputs}
-    fused = 0
-    for node in graph.nodes:
-        if node.op != "MatMul" or not _is_matrix(node):
-            continue
-        result = node.outputs[0]
-        add = result.outputs[0] if len(result.outputs) == 1 and result.name not in outputs else None
-        if add is None or add.op != "Add":
-            continue
-        other = add.inputs[1] if add.inputs[0] is result else add.inputs[0]
-        if isinstance(other, gs.Constant) and other.values.size == node.inputs[1].shape[1] == other.shape[-1]:
-            total = add.outputs[0]
-            node.op, node.inputs = "Gemm", [*node.inputs, other]
-            add.inputs.clear()
-            add.outputs.clear()
-            node.outputs = [total]
-            fused += 1
-    return fused
-
-
-def _is_matrix(node: gs.Node) -> bool:
-    left, right = node.inputs
-    return isinstance(right, gs.Constant) and all(
-        t.shape is not None and len(t.shape) == 2 for t in (left, right)
-    )
 
 
 def _normalize_gemm(node: gs.Node) -> bool:

@@ -8,7 +8,7 @@ import typer
 
 from qtool.cli.render import show_table
 from qtool.report.format import cost, plain, share
-from qtool.report.headline import budget_line, headline, precision_counts
+from qtool.report.headline import budget_line, headline, precision_counts, tight_accumulator
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +35,9 @@ def show_summary(report: Report, out: Path) -> None:
     for budget in report.budgets:
         typer.echo(f"budget {budget_line(budget)}")
     typer.echo(_agreement(report))
+    tight = tight_accumulator(report)
+    if tight:
+        typer.echo(f"accumulators: {tight}")
     seconds, memory = f"{report.time_s.total:.1f} s", cost("peak_memory_bytes", report.peak_rss_bytes)
     typer.echo(f"{seconds}, {memory}; results in {out}/")
 

@@ -3,6 +3,7 @@
 from qtool.report.json import report_json
 from qtool.report.markdown import report_markdown
 from qtool.report.report import (
+    AccumulatorReport,
     AgreementReport,
     BudgetReport,
     CostReport,
@@ -17,6 +18,7 @@ from qtool.report.report import (
 )
 
 __all__ = [
+    "AccumulatorReport",
     "AgreementReport",
     "BudgetReport",
     "CostReport",

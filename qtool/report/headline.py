@@ -53,6 +53,15 @@ def precision_counts(report: Report) -> str:
     return ", ".join([*words, f"{floats} x float"] if floats else words) or "none"
 
 
+def tight_accumulator(report: Report) -> str:
+    """Name the operator whose sums leave the least room, when that is a bit or none; empty otherwise."""
+    spare = [(sums.bits_available - sums.bits_needed, sums) for sums in report.accumulators]
+    room, tightest = min(spare, key=lambda entry: entry[0], default=(None, None))
+    if room is None or tightest is None or room > 1:
+        return ""
+    return f"{tightest.name} needs {tightest.bits_needed} of {tightest.bits_available} bits"
+
+
 def _metric_rows(report: Report) -> tuple[HeadlineRow, ...]:
     metric = report.metric
     if metric is None:

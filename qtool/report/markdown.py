@@ -6,7 +6,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from qtool.report.format import COST_UNITS, cost, plain, share
-from qtool.report.headline import budget_line, headline, precision_counts
+from qtool.report.headline import budget_line, headline, precision_counts, tight_accumulator
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -22,6 +22,7 @@ def report_markdown(report: Report) -> str:
         _layers(report),
         _float_operators(report),
         _agreement(report),
+        _accumulators(report),
         _journal(report),
         _environment(report),
     ]
@@ -94,6 +95,11 @@ def _agreement(report: Report) -> str:
         f"- QDQ model and float model name the same class on {share(found.top1_vs_float)} of the samples",
     ]
     return "\n".join(["## Agreement", "", *lines])
+
+
+def _accumulators(report: Report) -> str:
+    tight = tight_accumulator(report)
+    return f"## Accumulators\n\nNo sum can overflow, but {tight}." if tight else ""
 
 
 def _journal(report: Report) -> str:

@@ -126,6 +126,25 @@ class AgreementReport:
 
 
 @dataclass(frozen=True, slots=True)
+class AccumulatorReport:
+    """The bits that the sums of one operator need at most, whatever the input, and what the target has.
+
+    Attributes:
+        name: unique node name.
+        op: ONNX operator.
+        channel: output channel with the widest sums.
+        bits_needed: least width of a register that holds all of its sums, with a sign.
+        bits_available: width of the target's accumulator.
+    """
+
+    name: str
+    op: str
+    channel: int
+    bits_needed: int
+    bits_available: int
+
+
+@dataclass(frozen=True, slots=True)
 class TimeReport:
     """Wall-clock seconds by stage; ``None`` for a stage that was not run."""
 
@@ -178,6 +197,7 @@ class Report:
         versions: of the packages that decide the result, by name.
         unquantized: operators that stay float and are no layers.
         journal: remarks of the passes, in order.
+        accumulators: of every integer operator that adds, in graph order.
     """
 
     qtool: str
@@ -198,6 +218,7 @@ class Report:
     versions: Mapping[str, str] = field(default_factory=dict)
     unquantized: tuple[UnquantizedReport, ...] = ()
     journal: tuple[JournalLine, ...] = ()
+    accumulators: tuple[AccumulatorReport, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the report.json document; numbers that are not finite become ``None``."""

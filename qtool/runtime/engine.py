@@ -8,9 +8,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from passes.errors import ArtifactError, DataError, unknown_name
-from passes.numerics import PerTensor, QuantParams, QuantSpec, RequantRule, Rounding, quantize
-from qtool.runtime import conv, conv_transpose, elementwise, float_tail, lut, matmul, movement, pooling
+from passes.numerics import RequantRule, Rounding
+from qtool.runtime import (
+    conv,
+    conv_transpose,
+    elementwise,
+    float_tail,
+    lut,
+    matmul,
+    movement,
+    normalization,
+    pooling,
+)
 from qtool.runtime.batching import samples_per_slice
+from qtool.runtime.boundary import check_inputs, to_codes, to_floats
 from qtool.runtime.node import Array, Kernel, Node
 
 if TYPE_CHECKING:
@@ -18,9 +29,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from passes.artifact import Artifact, Step, TensorInfo
+    from passes.artifact import Artifact, Step
 
-_FAMILIES = (conv, conv_transpose, matmul, lut, elementwise, pooling, movement, float_tail)
+_FAMILIES = (conv, conv_transpose, matmul, lut, elementwise, pooling, normalization, movement, float_tail)
 BUILDERS: dict[str, Callable[[Node], Kernel]] = {
     op: builder for family in _FAMILIES for op, builder in family.KERNELS.items()
 }
@@ -28,6 +39,9 @@ BUILDERS: dict[str, Callable[[Node], Kernel]] = {
 
 class Engine:
     """Executes one artifact; all weights are unpacked and all multipliers computed on construction."""
+
+    kind = "reference"
+    peak_bytes = None
 
     def __init__(self, artifact: Artifact) -> None:
         """Build the kernel of every step.
@@ -54,7 +68,7 @@ class Engine:
             DataError: an input is missing, has another shape, or holds NaN.
             ArtifactError: a step meets shapes that do not fit together.
         """
-        self._check_inputs(inputs)
+        check_inputs(self.artifact, inputs)
         batch = {len(array) for array in inputs.values()} if self._slice else set()
         if self._slice is None or len(batch) != 1 or max(batch) <= self._slice:
             return self._run_slice(inputs)
@@ -67,7 +81,7 @@ class Engine:
 
     def trace(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Run as `run` does, in one piece, and return every tensor: codes, or float32 values in the tail."""
-        self._check_inputs(inputs)
+        check_inputs(self.artifact, inputs)
         values = self._quantized(inputs)
         for step in self.artifact.steps:
             values[step.output] = self.run_step(step.name, values)
@@ -117,38 +131,7 @@ class Engine:
             for name in {*step.inputs, step.output}:
                 if self._last_use[name] == step.name and name not in self.artifact.outputs:
                     del values[name]
-        return {
-            name: _dequantize(values[name], self.artifact.tensors[name]) for name in self.artifact.outputs
-        }
-
-    def _check_inputs(self, inputs: Mapping[str, Array]) -> None:
-        expected = set(self.artifact.inputs)
-        if set(inputs) != expected:
-            raise DataError(f"expected the inputs {sorted(expected)}, found {sorted(inputs)}")
-        for name, array in inputs.items():
-            info = self.artifact.tensors[name]
-            if not info.accepts(array.shape):
-                raise DataError(f"input {name!r}: expected shape {info.shape}, found {array.shape}")
-            if array.dtype.kind not in "fiub" or (array.dtype.kind == "f" and np.isnan(array).any()):
-                raise DataError(f"input {name!r}: expected real numbers without NaN, found {array.dtype}")
+        return {name: to_floats(values[name], self.artifact.tensors[name]) for name in self.artifact.outputs}
 
     def _quantized(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        return {name: _quantize(array, self.artifact.tensors[name]) for name, array in inputs.items()}
-
-
-def _quantize(x: Array, info: TensorInfo) -> Array:
-    """Codes of an input, as ONNX QuantizeLinear (opset 21) computes them in float32."""
-    if info.is_float:
-        return x.astype(np.float32)
-    spec = QuantSpec(info.format, PerTensor(), symmetric=False, rounding=Rounding.HALF_EVEN)
-    return quantize(
-        x, spec, QuantParams(np.array(info.scale, np.float32), np.array(info.zero_point, np.int32))
-    )
-
-
-def _dequantize(codes: Array, info: TensorInfo) -> NDArray[np.float32]:
-    """Values of an output, as ONNX DequantizeLinear (opset 21) computes them in float32."""
-    if info.is_float:
-        return codes
-    steps = codes.astype(np.int32) - info.zero_point
-    return steps.astype(np.float32) * np.float32(info.scale)
+        return {name: to_codes(array, self.artifact.tensors[name]) for name, array in inputs.items()}

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from passes.numerics import ExactRequantizer, Requantizer, RequantRule, exact_requantizer, requantizer
+from passes.numerics import (
+    ExactRequantizer,
+    Requantizer,
+    RequantRule,
+    exact_requantizer,
+    real_multiplier,
+    requantizer,
+)
 from qtool.runtime.tiles import part, tiles
 
 if TYPE_CHECKING:
@@ -60,7 +67,8 @@ class Epilogue:
                 divisor = node.output.scale * np.asarray(count, np.float64)
                 self._exact = exact_requantizer(scale, divisor, largest)
             bits = max(LEAST_ACC_BITS, largest.bit_length() + 1)
-            self._requantizer = requantizer(self._scale / np.float64(node.output.scale), bits, node.rule)
+            real = real_multiplier(scale, node.output.scale, count, node.rule)
+            self._requantizer = requantizer(real, bits, node.rule)
 
     def __call__(self, sums: Array) -> Array:
         """Return the output for an array of sums."""

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from passes.numerics import RequantRule
+from qtool.runtime.boundary import to_codes, to_floats
 from qtool.runtime.epilogue import Epilogue
 from qtool.runtime.node import Array, Kernel, Node, reach
 
@@ -40,7 +42,13 @@ def lut(node: Node) -> Kernel:
 
 
 def rescale(node: Node, info: TensorInfo) -> Kernel:
-    """Build a kernel that brings codes of one tensor to the parameters of the output of `node`."""
+    """Build a kernel that brings codes of one tensor to the parameters of the output of `node`.
+
+    Under FLOAT by way of real numbers, as a Q/DQ model and ONNX Runtime's QLinearConcat do.
+    """
+    if node.rule is RequantRule.FLOAT and not node.output.is_float:
+        codes = to_codes(to_floats(np.arange(info.qmin, info.qmax + 1), info), node.output)
+        return lookup(info, np.clip(codes, node.lo, node.hi))
     epilogue = Epilogue(node, np.array([info.scale], np.float64), reach(info))
     return lookup(info, epilogue(np.arange(info.qmin, info.qmax + 1) - info.zero_point))
 

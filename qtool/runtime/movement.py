@@ -62,7 +62,13 @@ def unsqueeze(node: Node) -> Kernel:
 
 
 def slice_(node: Node) -> Kernel:
-    """Build the kernel for Slice; bounds beyond the input are clamped."""
+    """Build the kernel for Slice."""
+    view = slice_view(node)
+    return lambda x: np.ascontiguousarray(view(x))
+
+
+def slice_view(node: Node) -> Kernel:
+    """Build the function from an array to the view that Slice takes of it; bounds beyond it are clamped."""
     names = ("starts", "ends", "axes", "steps")
     starts, ends, axes, steps = (node.step.integers(name) for name in names)
     if len({len(starts), len(ends), len(axes), len(steps)}) != 1 or 0 in steps:
@@ -75,7 +81,7 @@ def slice_(node: Node) -> Kernel:
             # Going backwards, an end in front of the input includes its first element.
             stop = None if step < 0 and end < -extent else end
             cut[axis] = slice(start, stop, step)
-        return np.ascontiguousarray(x[tuple(cut)])
+        return np.asarray(x[tuple(cut)])
 
     return run
 
@@ -125,6 +131,21 @@ def resize(node: Node) -> Kernel:
     return run
 
 
+def upsample(node: Node) -> Kernel:
+    """Build the kernel for Resize to the nearest element by whole factors: elements are repeated."""
+    axes, factors = node.step.integers("axes"), node.step.integers("factors")
+    if len(axes) != len(factors):
+        node.fail("expected as many factors as axes")
+
+    def run(x: Array) -> Array:
+        for axis, factor in zip(axes, factors, strict=True):
+            node.check_size([x.size, factor])
+            x = np.repeat(x, factor, axis)
+        return x
+
+    return run
+
+
 def depth_to_space(node: Node) -> Kernel:
     """Build the kernel for DepthToSpace on (batch, channel, height, width), in either of its modes."""
     size, depth_first = node.step.integer("blocksize"), node.step.attrs["mode"] == "DCR"
@@ -164,6 +185,7 @@ KERNELS = {
     "pad": pad,
     "gather": gather,
     "resize": resize,
+    "upsample": upsample,
     "depth_to_space": depth_to_space,
     "expand": expand,
 }

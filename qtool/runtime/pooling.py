@@ -36,7 +36,7 @@ def average_pool(node: Node) -> Kernel:
 
     def run(x: Array) -> Array:
         out = window.output(node, x.shape)
-        counts = _counts(window, x.shape[2:], out, padding_counts)
+        counts = averaged_counts(window, x.shape[2:], out, padding_counts)
         if not counts.all():
             node.fail(f"a window over an input of {x.shape[2:]} holds nothing but padding")
         centred = np.subtract(x, info.zero_point, dtype=np.int32)
@@ -48,7 +48,9 @@ def average_pool(node: Node) -> Kernel:
     return run
 
 
-def _counts(window: Window, extents: tuple[int, ...], out: tuple[int, ...], padding_counts: bool) -> Array:
+def averaged_counts(
+    window: Window, extents: tuple[int, ...], out: tuple[int, ...], padding_counts: bool
+) -> Array:
     """Number of elements that each window averages, of shape `out`."""
     counts = np.ones((), np.float64)
     for axis, extent in enumerate(extents):

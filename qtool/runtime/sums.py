@@ -8,15 +8,16 @@ from math import gcd
 
 import numpy as np
 
-from passes.numerics import RequantRule, exact_requantizer, requantizer, rounding_shift_right
+from passes.numerics import Requantizer, RequantRule, exact_requantizer, requantizer, rounding_shift_right
 from qtool.runtime.node import Array, Kernel, Node, reach
 from qtool.runtime.tiles import tiles
 
 Combine = Callable[[Array, Array], Array]
 """From the codes of two operands, less their zero points, to codes of the sum, or to its real values."""
 
-HEADROOM_BITS = 20
-"""Bits by which operands are raised before gemmlowp's rule rounds them, as TensorFlow Lite does."""
+HEADROOM_BITS, WIDE_HEADROOM_BITS = 20, 15
+"""Bits by which operands are raised before gemmlowp's rule rounds them, as TensorFlow Lite does: fewer for 16
+bits, so that they stay in 32."""
 
 
 def add(node: Node) -> Kernel:
@@ -60,7 +61,7 @@ def _combine(node: Node, sign: int) -> Combine:
 def _exact(node: Node, sign: int) -> Combine | None:
     """Bring both operands to one unit and round once; ``None`` where 53 bits do not suffice."""
     first, second = node.inputs
-    unit, whole = _common_unit(first.scale, second.scale)
+    unit, whole = common_unit(first.scale, second.scale)
     largest = reach(first) * whole[0] + reach(second) * whole[1]
     exact = exact_requantizer(unit, node.output.scale, largest)
     if exact is None:
@@ -73,7 +74,7 @@ def _exact(node: Node, sign: int) -> Combine | None:
     return combine
 
 
-def _common_unit(first: float, second: float) -> tuple[float, tuple[int, int]]:
+def common_unit(first: float, second: float) -> tuple[float, tuple[int, int]]:
     """Write two scales as whole multiples of the greatest unit that divides both."""
     a, b = Fraction(float(first)), Fraction(float(second))
     denominator = max(a.denominator, b.denominator)
@@ -83,12 +84,8 @@ def _common_unit(first: float, second: float) -> tuple[float, tuple[int, int]]:
 
 
 def _fixed_point(node: Node, real: Array, sign: int) -> Combine:
-    """Multiply by two integers with one common shift, the larger of 31 bits, and round once."""
-    rule = RequantRule.POWER_OF_TWO if node.rule is RequantRule.POWER_OF_TWO else RequantRule.FIXED_POINT
-    shift = int(requantizer(real.max(), rule=rule).shift)
-    if rule is RequantRule.POWER_OF_TWO:
-        real = np.exp2(np.rint(np.log2(real)))
-    factors = np.floor(np.ldexp(real, shift) + 0.5).astype(np.int64)
+    """Multiply by two integers with one common shift and round once."""
+    factors, shift = fixed_point_factors(real, node.rule)
 
     def combine(a: Array, b: Array) -> Array:
         total = a * factors[0] + b * (sign * factors[1])
@@ -97,18 +94,34 @@ def _fixed_point(node: Node, real: Array, sign: int) -> Combine:
     return combine
 
 
+def fixed_point_factors(real: Array, rule: RequantRule) -> tuple[Array, int]:
+    """Two real factors as int64 integers over one power of two; the larger has 31 bits."""
+    by_shift = rule is RequantRule.POWER_OF_TWO
+    shift = int(requantizer(real.max(), rule=rule if by_shift else RequantRule.FIXED_POINT).shift)
+    rounded = np.exp2(np.rint(np.log2(real))) if by_shift else real
+    return np.floor(np.ldexp(rounded, shift) + 0.5).astype(np.int64), shift
+
+
 def _gemmlowp(node: Node, scales: Array, sign: int) -> Combine:
     """Raise both operands, bring each to twice the larger scale, add, and bring the sum to the output's."""
-    twice = 2.0 * scales.max()
-    rule = RequantRule.GEMMLOWP
-    left, right = (requantizer(scale / twice, rule=rule) for scale in scales)
-    result = requantizer(twice / (node.output.scale * 2.0**HEADROOM_BITS), rule=rule)
+    wide = any(info.format.bits > 8 for info in node.inputs)
+    raised = WIDE_HEADROOM_BITS if wide else HEADROOM_BITS
+    left, right, result = gemmlowp_requantizers(scales, node.output.scale, raised)
 
     def combine(a: Array, b: Array) -> Array:
-        total = left.scale(a << HEADROOM_BITS) + sign * right.scale(b << HEADROOM_BITS)
+        total = left.scale(a << raised) + sign * right.scale(b << raised)
         return _clamped(node, result.scale(total))
 
     return combine
+
+
+def gemmlowp_requantizers(
+    scales: Array, output_scale: float, raised: int = HEADROOM_BITS
+) -> tuple[Requantizer, Requantizer, Requantizer]:
+    """Requantizers of both operands, once raised by so many bits, and of their sum."""
+    twice, rule = 2.0 * scales.max(), RequantRule.GEMMLOWP
+    left, right = (requantizer(scale / twice, rule=rule) for scale in scales)
+    return left, right, requantizer(twice / (output_scale * 2.0**raised), rule=rule)
 
 
 def _float(node: Node, scales: Array, sign: int) -> Combine:

@@ -33,7 +33,19 @@ def declared(pyproject: dict[str, Any]) -> list[str]:
 
 
 def test_the_wheel_holds_the_three_packages(pyproject: dict[str, Any]) -> None:
-    assert sorted(pyproject["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]) == PACKAGES
+    assert sorted(pyproject["tool"]["scikit-build"]["wheel"]["packages"]) == PACKAGES
+
+
+def test_the_tool_installs_without_a_compiler(pyproject: dict[str, Any]) -> None:
+    overrides = pyproject["tool"]["scikit-build"]["overrides"]
+    without_kernels = [entry["if"] for entry in overrides if entry["wheel"]["cmake"] is False]
+    assert {"failed": True} in without_kernels
+    assert {"env": {"QTOOL_NATIVE": "^0$"}} in without_kernels
+
+
+def test_the_build_has_tested_versions(repository: Path, pyproject: dict[str, Any]) -> None:
+    needed = {normalized(item) for item in pyproject["build-system"]["requires"]}
+    assert not needed - set(constrained(repository))
 
 
 @pytest.mark.parametrize("package", PACKAGES)

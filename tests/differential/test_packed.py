@@ -21,6 +21,8 @@ from passes.lowering.packed import Origin, emit_packed
 from passes.lowering.qdq import emit_qdq
 from qtool.agreement import layer_agreement
 from qtool.runtime import Engine
+from qtool.runtime.native import is_built
+from qtool.runtime.native_engine import NativeEngine
 
 SAMPLES = 3
 ORIGIN = Origin("test", "generic", "half_even")
@@ -30,7 +32,9 @@ NETWORK = """
 net (float[N,4,6,6] x) => (float y)
 <int64[1] one = {{1}}, int64[1] three = {{3}}, int64[2] space = {{2, 3}}, int64[1] five = {{5}},
  int64[1] two = {{2}}, int64[3] rows = {{0, 24, 6}}, int64[4] wide = {{1, 4, 1, 6}},
- int64[8] margins = {{0, 0, 1, 1, 0, 0, 1, 1}}, float low = {{-0.5}}, float high = {{0.75}}>
+ int64[8] margins = {{0, 0, 1, 1, 0, 0, 1, 1}}, int64 pick = {{-2}}, int64[3] picks = {{0, -1, 2}},
+ float[4] twice = {{1, 1, 2, 2}}, float[4] stretch = {{1, 1, 0.5, 1.5}}, int64[4] extents = {{3, 4, 11, 5}},
+ float low = {{-0.5}}, float high = {{0.75}}>
 {{
     [first] a = Conv(x, w1, b1)
     {body}
@@ -73,6 +77,22 @@ BODIES = {op: (f"[f] c = {op}(a)", 6) for op in UNARY} | {
     "Expand": ("[pool] g = GlobalAveragePool(a) [move] c = Expand(g, wide)", 6),
     "DepthToSpace": ("[move] c = DepthToSpace<blocksize = 2>(a)", 12),
     "DepthToSpace by columns": ('[move] c = DepthToSpace<blocksize = 2, mode = "CRD">(a)', 12),
+    "Gather": ("[move] c = Gather<axis = 3>(a, picks)", 3),
+    "Resize": (
+        '[up] c = Resize<mode = "nearest", coordinate_transformation_mode = "asymmetric",'
+        ' nearest_mode = "floor">(a, , twice)',
+        12,
+    ),
+    "Resize by a fraction": ('[up] c = Resize<mode = "nearest">(a, , stretch)', 9),
+    "Resize to a size": (
+        '[up] c = Resize<mode = "nearest", coordinate_transformation_mode = "align_corners",'
+        ' nearest_mode = "round_prefer_ceil">(a, , , extents)',
+        5,
+    ),
+    "Mul by a constant": ("[scale] c = Mul(a, high)", 6),
+    "Div by a constant": ("[scale] c = Div(a, high)", 6),
+    "Add of a constant": ("[move] t = Identity(a) [sum] c = Add(t, grid)", 6),
+    "Gather of one": ("[move] c = Gather<axis = 1>(a, pick)", 6),
     "Identity": ("[move] c = Identity(a)", 6),
     "Dropout": ("[move] c = Dropout(a)", 6),
     "MatMul of two activations": (
@@ -84,7 +104,13 @@ BODIES = {op: (f"[f] c = {op}(a)", 6) for op in UNARY} | {
     "Conv with groups": ("[groups] c = Conv<group = 2, pads = [1, 1, 1, 1]>(a, w4)", 6),
     "depthwise Conv": ("[depthwise] c = Conv<group = 4, dilations = [2, 2]>(a, w5)", 2),
 }
+METHODS = {
+    "Softmax": ("[method] c = Softmax<axis = -1>(a)", 6),
+    "LayerNormalization": ("[method] c = LayerNormalization<axis = -1>(a, gain, shift)", 6),
+    "LayerNormalization without shift": ("[method] c = LayerNormalization<epsilon = 0.1>(a, gain)", 6),
+}
 WEIGHTS = {
+    "grid": (4, 1, 6), "gain": (6,), "shift": (6,),
     "w1": (4, 4, 1, 1), "b1": (4,), "w3": (4, 4, 3, 3), "w4": (4, 2, 3, 3), "w5": (4, 1, 3, 3),
 }  # fmt: skip
 Assign = Callable[[Model, np.ndarray, Precision], Dataset]
@@ -109,6 +135,18 @@ def both_forms(model: Model) -> tuple[onnx.ModelProto, Artifact]:
     return emit_qdq(model, setup, Form.QDQ), emit_packed(model, setup, ORIGIN)
 
 
+def check_native(artifact: Artifact, feeds: dict[str, np.ndarray]) -> None:
+    """The native engine, where it is built, has the same bits in every tensor and output."""
+    if not is_built():
+        return
+    reference, native = Engine(artifact), NativeEngine(artifact)
+    expected, found = reference.trace(feeds), native.trace(feeds)
+    for name, codes in expected.items():
+        np.testing.assert_array_equal(found[name], codes, err_msg=name, strict=True)
+    for name, values in reference.run(feeds).items():
+        np.testing.assert_array_equal(native.run(feeds)[name], values, strict=True)
+
+
 def check(model: Model, data: Dataset) -> None:
     """Compare step by step with equal inputs, and from end to end."""
     proto, artifact = both_forms(model)
@@ -117,6 +155,7 @@ def check(model: Model, data: Dataset) -> None:
     feeds = next(data.batches(SAMPLES))
     (expected,) = Session(proto, Level.BASIC, threads=1).run(feeds)
     (found,) = Engine(artifact).run(feeds).values()
+    check_native(artifact, feeds)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
@@ -128,6 +167,30 @@ def test_operators_compute_the_same_codes(
     model = network(*BODIES[name], rng)
     data = assigned(model, rng.standard_normal((SAMPLES, 4, 6, 6)).astype(np.float32), Precision(*bits))
     check(model, data)
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_sixteen_bits_differ_by_a_step_where_floats_round(
+    name: str, assigned: Assign, rng: np.random.Generator
+) -> None:
+    model = network(*BODIES[name], rng)
+    data = assigned(model, rng.standard_normal((SAMPLES, 4, 6, 6)).astype(np.float32), Precision(8, 16))
+    layers = layer_agreement(*both_forms(model), data, SAMPLES, threads=1)
+    # Sums of 16-bit products leave the 24 bits in which the float32 of the simulation is exact.
+    assert max(layer.max_lsb for layer in layers[:-1]) <= 1
+
+
+@pytest.mark.parametrize("bits", [(8, 8), (4, 4), (2, 2), (8, 16)], ids=lambda bits: f"w{bits[0]}a{bits[1]}")
+@pytest.mark.parametrize("name", METHODS)
+def test_methods_differ_by_a_step_where_floats_tie(
+    name: str, bits: tuple[int, int], assigned: Assign, rng: np.random.Generator
+) -> None:
+    model = network(*METHODS[name], rng)
+    data = assigned(model, rng.standard_normal((SAMPLES, 4, 6, 6)).astype(np.float32), Precision(*bits))
+    layers = {layer.name: layer for layer in layer_agreement(*both_forms(model), data, SAMPLES, threads=1)}
+    # At 16 bits a step of the output is as small as the errors of 16-bit gains and of float32.
+    assert layers["method"].max_lsb <= (1 if bits[1] <= 8 else 8)
+    assert bits[1] > 8 or layers["method"].differing < 0.01
 
 
 @pytest.mark.parametrize("form", list(Form))

@@ -57,6 +57,11 @@ def test_a_copy_of_a_good_file_is_read(tmp_path: Path) -> None:
         ("weight_bits = [2, 4, 8, 16]", "weight_bits = []", ("weight_bits", "rising")),
         ("weight_bits = [2, 4, 8, 16]", 'weight_bits = [2, "4"]', ("weight_bits", "a list of whole numbers")),
         ("accumulator_bits = 32", "accumulator_bits = 8", ("accumulator_bits", "found 8")),
+        (
+            "accumulator_bits = 32",
+            "accumulator_bits = 32\nwide_accumulator_bits = 24",
+            ("wide_accumulator_bits", "32 to 64", "found 24"),
+        ),
         ('"half_even"', '"upwards"', ("[arithmetic] rounding", "half_even", "'upwards'")),
         ("shared_parameter_ops = []", 'shared_parameter_ops = "Add"', ("shared_parameter_ops", "a list")),
     ],

@@ -56,3 +56,12 @@ def test_bit_operations_are_the_product_of_widths(model: Model, ctx: PassContext
     assert table.layers["first"][Precision(4, 8)].bops == 4 * 4 * 8
     total, layers = price_plan(model, ctx, {"first": Precision(4, 8), "second": Precision(2, 2)})
     assert total.bops == layers["first"].bops + layers["second"].bops == 4 * 32 + 4 * 4
+
+
+def test_a_shape_that_contradicts_the_operator_is_refused(ctx: PassContext) -> None:
+    model = with_constants(CONV)
+    model.graph.tensors()["y"].shape = ["N", 6, 16]
+    with pytest.raises(
+        ModelError, match=r"layer conv: a convolution needs .* of one rank, .* found 4, 3 and 4"
+    ):
+        ctx.get(Workloads(), model)

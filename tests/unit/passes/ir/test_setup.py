@@ -17,6 +17,7 @@ CONSTANTS = ", ".join(
         *(W.format(index) for index in range(3)),
         "int64[8] pads = {0,0,1,1,0,0,1,1}, int64[1] zero = {0}, int64[1] two = {2}, int64[1] one = {1}",
         "int64[2] flat = {0,-1}, float low = {0.0}, float six = {6.0}, float[1] half = {0.5}",
+        "float[1,1,1,6] grid = {1,2,3,4,5,6}",
     ]
 )
 
@@ -102,11 +103,33 @@ def test_a_float_tail_stays_float() -> None:
 
 
 def test_arithmetic_on_constants_stays_float() -> None:
-    setup = setup_of("[scale] m = Mul(x, half) y = Conv(m, w0)")
+    setup = setup_of("[shift] m = Add(x, half) y = Conv(m, w0)")
     assert [(entry.name, entry.reason) for entry in setup.unquantized] == [
-        ("scale", "one of its operands is a constant")
+        ("shift", "one of its operands is a constant")
     ]
     assert members(setup) == [("m",)]
+
+
+@pytest.mark.parametrize("op", ["Mul", "Div"])
+def test_a_scaling_is_a_function_of_one_value(op: str) -> None:
+    setup = setup_of(f"[scale] m = {op}(x, half) y = Conv(m, w0)")
+    assert "scale" in setup.nodes
+    assert members(setup) == [("x",), ("m",)]
+
+
+def test_a_constant_tensor_is_added_in_integers_unless_it_is_a_bias() -> None:
+    table = "[sum] s = Add(x, grid) y = Conv(s, w0)"
+    assert "sum" in setup_of(table).nodes
+    bias = "a = Conv(x, w1) [sum] s = Add(a, grid) y = Conv(s, w0)"
+    assert "sum" not in setup_of(bias).nodes
+
+
+def test_a_softmax_is_integer_only_between_integer_operators() -> None:
+    inside = "a = Conv(x, w1) [normalize] s = Softmax<axis = -1>(a) y = Conv(s, w0)"
+    assert "normalize" in setup_of(inside).nodes
+    assert "normalize" not in setup_of("a = Conv(x, w1) [normalize] y = Softmax<axis = -1>(a)").nodes
+    other_axis = "a = Conv(x, w1) [normalize] s = Softmax<axis = 1>(a) y = Conv(s, w0)"
+    assert "normalize" not in setup_of(other_axis).nodes
 
 
 def test_arithmetic_behind_float_operators_stays_float() -> None:

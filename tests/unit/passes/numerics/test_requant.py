@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from passes.errors import InputError, UsageError
-from passes.numerics import RequantRule, Rounding, requantizer
+from passes.numerics import RequantRule, Rounding, real_multiplier, requantizer
 
 ACC = np.array([-1000, -3, -1, 0, 1, 3, 1000])
 
@@ -106,3 +106,20 @@ def test_impossible_multipliers_are_refused(real, rule):
 def test_impossible_accumulators_are_refused(acc_bits):
     with pytest.raises(UsageError, match="acc_bits"):
         requantizer(0.01, acc_bits=acc_bits)
+
+
+def test_float_multipliers_are_rounded_after_each_operation() -> None:
+    x, w, y = np.float32(0.011487487), np.float32(0.08319432), np.float32(0.092148)
+    scale = np.float64(x) * np.float64(w)
+    found = real_multiplier(scale, float(y), rule=RequantRule.FLOAT)
+    assert np.float32(found) == found == x * w / y
+    assert np.float32(real_multiplier(scale, float(y))) != found
+    mean = real_multiplier(scale, float(y), 49.0, RequantRule.FLOAT)
+    assert mean == x * w / (np.float32(49) * y)
+
+
+@pytest.mark.parametrize("rule", list(RequantRule))
+def test_a_single_number_is_rescaled_too(rule: RequantRule) -> None:
+    rescaled = requantizer(0.5, rule=rule).apply(np.array(8), 1, 0, 255)
+    assert rescaled.shape == ()
+    assert int(rescaled) == 5

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from qtool.report.headline import budget_line, headline, precision_counts
 from qtool.report.markdown import markdown_table, report_markdown
-from qtool.report.report import BudgetReport, MetricReport, Report
+from qtool.report.report import AccumulatorReport, BudgetReport, MetricReport, Report
 
 
 def test_the_headline_compares_before_and_after(report: Report) -> None:
@@ -71,3 +73,10 @@ def test_columns_of_metrics_without_an_estimate_are_left_out(report: Report) -> 
 def test_names_cannot_break_a_table() -> None:
     table = markdown_table(("a", "b"), [("x|y\nz", None), ("back\\slash", 2)])
     assert table.splitlines() == ["| a | b |", "| --- | --- |", "| x\\|y z | - |", "| back\\\\slash | 2 |"]
+
+
+@pytest.mark.parametrize(("needed", "shown"), [(30, False), (31, True), (32, True)])
+def test_sums_that_hardly_fit_are_told(report: Report, needed: int, shown: bool) -> None:
+    sums = (AccumulatorReport("conv|1", "Conv", 3, needed, 32), AccumulatorReport("fc", "Gemm", 0, 40, 64))
+    text = report_markdown(replace(report, accumulators=sums))
+    assert (f"No sum can overflow, but conv|1 needs {needed} of 32 bits." in text) is shown

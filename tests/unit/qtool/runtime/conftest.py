@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ from onnx import helper, numpy_helper
 
 from passes.artifact import Artifact, PackedWeight, Step, TensorInfo, WeightLayout
 from passes.numerics import IntFormat
-from qtool.runtime import Engine
+from qtool.runtime import open_engine
+from qtool.runtime.native import is_built
 
 
 def tensor(
@@ -21,20 +23,34 @@ def tensor(
 
 
 def _run_one(
-    op: str, arrays: list[Any], infos: list[TensorInfo], output: TensorInfo, rule: str = "exact", **parts: Any
+    engine: str,
+    op: str,
+    arrays: list[Any],
+    infos: list[TensorInfo],
+    output: TensorInfo,
+    rule: str = "exact",
+    **parts: Any,
 ) -> Any:
     names = tuple(info.name for info in infos)
     step = Step(op, "step", names, output.name, **parts)
     tensors = {info.name: info for info in (*infos, output)}
     artifact = Artifact("test", "", "generic", "half_even", rule, names, (output.name,), tensors, (step,))
     feeds = {info.name: np.asarray(array, info.dtype) for info, array in zip(infos, arrays, strict=True)}
-    return Engine(artifact).run_step("step", feeds)
+    return open_engine(artifact, engine)[0].run_step("step", feeds)
+
+
+@pytest.fixture(params=["reference", "native"])
+def engine(request: pytest.FixtureRequest) -> str:
+    """The kind of an engine; the native one is skipped where it is not built."""
+    if request.param == "native" and not is_built():
+        pytest.skip("the native kernels are not built")
+    return str(request.param)
 
 
 @pytest.fixture
-def run_one() -> Callable[..., Any]:
-    """Run one step on codes; the parts of the step are named."""
-    return _run_one
+def run_one(engine: str) -> Callable[..., Any]:
+    """Run one step on codes, on either engine; the parts of the step are named."""
+    return partial(_run_one, engine)
 
 
 @pytest.fixture

@@ -57,6 +57,18 @@ def test_resize_repeats_elements(run_one, info):
     np.testing.assert_array_equal(out, X[:, [0, 2]][:, :, [3, 3, 0]])
 
 
+def test_upsample_repeats_elements_of_any_extent(run_one, info):
+    attrs = {"axes": [1, 2], "factors": [2, 3]}
+    out = run_one("upsample", [X], [info("x", 3)], info("y", 3), attrs=attrs)
+    np.testing.assert_array_equal(out, X.repeat(2, 1).repeat(3, 2))
+
+
+def test_an_absurd_upsample_is_refused_before_it_is_made(run_one, info):
+    attrs = {"axes": [0, 1], "factors": [1 << 16, 1 << 16]}
+    with pytest.raises(ArtifactError, match="more than"):
+        run_one("upsample", [[[0]]], [info("x", 2)], info("y", 2), attrs=attrs)
+
+
 @pytest.mark.parametrize("mode", ["DCR", "CRD"])
 def test_depth_to_space_equals_onnx_runtime(rng, run_one, info, onnx_node, mode):
     x = rng.integers(0, 256, (2, 12, 2, 3))

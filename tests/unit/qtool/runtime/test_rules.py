@@ -84,3 +84,18 @@ def test_a_sum_in_float_is_that_of_onnx_runtime(rng, run_one, info):
     # Vector units of the runtime multiply and add in one rounding where they can.
     assert np.abs(ours.astype(int) - theirs).max() <= 1
     assert (ours != theirs).mean() < 1e-3
+
+
+def test_a_sum_of_16_bits_under_gemmlowp_stays_in_32_bits(run_one, info):
+    a = np.array([3, 2048, 20_000, -30_000], np.int16)
+    operands = [info(name, 1, bits=16, signed=True, scale=0.5) for name in "ab"]
+    out = run_one("add", [a, a], operands, info("y", 1, bits=16, signed=True, scale=1.0), "gemmlowp")
+    np.testing.assert_array_equal(out, a)
+
+
+def test_codes_get_new_parameters_under_float_by_way_of_real_numbers(run_one, info):
+    # 15 * 0.01 is 0.14999999 in float32, which is less than 7.5 * 0.02; 15 times 0.01 / 0.02 would be 7.5.
+    out = run_one(
+        "requantize", [[14, 15, 16]], [info("x", 1, scale=0.01)], info("y", 1, scale=0.02, zero=3), "float"
+    )
+    np.testing.assert_array_equal(out, [10, 10, 11])

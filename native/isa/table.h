@@ -1,0 +1,16 @@
+// The functions of one instruction set as a table.
+#pragma once
+
+#include "depthwise.h"
+#include "elementwise.h"
+#include "gemm.h"
+#include "pooling.h"
+
+namespace qtool::QTOOL_ISA {
+
+constexpr Kernels table(const char* name) {
+  return {name,     gemm_scratch, gemm,         column_sums, depthwise_scratch, depthwise,
+          max_pool, counts_known, average_pool, sum,         product,           copy};
+}
+
+}  // namespace qtool::QTOOL_ISA

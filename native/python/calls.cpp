@@ -1,0 +1,207 @@
+// Calls of the executor: shapes are checked here, then the interpreter lock is let go.
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/unique_ptr.h>
+#include <nanobind/stl/vector.h>
+
+#include <memory>
+#include <tuple>
+
+#include "dispatch.h"
+#include "executor.h"
+#include "layers.h"
+
+namespace qtool {
+namespace {
+
+using Pair = std::tuple<size_t, size_t>;
+constexpr int kMaxThreads = 256;
+
+// Kernel, strides, dilations and leading pads of a window, all (height, width).
+struct WindowShape {
+  size_t kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, top, left;
+
+  WindowShape(Pair kernel, Pair strides, Pair dilations, Pair pads) {
+    std::tie(kernel_h, kernel_w) = kernel;
+    std::tie(stride_h, stride_w) = strides;
+    std::tie(dilation_h, dilation_w) = dilations;
+    std::tie(top, left) = pads;
+    for (const size_t extent : {kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w}) {
+      require(extent >= 1 && extent <= kMaxKernel, "window: expected extents of 1..4096");
+    }
+    require(top <= kMaxKernel && left <= kMaxKernel, "window: expected pads of 0..4096");
+  }
+
+  Window over(const Array<uint8_t>& x, const Output& out, uint8_t pad_value) const {
+    require(x.ndim() == 4 && out.ndim() == 4, "window: expected (batch, height, width, channels)");
+    for (size_t axis = 0; axis < 4; ++axis) {
+      require(x.shape(axis) <= kMaxExtent && out.shape(axis) <= kMaxExtent, "window: absurd extents");
+      require(x.shape(axis) > 0 && out.shape(axis) > 0, "window: expected no empty axis");
+    }
+    require(x.shape(0) == out.shape(0), "window: the batch of the output differs");
+    return {x.shape(1), x.shape(2), x.shape(3), kernel_h, kernel_w,     stride_h,     stride_w, dilation_h,
+            dilation_w, top,        left,       out.shape(1), out.shape(2), pad_value};
+  }
+};
+
+std::unique_ptr<Executor> make_executor(const std::string& isa, int threads) {
+  const Kernels* kernels = find_kernels(isa);
+  require(kernels != nullptr, "instruction set: not in this build or not on this machine");
+  require(threads >= 1 && threads <= kMaxThreads, "threads: expected 1..256");
+  return std::make_unique<Executor>(*kernels, threads);
+}
+
+std::vector<std::string> names() {
+  std::vector<std::string> found;
+  for (const Kernels* kernels : supported()) found.emplace_back(kernels->name);
+  return found;
+}
+
+void column_sums(const Executor& executor, const Array<uint8_t>& weights, int bits, size_t n, size_t k,
+                 const Array<int32_t>& zero, nb::ndarray<int64_t, nb::c_contig, nb::device::cpu> sums,
+                 nb::ndarray<int64_t, nb::c_contig, nb::device::cpu> magnitudes) {
+  require(bits >= 1 && bits <= 8, "bits: expected 1..8");
+  require(n > 0 && k > 0 && n <= kMaxExtent && k <= kMaxExtent, "gemm: absurd extents");
+  require_length(weights, Gemm{nullptr, bits, 0, n, k, 1, {}, {}, nullptr}.group_bytes(),
+                 "weights: not the bytes of such a matrix");
+  require_length(zero, n, "zero: expected one value for each column");
+  require(sums.ndim() == 1 && sums.size() == n && magnitudes.ndim() == 1 && magnitudes.size() == n,
+          "sums: expected one place for each column");
+  const nb::gil_scoped_release released;
+  executor.kernels().column_sums(weights.data(), bits, n, k, zero.data(), sums.data(), magnitudes.data());
+}
+
+void gemm(Executor& executor, const GemmLayer& layer, const Array<uint8_t>& x, const Output& out) {
+  const Gemm& g = layer.plan();
+  require(x.ndim() == 2 && x.shape(1) == g.groups * g.k, "gemm: expected rows of groups x k codes");
+  void* to = output(out, 2, layer.real());
+  require(out.shape(0) == x.shape(0) && out.shape(1) == g.groups * g.n, "gemm: expected rows of groups x n outputs");
+  const nb::gil_scoped_release released;
+  executor.gemm(g, x.data(), x.shape(0), to, g.groups * g.n);
+}
+
+void conv(Executor& executor, const GemmLayer& layer, const WindowShape& shape, int pad_value,
+          const Array<uint8_t>& x, const Output& out) {
+  const Gemm& g = layer.plan();
+  void* to = output(out, 4, layer.real());
+  const Window w = shape.over(x, out, static_cast<uint8_t>(pad_value));
+  require(w.channels % g.groups == 0 && w.taps() * (w.channels / g.groups) == g.k, "conv: taps x channels is not k");
+  require(out.shape(3) == g.groups * g.n, "conv: wrong number of output channels");
+  const nb::gil_scoped_release released;
+  executor.conv(g, w, x.data(), x.shape(0), to);
+}
+
+void depthwise(Executor& executor, const DepthwiseLayer& layer, const WindowShape& shape, int pad_value,
+               const Array<uint8_t>& x, const Output& out) {
+  void* to = output(out, 4, layer.real());
+  const Window w = shape.over(x, out, static_cast<uint8_t>(pad_value));
+  const size_t channels = layer.plan().epilogue->channels;
+  require(w.taps() == layer.taps(), "depthwise: the window has other taps than the weights");
+  require(w.channels == channels && out.shape(3) == channels, "depthwise: wrong number of channels");
+  const nb::gil_scoped_release released;
+  executor.depthwise(layer.plan(), w, x.data(), x.shape(0), to);
+}
+
+void max_pool(Executor& executor, const WindowShape& shape, int lowest, const Array<uint8_t>& x, const Output& out) {
+  void* to = output(out, 4, false);
+  const Window w = shape.over(x, out, 0);
+  require(out.shape(3) == w.channels, "pool: wrong number of channels");
+  const nb::gil_scoped_release released;
+  executor.max_pool(w, static_cast<uint8_t>(lowest), x.data(), x.shape(0), static_cast<uint8_t*>(to));
+}
+
+// Epilogues for counts of averaged elements, from 0 on; None where a count cannot occur.
+void average_pool(Executor& executor, const WindowShape& shape, const nb::list& by_count, bool padding_counts,
+                  Pair end_pads, int zero_point, const Array<uint8_t>& x, const Output& out) {
+  std::vector<const Epilogue*> epilogues;
+  bool real = false;
+  for (const nb::handle item : by_count) {
+    epilogues.push_back(item.is_none() ? nullptr : &nb::cast<const EpilogueLayer&>(item).plan());
+    real = real || (epilogues.back() != nullptr && epilogues.back()->rule == Rule::kReal);
+  }
+  const Window w = shape.over(x, out, 0);
+  require(epilogues.size() == w.taps() + 1, "pool: expected an entry for each count from 0 to all taps");
+  for (const Epilogue* e : epilogues) {
+    require(e == nullptr || (e->rule == Rule::kReal) == real, "pool: epilogues of different kinds");
+  }
+  void* to = output(out, 4, real);
+  require(out.shape(3) == w.channels, "pool: wrong number of channels");
+  const AveragePool pool{epilogues.data(), padding_counts, std::get<0>(end_pads), std::get<1>(end_pads), zero_point};
+  require(pool.pad_bottom <= kMaxKernel && pool.pad_right <= kMaxKernel, "window: expected pads of 0..4096");
+  require(executor.kernels().counts_known(pool, w), "pool: a window averages a number of elements that has no epilogue");
+  const nb::gil_scoped_release released;
+  executor.average_pool(pool, w, x.data(), x.shape(0), to);
+}
+
+// Rows of both operands; an operand of one row is repeated.
+Operands operands(const Array<uint8_t>& a, const Array<uint8_t>& b, const Output& out, bool real) {
+  require(a.ndim() == 2 && b.ndim() == 2, "operands: expected (rows, columns)");
+  void* to = output(out, 2, real);
+  const size_t rows = out.shape(0), columns = out.shape(1);
+  for (const Array<uint8_t>* operand : {&a, &b}) {
+    require(operand->shape(1) == columns && (operand->shape(0) == rows || operand->shape(0) == 1),
+            "operands: expected as many rows as the output, or one, and as many columns");
+  }
+  return {a.data(), b.data(), a.shape(0) == rows ? columns : 0, b.shape(0) == rows ? columns : 0, columns, to, columns};
+}
+
+void sum(Executor& executor, const SumLayer& layer, const Array<uint8_t>& a, const Array<uint8_t>& b,
+         const Output& out) {
+  const Operands o = operands(a, b, out, layer.plan().rule == Rule::kReal);
+  const size_t rows = out.shape(0);
+  const nb::gil_scoped_release released;
+  executor.sum(layer.plan(), o, rows);
+}
+
+void product(Executor& executor, const EpilogueLayer& epilogue, int zero_a, int zero_b, const Array<uint8_t>& a,
+             const Array<uint8_t>& b, const Output& out) {
+  const Operands o = operands(a, b, out, epilogue.real());
+  const size_t rows = out.shape(0);
+  const Product plan{zero_a, zero_b, &epilogue.plan()};
+  require(zero_a >= 0 && zero_a <= 255 && zero_b >= 0 && zero_b <= 255, "codes must lie in 0..255");
+  const nb::gil_scoped_release released;
+  executor.product(plan, o, rows);
+}
+
+// Copies rows into some columns of the output, through a table of 256 codes if there is one.
+void copy(Executor& executor, const Array<uint8_t>& x, nb::object table, const Output& out, size_t column) {
+  uint8_t* to = static_cast<uint8_t*>(output(out, 2, false));
+  require(x.ndim() == 2 && x.shape(0) == out.shape(0), "copy: expected as many rows as the output");
+  require(column <= out.shape(1) && x.shape(1) <= out.shape(1) - column, "copy: the columns do not fit the output");
+  Array<uint8_t> codes;
+  if (!table.is_none()) {
+    codes = nb::cast<Array<uint8_t>>(table, false);
+    require_length(codes, 256, "table: expected 256 codes");
+  }
+  const size_t rows = x.shape(0), columns = x.shape(1), stride = out.shape(1);
+  const nb::gil_scoped_release released;
+  executor.copy(x.data(), columns, columns, codes.is_valid() ? codes.data() : nullptr, to + column, stride, rows);
+}
+
+}  // namespace
+
+void bind_calls(nb::module_& m) {
+  using nb::arg;
+  const auto x = arg("x").noconvert(), out = arg("out").noconvert();
+  m.def("supported", names, "Instruction sets of this build that run on this machine, best first.");
+  nb::class_<WindowShape>(m, "WindowShape")
+      .def(nb::init<Pair, Pair, Pair, Pair>(), arg("kernel"), arg("strides"), arg("dilations"), arg("pads"));
+  nb::class_<Executor>(m, "Executor")
+      .def(nb::new_(&make_executor), arg("isa"), arg("threads"))
+      .def_prop_ro("isa", [](const Executor& executor) { return executor.kernels().name; })
+      .def_prop_ro("threads", &Executor::threads)
+      .def("column_sums", column_sums, arg("weights").noconvert(), arg("bits"), arg("n"), arg("k"),
+           arg("zero").noconvert(), arg("sums").noconvert(), arg("magnitudes").noconvert())
+      .def("gemm", gemm, arg("layer"), x, out)
+      .def("conv", conv, arg("layer"), arg("window"), arg("pad_value"), x, out)
+      .def("depthwise", depthwise, arg("layer"), arg("window"), arg("pad_value"), x, out)
+      .def("max_pool", max_pool, arg("window"), arg("lowest"), x, out)
+      .def("average_pool", average_pool, arg("window"), arg("by_count"), arg("padding_counts"), arg("end_pads"),
+           arg("zero_point"), x, out)
+      .def("sum", sum, arg("layer"), arg("a").noconvert(), arg("b").noconvert(), out)
+      .def("product", product, arg("epilogue"), arg("zero_a"), arg("zero_b"), arg("a").noconvert(),
+           arg("b").noconvert(), out)
+      .def("copy", copy, x, arg("table").none(), out, arg("column"));
+}
+
+}  // namespace qtool

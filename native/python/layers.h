@@ -1,0 +1,86 @@
+// Prepared layers that own what the plain structs of plan.h point at.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "arrays.h"
+#include "plan.h"
+
+namespace qtool {
+
+Rule rule_named(const std::string& name);
+Rounding rounding_named(const std::string& name);
+
+// Both arrays of a rule are always there, so that no kernel can meet a null pointer.
+class EpilogueLayer {
+ public:
+  EpilogueLayer(const std::string& rule, const std::string& rounding, Array<double> factor, Array<double> divisor,
+                Array<int32_t> multiplier, Array<int32_t> shift, int zero_point, int lo, int hi, int64_t largest);
+  EpilogueLayer(const EpilogueLayer&) = delete;
+
+  const Epilogue& plan() const { return plan_; }
+  bool real() const { return plan_.rule == Rule::kReal; }
+
+ private:
+  bool is_narrow(double largest) const;
+
+  std::vector<double> factor_, divisor_;
+  std::vector<int32_t> multiplier_, shift_;
+  std::vector<float> single_;
+  Epilogue plan_{};
+};
+
+// Weights stay where Python has them: mapped from a file, as a rule.
+class GemmLayer {
+ public:
+  GemmLayer(Array<uint8_t> weights, int bits, size_t n, size_t k, size_t groups, int act_max, Array<int32_t> zero,
+            Array<int64_t> sums, int input_zero, Array<int64_t> bias, const EpilogueLayer& epilogue);
+  GemmLayer(const GemmLayer&) = delete;
+
+  const Gemm& plan() const { return plan_; }
+  bool real() const { return plan_.epilogue->rule == Rule::kReal; }
+
+ private:
+  Array<uint8_t> weights_;
+  std::vector<int32_t> offset_, slope_, vector_offset_, vector_slope_;
+  Gemm plan_{};
+};
+
+class DepthwiseLayer {
+ public:
+  // Weights (taps, channels), less their zero points.
+  DepthwiseLayer(Array<int16_t> weights, int input_zero, Array<int64_t> bias, const EpilogueLayer& epilogue);
+  DepthwiseLayer(const DepthwiseLayer&) = delete;
+
+  const Depthwise& plan() const { return plan_; }
+  size_t taps() const { return tap_count_; }
+  bool real() const { return plan_.epilogue->rule == Rule::kReal; }
+
+ private:
+  size_t tap_count_;
+  std::vector<int16_t> taps_;
+  std::vector<int32_t> offset_;
+  Depthwise plan_{};
+};
+
+class SumLayer {
+ public:
+  SumLayer(const std::string& rule, const std::string& rounding, double left, double right, double factor,
+           double divisor, int zero_a, int zero_b, int zero_point, int lo, int hi);
+
+  // Multipliers and shifts of both operands and of the result, for gemmlowp's rule.
+  void set_gemmlowp(int64_t left, int left_shift, int64_t right, int right_shift, int64_t result, int result_shift,
+                    int sign);
+
+  const Sum& plan() const { return plan_; }
+
+ private:
+  Sum plan_{};
+};
+
+void bind_layers(nb::module_& m);
+void bind_calls(nb::module_& m);
+void bind_boundary(nb::module_& m);
+
+}  // namespace qtool

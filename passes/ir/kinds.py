@@ -1,0 +1,104 @@
+"""How one node takes part in integer execution: its operator, and what its operands and attributes allow."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from passes.ir.ops import OpClass, op_info
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def node_kind(node: gs.Node) -> OpClass:
+    """Return the class of a node; one that integers cannot express as it stands is float."""
+    info = op_info(node.op, node.domain)
+    rule = _RULES.get(node.op) if (node.domain or "") == "" else None
+    return info.kind if rule is None else rule(node, info.kind)
+
+
+def scaling(node: gs.Node) -> float | None:
+    """Return the positive constant by which a Mul multiplies one tensor, or a Div divides it, or ``None``."""
+    if node.op not in ("Mul", "Div") or len(node.inputs) != 2 or not isinstance(node.inputs[0], gs.Variable):
+        return None
+    value = node.inputs[1]
+    if not isinstance(value, gs.Constant) or value.values.size != 1 or value.dtype != np.float32:
+        return None
+    factor = float(np.asarray(value.values).item())
+    return factor if np.isfinite(factor) and factor > 0 else None
+
+
+def addend(node: gs.Node) -> gs.Constant | None:
+    """Return the constant tensor, of more than one element, that an Add adds to a computed one."""
+    constants = [tensor for tensor in node.inputs if isinstance(tensor, gs.Constant)]
+    if node.op != "Add" or len(constants) != 1 or constants[0].values.size < 2:
+        return None
+    return constants[0] if constants[0].dtype == np.float32 else None
+
+
+def _mul(node: gs.Node, kind: OpClass) -> OpClass:
+    return kind if scaling(node) is None else OpClass.UNARY
+
+
+def _add(node: gs.Node, kind: OpClass) -> OpClass:
+    """A constant behind a layer without bias stays a float addition to its accumulators."""
+    if addend(node) is None:
+        return kind
+    operand = next(tensor for tensor in node.inputs if isinstance(tensor, gs.Variable))
+    behind = operand.inputs and op_info(operand.inputs[0].op, operand.inputs[0].domain).kind is OpClass.LAYER
+    return kind if behind else OpClass.METHOD
+
+
+def _resize(node: gs.Node, kind: OpClass) -> OpClass:
+    """A Resize to the nearest element copies; the other modes compute, and crops fill in values."""
+    crops = node.attrs.get("coordinate_transformation_mode") == "tf_crop_and_resize"
+    return kind if node.attrs.get("mode", "nearest") == "nearest" and not crops else OpClass.FLOAT
+
+
+def _reduce_mean(node: gs.Node, kind: OpClass) -> OpClass:
+    """A mean over spatial axes is pooling; over channels it is part of a normalization, kept in float."""
+    axes = node.attrs.get("axes")
+    if axes is None and len(node.inputs) > 1 and isinstance(node.inputs[1], gs.Constant):
+        axes = node.inputs[1].values.tolist()
+    shape = node.inputs[0].shape
+    if not axes or shape is None or len(shape) != 4:
+        return OpClass.FLOAT
+    return kind if {axis % len(shape) for axis in axes} == {2, 3} else OpClass.FLOAT
+
+
+def _softmax(node: gs.Node, kind: OpClass) -> OpClass:
+    return kind if _works_along_last(node) else OpClass.FLOAT
+
+
+def _normalization(node: gs.Node, kind: OpClass) -> OpClass:
+    """The gain and the shift must be constant, one number per channel of the last axis."""
+    shape = node.inputs[0].shape
+    if not _works_along_last(node) or shape is None or not isinstance(shape[-1], int):
+        return OpClass.FLOAT
+    vectors = [tensor for tensor in node.inputs[1:] if tensor.name]
+    constant = all(isinstance(it, gs.Constant) and it.values.size == shape[-1] for it in vectors)
+    return kind if constant and vectors else OpClass.FLOAT
+
+
+def _works_along_last(node: gs.Node) -> bool:
+    shape = node.inputs[0].shape
+    axis = node.attrs.get("axis")
+    # Before opset 13 the default of Softmax was 1 and not -1; the two agree where it is written out.
+    default = None if node.op == "Softmax" else -1
+    axis = default if axis is None else axis
+    return shape is not None and len(shape) > 0 and axis in (-1, len(shape) - 1)
+
+
+_RULES: dict[str, Callable[[gs.Node, OpClass], OpClass]] = {
+    "Mul": _mul,
+    "Div": _mul,
+    "Add": _add,
+    "Resize": _resize,
+    "ReduceMean": _reduce_mean,
+    "Softmax": _softmax,
+    "LayerNormalization": _normalization,
+    "RMSNormalization": _normalization,
+}

@@ -1,0 +1,123 @@
+"""Native sums and products of two tensors, broadcast along leading axes, in rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from math import prod
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from qtool.runtime.native.elementwise import prepare_product, prepare_sum
+from qtool.runtime.native_engine.prepared import Call, Prepared, Shape, fits, run_all
+from qtool.runtime.native_engine.stored import Storage, Stored
+
+if TYPE_CHECKING:
+    from qtool.runtime.native._kernels import Executor
+    from qtool.runtime.node import Array, Node
+
+ROW = 4096
+"""Columns that a row should have at least, so that the work per row does not count."""
+MAX_SAMPLES = 256
+"""Samples for which a broadcast over images may take one call each."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Elementwise:
+    """A function of two tensors of bytes.
+
+    Attributes:
+        call: takes two operands and an output of (rows, columns), the operands of as many rows or of one.
+    """
+
+    call: Callable[..., None]
+    channels_last: bool = False
+    in_place: bool = True
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """Broadcast as numpy does."""
+        return np.broadcast_shapes(*inputs)
+
+    def bind(self, inputs: Sequence[Stored], output: Stored) -> Call | None:
+        """Take equal operands, or one that repeats along leading axes or is a single value."""
+        aligned = [_aligned(item, output.storage) for item in inputs]
+        if not fits(*inputs, output) or aligned[0] is None or aligned[1] is None:
+            return None
+        calls = self._calls(aligned[0], aligned[1], output.memory)
+        if calls is None or len(calls) == 1:
+            return None if calls is None else calls[0]
+        return partial(run_all, calls)
+
+    def _calls(self, a: Array, b: Array, out: Array) -> list[Call] | None:
+        """Cut into calls; ``None`` where no cut is known."""
+        if a.shape == b.shape == out.shape:
+            rows = long_rows(out.shape)
+            return [partial(self.call, a.reshape(rows, -1), b.reshape(rows, -1), out.reshape(rows, -1))]
+        for first, second, swapped in ((a, b, False), (b, a, True)):
+            columns = _repeated_columns(first.shape, second.shape, out.shape)
+            if columns:
+                whole, row = first.reshape(-1, columns), second.reshape(1, -1)
+                return [self._repeat(whole, row, out.reshape(-1, columns), swapped)]
+        if out.ndim < 2 or len({len(a), len(b), len(out)}) > 1 or len(out) > MAX_SAMPLES:
+            return None
+        parts = [self._calls(a[index], b[index], out[index]) for index in range(len(out))]
+        found = [part for part in parts if part is not None]
+        return [call for part in found for call in part] if len(found) == len(parts) else None
+
+    def _repeat(self, whole: Array, row: Array, out: Array, swapped: bool) -> Call:
+        """Call with one operand that has one row, or one value that must become a row first."""
+        wide = row if row.size == out.shape[1] else np.empty((1, out.shape[1]), np.uint8)
+        operands = (wide, whole) if swapped else (whole, wide)
+        call = partial(self.call, *operands, out)
+        return call if wide is row else partial(_spread_first, row, wide, call)
+
+
+def _spread_first(value: Array, row: Array, call: Call) -> None:
+    np.copyto(row, value)
+    call()
+
+
+def _aligned(item: Stored, output: Storage) -> Array | None:
+    """View a tensor with the axes of the output, in their order; ``None`` where it does not lie so."""
+    rank = len(output.shape)
+    logical = item.logical
+    view = logical[(np.newaxis,) * (rank - logical.ndim)].transpose(output.order)
+    return view if view.flags.c_contiguous else None
+
+
+def long_rows(shape: Shape) -> int:
+    """Number of rows, each of `ROW` columns or more where there are as many elements."""
+    axis = 0
+    while axis < len(shape) and prod(shape[axis + 1 :]) >= ROW:
+        axis += 1
+    return prod(shape[:axis])
+
+
+def _repeated_columns(whole: Shape, part: Shape, out: Shape) -> int:
+    """Columns of a row when `part` repeats along leading axes, or is one value; 0 when it does not."""
+    if whole != out:
+        return 0
+    if prod(part) == 1:
+        return prod(out) // long_rows(out)
+    axis = next((index for index, extent in enumerate(part) if extent != 1), len(part))
+    return prod(out[axis:]) if part[axis:] == out[axis:] else 0
+
+
+def add(node: Node, executor: Executor) -> Prepared:
+    """Prepare ``a + b``."""
+    return Elementwise(partial(executor.sum, prepare_sum(node, 1)))
+
+
+def sub(node: Node, executor: Executor) -> Prepared:
+    """Prepare ``a - b``."""
+    return Elementwise(partial(executor.sum, prepare_sum(node, -1)))
+
+
+def mul(node: Node, executor: Executor) -> Prepared:
+    """Prepare ``a * b``."""
+    return Elementwise(partial(executor.product, *prepare_product(node)))
+
+
+KERNELS = {"add": add, "sub": sub, "mul": mul}

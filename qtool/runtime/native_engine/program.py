@@ -1,0 +1,108 @@
+"""`BoundStep`: a step with its native kernel, or with its reference kernel where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from passes.errors import ArtifactError
+from passes.numerics import RequantRule, Rounding
+from qtool.runtime.engine import BUILDERS
+from qtool.runtime.native_engine import elementwise, moves, pools, products, tables
+from qtool.runtime.node import Array, Kernel, Node
+
+if TYPE_CHECKING:
+    from passes.artifact import Artifact, Step
+    from qtool.runtime.native._kernels import Executor
+    from qtool.runtime.native_engine.prepared import Prepared, Shape
+
+_PREPARE: dict[str, Callable[[Node, Executor], Prepared | None]] = {
+    op: prepare
+    for family in (products, elementwise, moves, pools, tables)
+    for op, prepare in family.KERNELS.items()
+}
+
+
+@dataclass(frozen=True, eq=False)
+class BoundStep:
+    """One step of a program.
+
+    Attributes:
+        node: the step with its tensors.
+        native: its kernel in C++; ``None`` where the reference kernel works instead.
+    """
+
+    node: Node
+    native: Prepared | None
+
+    @property
+    def step(self) -> Step:
+        """The step."""
+        return self.node.step
+
+    @cached_property
+    def reference(self) -> Kernel:
+        """The reference kernel, built when it is first asked for."""
+        return BUILDERS[self.step.op](self.node)
+
+    def shape(self, inputs: list[Shape]) -> Shape:
+        """Shape of the output; a reference kernel is asked by running it on zeros.
+
+        Raises:
+            ArtifactError: the inputs do not fit together, or the output would be absurdly large.
+        """
+        try:
+            if self.native is not None:
+                shape = self.native.shape(*inputs)
+            else:
+                shape = self.run_reference(*self._zeros(inputs)).shape
+        except (ValueError, IndexError, MemoryError) as error:
+            raise ArtifactError(
+                f"step {self.step.name!r} ({self.step.op}): cannot work on shapes {inputs}: {error}"
+            ) from error
+        self.node.check_size(shape)
+        return tuple(int(extent) for extent in shape)
+
+    def run_reference(self, *inputs: Array) -> Array:
+        """Run the reference kernel."""
+        return self.reference(*inputs)
+
+    def _zeros(self, shapes: list[Shape]) -> list[Array]:
+        return [np.zeros(shape, info.dtype) for shape, info in zip(shapes, self.node.inputs, strict=True)]
+
+
+def bind_steps(artifact: Artifact, executor: Executor) -> list[BoundStep]:
+    """Prepare every step of an artifact.
+
+    Raises:
+        ArtifactError: when a step cannot be executed exactly.
+        InputError: when scales do not belong together.
+    """
+    return [_bind(artifact, step, executor) for step in artifact.steps]
+
+
+def _bind(artifact: Artifact, step: Step, executor: Executor) -> BoundStep:
+    tensors = artifact.tensors
+    operands = tuple(tensors[name] for name in step.inputs)
+    rounding, rule = Rounding(artifact.rounding), RequantRule(artifact.requantization)
+    node = Node(step, operands, tensors[step.output], rounding, rule)
+    bound = BoundStep(node, _prepare(node, executor))
+    if bound.native is None:
+        # What is wrong with the step comes out now and not on the first run.
+        _ = bound.reference
+    return bound
+
+
+def _prepare(node: Node, executor: Executor) -> Prepared | None:
+    prepare = _PREPARE.get(node.step.op)
+    if prepare is None:
+        return None
+    try:
+        return prepare(node, executor)
+    except (ArtifactError, ValueError):
+        # What native kernels refuse, the reference runs, or refuses with its own reasons.
+        return None

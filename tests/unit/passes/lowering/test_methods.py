@@ -1,0 +1,67 @@
+"""Tables of softmax and normalizations, and the codes of constants."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_graphsurgeon as gs
+import pytest
+
+from passes.errors import LoweringError
+from passes.ir.plan import Role, TensorQuant
+from passes.lowering.methods import constant_codes, method_step, softmax_table
+from passes.numerics import IntFormat, PerTensor, QuantParams, QuantSpec
+
+SPEC = QuantSpec(IntFormat(8, signed=False), PerTensor(), symmetric=False)
+
+
+def source(scale: float) -> TensorQuant:
+    params = QuantParams(np.array(scale, np.float32), np.array(3, np.int32))
+    return TensorQuant(Role.ACT, SPEC, params)
+
+
+def norm(op: str, gain: list[float], shift: list[float] | None, **attrs: float) -> gs.Node:
+    vectors = [np.array(values, np.float32) for values in (gain, shift) if values is not None]
+    inputs = [gs.Variable("x", np.float32, ["N", len(gain)])]
+    inputs += [gs.Constant(f"c{index}", values) for index, values in enumerate(vectors)]
+    return gs.Node(op, "norm", attrs, inputs, [gs.Variable("y", np.float32)])
+
+
+def test_softmax_table_starts_at_one_and_falls() -> None:
+    table = softmax_table(float(np.log(2)), 3)
+    np.testing.assert_array_equal(table, 2 ** np.arange(24, 16, -1))
+
+
+def test_layer_normalization_in_units_of_its_gain() -> None:
+    # The largest gain, 0.75, takes 15 bits: units of 2**-15, shifts of 2**-31.
+    node = norm("LayerNormalization", [0.75, -0.5], [1.0, 0.0], epsilon=0.25)
+    op, attrs, table = method_step(node, source(0.5))
+    assert (op, attrs) == ("layer_norm", {"length": 2, "center": 1, "gain_bits": 15, "epsilon": 4})
+    np.testing.assert_array_equal(table, [24576, -16384, 2**31, 0])
+
+
+def test_rms_normalization_takes_no_mean_off_and_has_no_shift() -> None:
+    _, attrs, table = method_step(norm("RMSNormalization", [2.0], None), source(0.5))
+    assert (attrs["center"], attrs["gain_bits"], table.tolist()) == (0, 13, [2**14, 0])
+
+
+@pytest.mark.parametrize(
+    ("gain", "shift", "scale"),
+    [([1e6], [0.0], 0.5), ([1.0], [1e9], 0.5), ([1.0], [float("nan")], 0.5), ([1.0], [0.0], 1e-13)],
+)
+def test_numbers_that_do_not_fit_are_refused(gain: list[float], shift: list[float], scale: float) -> None:
+    with pytest.raises(LoweringError, match="norm"):
+        method_step(norm("LayerNormalization", gain, shift), source(scale))
+
+
+def test_constants_have_sixteen_bits_and_a_short_scale() -> None:
+    codes, scale = constant_codes(np.array([-3.0, 0.0, 1.5], np.float32))
+    assert 3.0 / 32767 <= scale <= 1.125 * 3.0 / 32767
+    np.testing.assert_allclose(codes * scale, [-3.0, 0.0, 1.5], atol=scale / 2)
+    assert np.abs(codes).max() <= 32767
+
+
+def test_constants_of_zeros_and_of_infinities() -> None:
+    codes, _ = constant_codes(np.zeros(3, np.float32))
+    assert not codes.any()
+    with pytest.raises(LoweringError, match="finite"):
+        constant_codes(np.array([1.0, np.inf], np.float32))
