@@ -189,7 +189,7 @@ def read_arithmetic(spec: HardwareSpec, buildable: frozenset[int]) -> Arithmetic
     sums = table.accumulator_bits
     limits = {
         "accumulator_bits": (sums, -(-widest // 2), 2 * MAX_BITS),
-        "wide_accumulator_bits": (table.wide_accumulator_bits or sums, sums, 4 * MAX_BITS),
+        "wide_accumulator_bits": (table.wide_accumulator_bits or sums, sums, 2 * MAX_BITS),
         "bias_bits": (table.bias_bits, 1, 2 * MAX_BITS),
     }
     for key, (bits, least, most) in limits.items():

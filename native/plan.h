@@ -23,7 +23,7 @@ constexpr size_t round_up(size_t value, size_t multiple) {
 
 // How a sum becomes a code.
 enum class Rule : int32_t {
-  kMultiply,    // float64: round(sum * factor), proved to be the exact fraction rounded once
+  kSnap,        // float64: round(sum * factor, snapped), where that is proved to be round(sum * factor / divisor)
   kDivide,      // float64: round(sum * factor / divisor)
   kFixedPoint,  // int64: sum * multiplier / 2**shift, one rounding
   kGemmlowp,    // int64: doubling high product, then a rounding shift
@@ -37,7 +37,7 @@ struct Epilogue {
   Rule rule;
   Rounding rounding;
   bool narrow;                // rounded values fit int32 with room for the zero point, and every shift is 1 or more
-  const double* factor;       // kMultiply, kDivide, kReal
+  const double* factor;       // kSnap, kDivide, kReal
   const double* divisor;      // kDivide
   const int32_t* multiplier;  // kFixedPoint, kGemmlowp
   const int32_t* shift;
@@ -118,7 +118,7 @@ struct AveragePool {
 struct Sum {
   Rule rule;
   Rounding rounding;
-  double left, right;      // kMultiply, kDivide, kReal: whole numbers below 2**53 in total, or real scales
+  double left, right;      // kSnap, kDivide, kReal: whole numbers below 2**53 in total, or real scales
   double factor, divisor;  // kFloat uses left, right and divisor as float32
   int64_t left_multiplier, right_multiplier, multiplier;  // kGemmlowp
   int32_t left_shift, right_shift, shift;

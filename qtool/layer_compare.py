@@ -11,7 +11,7 @@ from passes.execution.session import Level, Session
 from passes.ir.onnx_io import read_model, to_proto
 from qtool.agreement import expose, layer_agreement
 from qtool.prepared import prepare
-from qtool.runtime import Engine
+from qtool.runtime import open_engine
 from qtool.runtime.boundary import to_floats
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def _values(
 ) -> dict[str, NDArray[Any]]:
     """Return every tensor of a run in real numbers, by name, in the order of computation."""
     if isinstance(form, Artifact):
-        traced = Engine(form).trace(feeds)
+        traced = open_engine(form)[0].trace(feeds)
         return {name: to_floats(codes, form.tensors[name]) for name, codes in traced.items()}
     names = [name.removesuffix(".dq") for node in form.graph.node for name in node.output if name]
     probed, outputs = expose(form, list(dict.fromkeys(names)))

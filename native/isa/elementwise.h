@@ -68,11 +68,12 @@ inline void sum_row(const Sum& plan, const uint8_t* a, const uint8_t* b, size_t 
     sum_nearest<double>(s, a, b, columns, out,
                         [s](uint8_t x, uint8_t y) { return real_sum(s, x, y) * s.factor / s.divisor; });
   } else if (s.rounding == Rounding::kHalfEven) {
-    sum_nearest<double>(s, a, b, columns, out, [s](uint8_t x, uint8_t y) { return real_sum(s, x, y) * s.factor; });
+    sum_nearest<double>(s, a, b, columns, out,
+                        [s](uint8_t x, uint8_t y) { return snapped(real_sum(s, x, y) * s.factor); });
   } else {
     sum_codes(s, a, b, columns, out, [&](uint8_t x, uint8_t y) {
       const double scaled = real_sum(s, x, y) * s.factor;
-      return whole(rounded(divided ? scaled / s.divisor : scaled, s.rounding));
+      return whole(rounded(divided ? scaled / s.divisor : snapped(scaled), s.rounding));
     });
   }
 }

@@ -28,7 +28,12 @@ struct RealCodes {
   // To nearest, ties to even.
   __m128i four(size_t quarter, __m128i sums) const {
     __m256d value = _mm256_mul_pd(_mm256_cvtepi32_pd(sums), factor[quarter]);
-    if constexpr (kDivided) value = _mm256_div_pd(value, divisor[quarter]);
+    if constexpr (kDivided) {
+      value = _mm256_div_pd(value, divisor[quarter]);
+    } else {
+      const __m256d snapper = _mm256_set1_pd(kSnapper);
+      value = _mm256_sub_pd(_mm256_add_pd(value, snapper), snapper);
+    }
     return _mm256_cvtpd_epi32(value);
   }
 
@@ -48,6 +53,25 @@ struct SingleCodes {
   // To nearest, ties to even.
   __m256i operator()(size_t half, __m256i sums) const {
     return _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_cvtepi32_ps(sums), factor[half]));
+  }
+};
+
+// The rule kSnap, in float32 where that is enough. Three roundings move a value up to 2**8 by less than 2**-14:
+// further than that from a tie it rounds as the exact one does, and larger values are clamped. The rest,
+// which is little, is snapped. A NaN is doubtful too.
+struct SnapCodes {
+  SingleCodes guess;
+  const Epilogue& e;
+  size_t channel;
+
+  SnapCodes(const Epilogue& plan, size_t first) : guess(plan, first), e(plan), channel(first) {}
+
+  __m256i operator()(size_t half, __m256i sums) const {
+    const __m256 value = _mm256_mul_ps(_mm256_cvtepi32_ps(sums), guess.factor[half]);
+    const __m256i codes = _mm256_cvtps_epi32(value);
+    const __m256 rest = _mm256_andnot_ps(_mm256_set1_ps(-0.0f), _mm256_sub_ps(value, _mm256_cvtepi32_ps(codes)));
+    const __m256 doubtful = _mm256_cmp_ps(rest, _mm256_set1_ps(0.5f - 1.0f / 16384), _CMP_NLT_UQ);
+    return _mm256_movemask_ps(doubtful) == 0 ? codes : RealCodes<false>(e, channel)(half, sums);
   }
 };
 
@@ -147,7 +171,7 @@ inline void finish_columns(const Epilogue& e, const Correction& c, size_t channe
 inline void finish(const Epilogue& e, const Correction& c, size_t channel, const Tile& t) {
   if (e.narrow && e.rule == Rule::kFloat) return finish_columns<SingleCodes>(e, c, channel, t);
   const bool vectors = e.narrow && e.rounding == Rounding::kHalfEven;
-  if (vectors && e.rule == Rule::kMultiply) return finish_columns<RealCodes<false>>(e, c, channel, t);
+  if (vectors && e.rule == Rule::kSnap) return finish_columns<SnapCodes>(e, c, channel, t);
   if (vectors && e.rule == Rule::kDivide) return finish_columns<RealCodes<true>>(e, c, channel, t);
   if (vectors && e.rule == Rule::kFixedPoint) return finish_columns<FixedPointCodes>(e, c, channel, t);
   finish_tile_plain(e, c, channel, t);

@@ -28,12 +28,12 @@ void check_shift(int64_t multiplier, int64_t shift) {
 }  // namespace
 
 Rule rule_named(const std::string& name) {
-  if (name == "multiply") return Rule::kMultiply;
+  if (name == "snap") return Rule::kSnap;
   if (name == "divide") return Rule::kDivide;
   if (name == "fixed_point") return Rule::kFixedPoint;
   if (name == "gemmlowp") return Rule::kGemmlowp;
   if (name == "float") return Rule::kFloat;
-  require(name == "real", "rule: expected multiply, divide, fixed_point, gemmlowp, float or real");
+  require(name == "real", "rule: expected snap, divide, fixed_point, gemmlowp, float or real");
   return Rule::kReal;
 }
 
@@ -145,7 +145,7 @@ SumLayer::SumLayer(const std::string& rule, const std::string& rounding, double 
   require(std::isfinite(left) && std::isfinite(right) && std::isfinite(factor), "sum: expected finite scales");
   require(std::isfinite(divisor) && divisor > 0, "divisor: expected a positive number");
   plan_.rule = rule_named(rule);
-  require(plan_.rule != Rule::kFixedPoint, "sum: a fixed-point rule is a multiplication by a power of two here");
+  require(plan_.rule != Rule::kFixedPoint, "sum: a fixed-point rule is a division by a power of two here");
   plan_.rounding = rounding_named(rounding);
   plan_.left = left;
   plan_.right = right;

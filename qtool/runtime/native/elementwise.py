@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from passes.numerics import RequantRule, Rounding, exact_requantizer
+from passes.numerics import RequantRule, exact_requantizer
 from qtool.runtime.native.codes import check_storable, empty, stored_zero
 from qtool.runtime.native.epilogue import prepare_epilogue
-from qtool.runtime.native.proof import multiplication_is_exact
+from qtool.runtime.native.proof import snap_is_exact
 from qtool.runtime.node import Array, Kernel, Node, reach
 from qtool.runtime.sums import common_unit, fixed_point_factors, gemmlowp_requantizers
 
@@ -92,18 +92,19 @@ def _exact(node: Node, sign: int) -> Sum | None:
     largest = reach(first) * whole[0] + reach(second) * whole[1]
     if exact_requantizer(unit, node.output.scale, largest) is None:
         return None
-    zero_point = node.output.zero_point
-    bound = max(abs(node.hi - zero_point), abs(node.lo - zero_point))
-    scale, divisor = np.array([unit]), np.array([node.output.scale])
-    if node.rounding is Rounding.HALF_EVEN and multiplication_is_exact(scale, divisor, largest, bound):
-        return _sum(node, "multiply", whole[0], sign * whole[1], unit / node.output.scale)
-    return _sum(node, "divide", whole[0], sign * whole[1], unit, node.output.scale)
+    return _scaled_sum(node, whole[0], sign * whole[1], unit, node.output.scale)
 
 
 def _fixed_point(node: Node, real: NDArray[np.float64], sign: int) -> Sum:
     """Whole factors and a power of two: float64 holds their sum, and its quotient, exactly."""
     factors, shift = fixed_point_factors(real, node.rule)
-    return _sum(node, "multiply", factors[0], sign * factors[1], 2.0**-shift)
+    return _scaled_sum(node, factors[0], sign * factors[1], 1.0, 2.0**shift)
+
+
+def _scaled_sum(node: Node, left: int, right: int, scale: float, divisor: float) -> Sum:
+    if snap_is_exact(np.array([scale]), np.array([divisor])):
+        return _sum(node, "snap", left, right, scale / divisor)
+    return _sum(node, "divide", left, right, scale, divisor)
 
 
 def _gemmlowp(node: Node, scales: NDArray[np.float64], sign: int) -> Sum:

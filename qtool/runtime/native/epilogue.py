@@ -10,13 +10,12 @@ import numpy as np
 from passes.numerics import (
     Requantizer,
     RequantRule,
-    Rounding,
     exact_requantizer,
     real_multiplier,
     requantizer,
 )
 from qtool.runtime.native.codes import stored_zero
-from qtool.runtime.native.proof import multiplication_is_exact
+from qtool.runtime.native.proof import snap_is_exact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,7 +101,7 @@ def _constants(
     if node.rule is RequantRule.EXACT:
         divisors = node.output.scale * np.asarray(counts, np.float64)
         if exact_requantizer(scale, divisors, largest) is not None:
-            return _exact(node, scale, np.full(len(scale), node.output.scale * np.float64(count)), largest)
+            return _exact(node, scale, np.full(len(scale), node.output.scale * np.float64(count)))
     real = real_multiplier(scale, node.output.scale, count, node.rule)
     made = requantizer(real, ACC_BITS, node.rule)
     if made.rule is RequantRule.FLOAT:
@@ -110,13 +109,10 @@ def _constants(
     return _fixed_point(made, ones)
 
 
-def _exact(node: Node, scale: NDArray[np.float64], divisor: NDArray[np.float64], largest: int) -> Constants:
+def _exact(node: Node, scale: NDArray[np.float64], divisor: NDArray[np.float64]) -> Constants:
     zeros = np.zeros(len(scale), np.int32)
-    zero_point = node.output.zero_point
-    reach = max(abs(node.hi - zero_point), abs(node.lo - zero_point))
-    nearest = node.rounding is Rounding.HALF_EVEN
-    if nearest and multiplication_is_exact(scale, divisor, largest, reach):
-        return Constants("multiply", scale / divisor, np.ones(len(scale)), zeros, zeros)
+    if snap_is_exact(scale, divisor):
+        return Constants("snap", scale / divisor, np.ones(len(scale)), zeros, zeros)
     return Constants("divide", scale, divisor, zeros, zeros)
 
 

@@ -1,10 +1,21 @@
-"""Where one multiplication is as good as the division that it replaces.
+"""Where a multiplication, snapped to a grid, is as good as the division that it replaces.
 
-Let ``x = T * scale / divisor = T p / q`` in lowest terms. The float64 product of T with the rounded ratio is
-off by less than ``2.02 * 2**-53 * |x|``. A fraction that is no tie differs from every tie by ``1 / (2 q)`` or
-more, so rounding to nearest agrees wherever the error is smaller than that; codes are clamped, so only
-``|x|`` up to the clamp counts. Ties are ``T = (2 j + 1) q / 2``, at ``x = (2 j + 1) p / 2``, and exist for
-even q only: they are few, and each is multiplied out here.
+Let ``x = T * scale / divisor`` for an integer T that float64 holds, and ``scale / divisor = P / Q`` in lowest
+terms. The kernels take the float64 product p of T with the nearest float64 of P / Q, and snap it to
+``s = (p + M) - M``, where ``M = 1.5 * 2**10``. They round s instead of x, in any mode.
+
+Boundaries of a mode are the whole numbers (floor) or the halves between them (ties, in the other modes).
+Suppose ``|x| <= 2**8``:
+
+- Two roundings, of the ratio and of the product, leave ``|p - x| <= e = 2**8 * (2 * 2**-53 + 2**-106)``.
+- So ``|p| < 2**9``, and ``p + M`` lies in ``[2**10, 2**11)``, where float64 is spaced by ``h = 2**-42``: s is
+  the multiple of h nearest to p, and its subtraction is exact. Every boundary is a multiple of h.
+- Where x is a boundary, s is the same one, because ``e < h / 2``.
+- Where x is none, it differs from each by ``1 / (2 Q)`` or more. With ``Q <= 2**41`` that is h or more, and
+  ``|s - x| <= e + h / 2 < h``: s lies on the same side of every boundary as x, and rounds to the same number.
+
+Every operation grows with T, so beyond ``2**8`` both results stay there or further out: the clamp to codes,
+which differ from their zero point by 255 or less, makes them equal.
 """
 
 from __future__ import annotations
@@ -17,33 +28,21 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _BITS = 53
-_ERROR = 2.02 * 2.0**-53
-_MOST_TIES = 1 << 20
+_MAX_DENOMINATOR = 2.0**41
 
 
-def multiplication_is_exact(
-    scale: NDArray[np.float64], divisor: NDArray[np.float64], largest: int, reach: int
-) -> bool:
-    """Whether ``rint(T * (scale / divisor))`` is the fraction rounded half to even, after the clamp.
+def snap_is_exact(scale: NDArray[np.float64], divisor: NDArray[np.float64]) -> bool:
+    """Whether codes of 8 bits come out the same from the snapped product as from the exact fraction.
 
     Args:
         scale: positive, (channels,).
         divisor: positive, (channels,).
-        largest: bound on the magnitude of T, below 2**53.
-        reach: greatest magnitude of a rounded value that the clamp lets through.
     """
     above, exponent_above = _odd(scale)
     below, exponent_below = _odd(divisor)
-    common = np.gcd(above, below)
-    p, q, twos = above // common, below // common, exponent_below - exponent_above
-    bound = float(reach + 1)
-    with np.errstate(over="ignore"):
-        whole_q = np.ldexp(q.astype(np.float64), np.maximum(twos, 0))
-        whole_p = np.ldexp(p.astype(np.float64), np.maximum(-twos, 0))
-    if not np.all(bound * _ERROR < 0.5 / whole_q):
-        return False
-    tied = twos > 0
-    return _ties_agree(whole_p[tied], whole_q[tied], (scale / divisor)[tied], min(bound, 2.0**52), largest)
+    odd_denominator = (below // np.gcd(above, below)).astype(np.float64)
+    twos = np.maximum(exponent_below - exponent_above, 0)
+    return bool(np.all(odd_denominator <= np.ldexp(_MAX_DENOMINATOR, -twos)))
 
 
 def _odd(values: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -53,15 +52,3 @@ def _odd(values: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int
     lowest = whole & -whole
     trailing = np.log2(lowest.astype(np.float64)).astype(np.int64)
     return whole // lowest, exponent - _BITS + trailing
-
-
-def _ties_agree(
-    p: NDArray[np.float64], q: NDArray[np.float64], ratio: NDArray[np.float64], bound: float, largest: int
-) -> bool:
-    """Whether every tie within reach comes out as the tie itself; negative ones mirror the positive."""
-    count = int(np.minimum(bound / p, largest / q).max(initial=0)) + 1
-    if count * p.size > _MOST_TIES:
-        return False
-    odd = 2.0 * np.arange(count)[:, None] + 1
-    sums = odd * (q / 2)
-    return bool(np.all((sums > largest) | (sums * ratio == odd * (p / 2))))
