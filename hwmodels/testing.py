@@ -171,7 +171,7 @@ def rising(model: HardwareModel, work: Workload) -> Iterator[str]:
             for metric in sorted(model.metrics):
                 low, high = costs[narrow].get(metric), costs[wide].get(metric)
                 if low is not None and high is not None and low > high:
-                    yield f"{metric.value} falls from {low} at {narrow} to {high} at {wide}"
+                    yield f"{metric.value} falls from {low:.4g} at {narrow} to {high:.4g} at {wide}"
 
 
 def _repeatable(model: HardwareModel, work: Workload) -> Iterator[str]:

@@ -70,7 +70,8 @@ def check_target(
         raise UsageError(f"{file}: expected a machine file whose name ends with .toml")
     machine = load_target(str(file))
     check_hardware_model(machine)
-    document = {"target": machine.name, "file": str(file), "valid": True, "implausible": implausible(machine)}
+    remarks = [{"remark": remark} for remark in implausible(machine)]
+    document = {"target": machine.name, "file": str(file), "valid": True, "implausible": remarks}
     show(document, as_json=json, quiet=quiet)
 
 

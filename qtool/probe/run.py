@@ -87,7 +87,7 @@ def run_probe(request: ProbeRequest, tell: Callable[[str, int, int], None]) -> d
         "points": len(points),
         "measured_now": journal.count - known,
         "noise": round(fits.noise, 4),
-        "implausible": implausible(machine),
+        "implausible": [{"remark": remark} for remark in implausible(machine)],
         "fits": [
             {
                 "table": name,
