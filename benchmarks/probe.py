@@ -3,8 +3,8 @@
     python benchmarks/probe.py --data ../shared/data [--threads N] [--repeat R] [--machine FILE]
 
 Probes this machine (or takes a machine file), predicts five networks in float32 and at 8/8 as `qtool lower`
-writes them, and measures the same in ONNX Runtime. Writes benchmarks/results/probe.json with date and
-versions, and prints a table.
+writes them, and measures the same in ONNX Runtime. Writes benchmarks/results/probe.json (with several
+threads, probe_N_threads.json) with date and versions, and prints a table.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
     from passes.ir.model import Model
 
-RESULTS = Path(__file__).resolve().parent / "results" / "probe.json"
+RESULTS = Path(__file__).resolve().parent / "results"
 PREPARE = "canonicalize,fold-batchnorm"
 QUANTIZE = "allocate{uniform=w8a8},assign-scales{weights=minmax}"
 CALIBRATION_SAMPLES = 8
@@ -230,7 +230,8 @@ def main() -> None:
         print(network.name, network.pair, *shown, flush=True)
     results["layer_rank_correlation"] = {pair: rank_correlation(it) for pair, it in pooled.items()}
     print("all layers", results["layer_rank_correlation"])
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    name = "probe.json" if arguments.threads == 1 else f"probe_{arguments.threads}_threads.json"
+    (RESULTS / name).write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
