@@ -5,8 +5,17 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
     from passes.artifact import Artifact, Step, TensorInfo
+    from qtool.runtime.node import Array
+
+    Outputs = dict[str, NDArray[np.float32]]
 
 SLICE_ELEMENTS = 1 << 24
 """Elements of all tensors of one slice; a code takes one byte, and most wider intermediates are tiled."""
@@ -26,6 +35,20 @@ def samples_per_slice(artifact: Artifact) -> int | None:
         return None
     elements = sum(prod(extent or 1 for extent in tensor.shape) for tensor in computed.values())
     return max(1, SLICE_ELEMENTS // max(1, elements))
+
+
+def run_in_slices(
+    run: Callable[[Mapping[str, Array]], Outputs], inputs: Mapping[str, Array], samples: int | None
+) -> Outputs:
+    """Run a batch at most ``samples`` at a time, or in one piece for ``None``; join the outputs, by name."""
+    batch = {len(array) for array in inputs.values()} if samples else set()
+    if samples is None or len(batch) != 1 or max(batch) <= samples:
+        return run(inputs)
+    parts = [
+        run({name: array[start : start + samples] for name, array in inputs.items()})
+        for start in range(0, max(batch), samples)
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _keeps_samples(step: Step, tensors: dict[str, TensorInfo], constants: set[str]) -> bool:

@@ -20,7 +20,7 @@ from qtool.runtime import (
     normalization,
     pooling,
 )
-from qtool.runtime.batching import samples_per_slice
+from qtool.runtime.batching import run_in_slices, samples_per_slice
 from qtool.runtime.boundary import check_inputs, to_codes, to_floats
 from qtool.runtime.node import Array, Kernel, Node
 
@@ -69,15 +69,7 @@ class Engine:
             ArtifactError: a step meets shapes that do not fit together.
         """
         check_inputs(self.artifact, inputs)
-        batch = {len(array) for array in inputs.values()} if self._slice else set()
-        if self._slice is None or len(batch) != 1 or max(batch) <= self._slice:
-            return self._run_slice(inputs)
-        starts = range(0, max(batch), self._slice)
-        parts = [
-            self._run_slice({name: array[start : start + self._slice] for name, array in inputs.items()})
-            for start in starts
-        ]
-        return {name: np.concatenate([part[name] for part in parts]) for name in self.artifact.outputs}
+        return run_in_slices(self._run_slice, inputs, self._slice)
 
     def trace(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Run as `run` does, in one piece, and return every tensor: codes, or float32 values in the tail."""

@@ -53,3 +53,12 @@ def test_a_new_architecture(repository: Path, tmp_path: Path, monkeypatch: pytes
     # 64 * 128 * 32 products of 8 bits are more than (64 * 160 + 128 * 32) * 8 / 32 cycles of traffic.
     assert machine.cost(work, Precision(8, 8)).cycles == 32768
     assert machine.cost(work, Precision(3, 8)).priced_as == Precision(4, 8)
+
+
+def test_a_table_of_measurements(repository: Path, tmp_path: Path) -> None:
+    (tmp_path / "board.toml").write_text(snippet(repository, "board.toml"), encoding="utf-8")
+    table = snippet(repository, "times.csv").removeprefix("# file: times.csv\n")
+    (tmp_path / "times.csv").write_text(table, encoding="utf-8")
+    machine = load_target(str(tmp_path / "board.toml"))
+    check_hardware_model(machine)
+    assert machine.cost(Workload.gemm("conv1", 1, 8, 8), Precision(4, 6)).latency_s == 0.0011

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from passes.errors import DataError, unknown_name
-from qtool.runtime.batching import samples_per_slice
+from qtool.runtime.batching import run_in_slices, samples_per_slice
 from qtool.runtime.boundary import check_inputs, to_floats
 from qtool.runtime.native import make_executor
 from qtool.runtime.native_engine.entry import enter
@@ -85,14 +85,7 @@ class NativeEngine:
             ArtifactError: a step meets shapes that do not fit together.
         """
         check_inputs(self.artifact, inputs)
-        batch = {len(array) for array in inputs.values()} if self._slice else set()
-        if self._slice is None or len(batch) != 1 or max(batch) <= self._slice:
-            return self._run_slice(inputs)
-        parts = [
-            self._run_slice({name: array[start : start + self._slice] for name, array in inputs.items()})
-            for start in range(0, max(batch), self._slice)
-        ]
-        return {name: np.concatenate([part[name] for part in parts]) for name in self.artifact.outputs}
+        return run_in_slices(self._run_slice, inputs, self._slice)
 
     def trace(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Run as `run` does, in one piece, and return every tensor: codes, or float32 values in the tail."""
