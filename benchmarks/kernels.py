@@ -27,6 +27,7 @@ from onnx import TensorProto, helper, numpy_helper
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from environment import environment
+from peers import peer_versions, torch_convs, torch_gemms
 
 from passes.artifact import PackedWeight, Step, TensorInfo, WeightLayout
 from passes.numerics import IntFormat, Rounding
@@ -140,6 +141,11 @@ def gemm_rows(rng: np.random.Generator, executor: object, rounds: int) -> Iterat
                 kernel = gemm(node, executor)
                 name = f"MatMulInteger {np.dtype(kind)} weights"
                 yield versus(f"gemm {m}x{k}x{n}", bits, name, baseline, partial(kernel, x), rounds)
+        codes = weights(rng, (n, k), 8)
+        kernel = gemm(node_of("gemm", 2, codes, 8, WeightLayout.OUT_IN), executor)
+        for engine, baseline in torch_gemms(x, codes.astype(np.int8)).items():
+            name = f"torch quantized::linear ({engine})"
+            yield versus(f"gemm {m}x{k}x{n}", 8, name, baseline, partial(kernel, x), rounds)
 
 
 def vector_rows(rng: np.random.Generator, executor: object, rounds: int) -> Iterator[Row]:
@@ -199,6 +205,12 @@ def conv_rows(rng: np.random.Generator, executor: object, rounds: int) -> Iterat
                 ours = conv(node, executor)
                 peer = f"QLinearConv NHWC {np.dtype(kind)} weights"
                 yield versus(f"conv {name}", bits, peer, baseline, partial(ours, x), rounds)
+        spatial = {"strides": [1, 1], "dilations": [1, 1], "pads": pads, "group": group}
+        codes = weights(rng, shape, 8)
+        ours = conv(node_of("conv", 4, codes, 8, layout, **spatial), executor)
+        for engine, baseline in torch_convs(x, codes.astype(np.int8), group=group, pad=kernel // 2).items():
+            peer = f"torch quantized::conv2d ({engine})"
+            yield versus(f"conv {name}", 8, peer, baseline, partial(ours, x), rounds)
 
 
 def main() -> None:
@@ -219,6 +231,7 @@ def main() -> None:
                 rows.append(asdict(row))
     if arguments.only is None:
         settings = {"isa": executor.isa, "threads": executor.threads, "rounds": arguments.rounds}
+        settings |= {"peers": peer_versions()}
         result = {"environment": environment(), **settings, "rows": rows}
         RESULTS.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 

@@ -3,8 +3,9 @@
     python benchmarks/runtime.py --data ../shared/data [--threads N] [--rounds R] [--target NAME]
 
 Quantizes three networks to 8/8, and to 4 and 8 bits in turn, by the rules of the target; times the native
-engine, ONNX Runtime on the Q/DQ model and on the float model, by turns; and the way from a .qpk file to the
-first output. Writes benchmarks/results/runtime.json with date, versions and machine, and prints a table.
+engine, ONNX Runtime on the Q/DQ model and on the float model, and OpenVINO on both where it is installed,
+by turns; and the way from a .qpk file to the first output. Writes benchmarks/results/runtime.json with date,
+versions and machine, and prints a table.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from environment import environment
 from main_job import CASES, Case
+from peers import openvino_run, peer_versions
 
 from hwmodels import Precision, load_target
 from passes.api import PassContext
@@ -103,6 +105,9 @@ def measure(found: Network, threads: int, rounds: int) -> dict[str, Any]:
     for mix in MIXES:
         runs[f"ort {mix}"] = lambda mix=mix: sessions[mix].run(found.feeds)  # type: ignore[misc]
         runs[f"native {mix}"] = lambda mix=mix: engines[mix].run(found.feeds)  # type: ignore[misc]
+    for label, proto in (("float", found.float_model), ("8/8", found.qdq["8/8"])):
+        peer = openvino_run(proto, found.feeds, threads)
+        runs |= {f"openvino {label}": peer} if peer is not None else {}
     times = by_turns(runs, rounds)
     return {
         "seconds": {name: float(np.min(series)) for name, series in times.items()},
@@ -110,6 +115,11 @@ def measure(found: Network, threads: int, rounds: int) -> dict[str, Any]:
             mix: {
                 "ratio_to_qdq": ratio(times[f"ort {mix}"], times[f"native {mix}"]),
                 "ratio_to_float": ratio(times["ort float"], times[f"native {mix}"]),
+                "ratio_to_openvino": {
+                    name.split()[1]: ratio(series, times[f"native {mix}"])
+                    for name, series in times.items()
+                    if name.startswith("openvino")
+                },
                 "ratio_to_native_8/8": ratio(times["native 8/8"], times[f"native {mix}"]),
                 "load_to_first_output_s": load_s(found.packed[mix], found.feeds, threads),
                 "activation_peak_bytes": engine.peak_bytes,
@@ -160,7 +170,7 @@ def load_s(artifact: Artifact, feeds: dict[str, Any], threads: int) -> float:
 
 def table(results: dict[str, Any]) -> str:
     """Return the figures as text."""
-    heads = ("native ms", "x QDQ", "x float", "x 8/8", "load ms", "weights kB", "arena kB")
+    heads = ("native ms", "x QDQ", "x float", "x 8/8", "x OpenVINO", "load ms", "weights kB", "arena kB")
     lines = ["".join([f"{'network':24}{'mix':8}", *(f"{head:>11}" for head in heads)])]
     for name, figures in results.items():
         for mix, it in figures["by_mix"].items():
@@ -169,6 +179,7 @@ def table(results: dict[str, Any]) -> str:
                 it["ratio_to_qdq"],
                 it["ratio_to_float"],
                 it["ratio_to_native_8/8"],
+                it["ratio_to_openvino"].get("8/8", float("nan")),
                 1e3 * it["load_to_first_output_s"],
                 it["weight_bytes"] / 1e3,
                 it["activation_peak_bytes"] / 1e3,
@@ -191,6 +202,7 @@ def main() -> None:
     isa = NativeEngine(networks[0].packed["8/8"]).isa
     document = {
         "environment": environment() | {"native": isa, "threads": options.threads, "target": options.target},
+        "peers": peer_versions(),
         "networks": results,
     }
     RESULTS.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
