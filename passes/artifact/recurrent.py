@@ -1,28 +1,28 @@
-r"""The steps lstm, gru and rnn: one direction of an ONNX recurrent operator (opset 22), in integers throughout.
+"""The steps lstm, gru and rnn: one direction of an ONNX recurrent operator (opset 22), in integers.
 
-A step reads codes of shape (time, batch, inputs) and writes codes of shape (time, 1, batch, hidden). Everything
-between the two is a fixed-point number:
+A step reads codes of shape (time, batch, inputs) and writes codes of shape (time, 1, batch, hidden).
+Everything between the two is a fixed-point number:
 
 * pre-activations and gates count in 2**-15, and so does the state ``h``, which lies in -1..1;
 * the cell state ``c`` of an lstm counts in 2**-11 and saturates at 16 bits, so at -16 and 16;
-* the state enters its products as a code of `state_bits` bits: ``round(h * (2**(state_bits - 1) - 1))``.
+* its products see the state as a code of `state_bits` bits, ``round(h * (2**(state_bits - 1) - 1))``.
 
 For every time step, in the order of time or against it (`reverse`):
 
-1. ``a = round(scale_x * scale_W * (x - zero_x) W) + b`` and ``r = round(scale_h * scale_R * code(h) R) + b'``,
-   each by a multiplier of up to 31 bits and one shift, saturated at 31 bits; ``b`` and ``b'`` are the first
-   and the second half of the biases, in units of 2**-15;
-2. gates by `sigmoid` and `tanh` of ``a + r``, in the order of ONNX: i, o, f, c for lstm, z, r, h for gru. In
-   a gru with `linear_before_reset` the last gate is ``tanh(a + round(gate_r * r))``; without it, the code that
-   meets the last third of R is that of ``gate_r * h``, and rounded once;
-3. lstm: ``c = round(f c + i g)`` and ``h = round(o tanh(c))``; gru: ``h = round((1 - z) n + z h)``; rnn: ``h``
+1. ``a = round(scale_x scale_W (x - zero_x) W) + b`` and ``r = round(scale_h scale_R code(h) R) + b'``, each
+   product by a multiplier of up to 31 bits and one shift, and saturated at 2**15; ``b`` and ``b'`` are the
+   first and the second half of the biases, in units of 2**-15;
+2. gates by ``sigmoid`` and ``tanh`` of ``a + r``, in the order of ONNX: i, o, f, c for lstm, z, r, h for gru.
+   In a gru with `linear_before_reset` the last gate is ``tanh(a + round(gate_r * r))``; without it, the code
+   that meets the last third of R is that of ``gate_r * h``, rounded once;
+3. lstm: ``c = round(f c + i g)``, ``h = round(o tanh(c))``; gru: ``h = round((1 - z) n + z h)``; rnn: ``h``
    is the gate. Sums are formed exactly and rounded once.
 
 All of these round half up; only the last step, from ``h`` to the codes of the output, follows the rule of
 the target. ``sigmoid`` interpolates between the entries of the table, of which number k stands for
-``sigmoid(k / 32)`` in units of 2**-20, and is ``1 - sigmoid(-x)`` for negative x; ``tanh(x) = 2 sigmoid(2 x) -
-1``. The chord of a table lies within ``max |sigmoid''| / (8 * 32**2)`` = 1.2e-5 of the curve, so a gate is
-within 2.8e-5 (sigmoid) or 4.0e-5 (tanh) of the real function: less than one and one and a half units.
+``sigmoid(k / 32)`` in units of 2**-20, and is ``1 - sigmoid(-x)`` for negative x; ``tanh(x)`` is
+``2 sigmoid(2 x) - 1``. A chord of the table is within ``max |sigmoid''| / (8 * 32**2)`` = 1.2e-5 of the
+curve, so a gate is within 2.8e-5 (sigmoid) or 4.0e-5 (tanh) of the real function: 4 / 3 units at most.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ MAX_GATE_BIAS = (1 << 31) - 1
 MIN_STATE_BITS, MAX_STATE_BITS = 2, 16
 
 
-def recurrent_problem(step: Step) -> str:
+def recurrent_problem(step: Step) -> str:  # noqa: PLR0911 - one return per problem
     """Say what is wrong with the weights, biases or table of a recurrent step; empty when all fit."""
     weight, hidden, table = step.weight, step.hidden_weight, step.table
     if weight is None or hidden is None or table is None:

@@ -27,8 +27,8 @@ class Step:
         output: name of the tensor written.
         attrs: JSON scalars and lists of integers.
         weight: of conv, conv_transpose and gemm; of lstm, gru and rnn that of their input.
-        bias: int64, one per output channel, in units of ``input scale * weight scale``; of lstm, gru and rnn as
-            `passes.artifact.recurrent` says.
+        bias: int64, one per output channel, in units of ``input scale * weight scale``; those
+            of lstm, gru and rnn as `passes.artifact.recurrent` says.
         lo: lowest output code (a fused Relu or Clip); ``None`` for that of the output's format.
         hi: highest output code, as `lo`.
         table: int64; output codes of a lut, indices of a gather or resize, codes of a constant.

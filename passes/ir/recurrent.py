@@ -1,4 +1,4 @@
-"""LSTM, GRU and RNN nodes (ONNX, opsets 7 to 22): where their operands are, and which of them have an integer form."""
+"""LSTM, GRU and RNN nodes (ONNX, opsets 7 to 22): their operands, and which of them have an integer form."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def single_obstacle(node: gs.Node) -> str:
     return ""
 
 
-def _operand_obstacle(node: gs.Node) -> str:
+def _operand_obstacle(node: gs.Node) -> str:  # noqa: PLR0911 - one return per reason
     if isinstance(node.inputs[0], gs.Constant):
         return "its activation input is a constant"
     operands = [it for index in range(BIAS + 1) if (it := operand(node, index)) is not None]
@@ -81,7 +81,7 @@ def _attribute_obstacle(node: gs.Node) -> str:
     return ""
 
 
-def _shape_obstacle(node: gs.Node) -> str:
+def _shape_obstacle(node: gs.Node) -> str:  # noqa: PLR0911 - one return per reason
     """The operands must fit each other: nothing behind this check looks at them again."""
     count = 1 if direction(node) in DIRECTIONS else len(DIRECTIONS)
     weight, hidden, bias = (operand(node, index) for index in (1, HIDDEN_WEIGHT, BIAS))

@@ -69,7 +69,7 @@ def state_bits(layer: Layer, plan: QuantPlan) -> int:
 
 
 def gate_biases(layer: Layer) -> NDArray[np.int64]:
-    """Return the biases in units of 2**-15, shape (2 * gates * hidden,): of the input's products, of the state's.
+    """Return the biases in units of 2**-15, shape (2 * gates * hidden,): those of the input come first.
 
     Raises:
         LoweringError: one is not finite, or as large as 2**16.

@@ -45,8 +45,8 @@ def layer_sums(layer: Layer, plan: QuantPlan) -> tuple[Sums, Sums] | None:
     of the result then has every term.
 
     Returns:
-        Two arrays of shape (channels,), or ``None`` when the length of the sums is known at run time only. Those
-        of a recurrent layer hold the sums over its input, gate by gate, and then those over its state.
+        Two arrays of shape (channels,), or ``None`` when the length of the sums is known at run time only.
+        Those of a recurrent layer hold the sums over its input, gate by gate, and then those over its state.
 
     Raises:
         LoweringError: the plan lacks a scale, or a bias does not fit 32 bits.

@@ -36,8 +36,8 @@ class Canonicalize(Pass):
 
     After it, constants are initializers, no initializer serves two purposes, a Gemm has alpha = beta = 1
     and a bias of rank 1, and a MatMul followed by the addition of a vector is a Gemm. GELU is one operator,
-    a Split of floats is Slices, and a token put in front of others is a sum. A recurrent node has one direction
-    and gives the sequence of its states only.
+    a Split of floats is Slices, and a token put in front of others is a sum. A recurrent node has one
+    direction and gives the sequence of its states only.
     """
 
     name: ClassVar[str] = "canonicalize"

@@ -1,4 +1,4 @@
-"""What the gates of a recurrent step are made of: products in fixed point, and sigmoid and tanh by a table."""
+"""What gates of a recurrent step are made of: products in fixed point, sigmoid and tanh by a table."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _RAW_BITS = TABLE_BITS + _STEP_BITS
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Projection:
-    """``rows @ matrix.T`` in units of 2**-15.
+    """``rows @ matrix`` in units of 2**-15.
 
     Attributes:
-        matrix: int32 (outputs, depth), codes less their zero points.
+        matrix: (depth, outputs), codes less their zero points, in the type of `product`.
         product: how it is multiplied exactly.
         scaler: brings the sums of each output to units of 2**-15.
     """
@@ -63,18 +63,22 @@ class Projection:
             node.fail(f"sums reach {largest}; this runtime is exact below {MAX_SUM} only")
         product = ExactProduct.plan(max(1, int(magnitude.max()) * peak), depth, largest)
         real = np.broadcast_to(weight.scale, rows).astype(np.float64) * scale * 2.0**UNIT_BITS
-        return cls(matrix, product, requantizer(real, max(LEAST_ACC_BITS, largest.bit_length() + 1)))
+        return cls(
+            matrix.astype(product.dtype).T,
+            product,
+            requantizer(real, max(LEAST_ACC_BITS, largest.bit_length() + 1)),
+        )
 
     def rows(self, part: slice) -> Projection:
         """Return the projection to some of the outputs."""
         scaler = Requantizer(self.scaler.multiplier[part], self.scaler.shift[part])
-        return Projection(self.matrix[part], self.product, scaler)
+        return Projection(self.matrix[:, part], self.product, scaler)
 
     def __call__(self, rows: Integers) -> Integers:
         """Multiply integers (count, depth); the result has shape (count, outputs)."""
-        dtype = self.product.dtype
-        sums = self.product(rows.astype(dtype), self.matrix.astype(dtype).T).astype(np.int64)
-        return np.clip(self.scaler.scale(sums, Rounding.HALF_UP), -PRODUCT_LIMIT, PRODUCT_LIMIT)
+        sums = self.product(rows.astype(self.product.dtype), self.matrix)
+        scaled: Integers = self.scaler.scale(sums.astype(np.int64), Rounding.HALF_UP)
+        return np.asarray(np.clip(scaled, -PRODUCT_LIMIT, PRODUCT_LIMIT))
 
 
 class Curve:
@@ -99,4 +103,4 @@ class Curve:
         entry, past = place >> _STEP_BITS, place & ((1 << _STEP_BITS) - 1)
         low = self._table[entry]
         value = (low << _STEP_BITS) + (self._table[entry + 1] - low) * past
-        return np.where(x < 0, (1 << _RAW_BITS) - value, value)
+        return np.asarray(np.where(x < 0, (1 << _RAW_BITS) - value, value))

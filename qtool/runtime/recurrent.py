@@ -1,4 +1,4 @@
-"""LSTM, GRU and RNN (ONNX, opset 22) in integers; `passes.artifact.recurrent` says what every step computes."""
+"""LSTM, GRU and RNN (ONNX, opset 22) in integers; `passes.artifact.recurrent` says what they compute."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Integers = NDArray[np.int64]
 State = tuple[Integers, Integers]
 """The state in units of 2**-15 and the cell state in units of 2**-11; each (batch, hidden)."""
 Cell = Callable[[Integers, State], State]
-"""One time step: from the input's part of the pre-activations, (batch, gates * hidden), and the last state."""
+"""One time step: from the input's part of the pre-activations, (batch, gates * hidden), and a state."""
 
 _ONE = 1 << UNIT_BITS
 _CELL_LIMIT = 1 << 15
@@ -31,16 +31,17 @@ def recurrent(node: Node) -> Kernel:
     """Build the kernel for a sequence of codes (time, batch, inputs): states (time, 1, batch, hidden)."""
     info = node.inputs[0]
     inputs = Projection.of(node, node.weight, info.scale, reach(info))
-    hidden = len(inputs.matrix) // GATES[node.step.op]
+    depth, rows = inputs.matrix.shape
+    hidden = rows // GATES[node.step.op]
     bias = np.split(_bias(node), 2)
     cell = _CELLS[node.step.op](node, bias[1])
     epilogue = Epilogue(node, np.asarray(2.0**-UNIT_BITS), _ONE)
 
     def run(x: Array) -> Array:
-        if x.ndim != 3 or x.shape[2] != inputs.matrix.shape[1]:
-            node.fail(f"expected (time, batch, {inputs.matrix.shape[1]}), found an input of shape {x.shape}")
+        if x.ndim != 3 or x.shape[2] != depth:
+            node.fail(f"expected (time, batch, {depth}), found an input of shape {x.shape}")
         steps, batch, _ = x.shape
-        node.check_size((steps, batch, len(inputs.matrix)))
+        node.check_size((steps, batch, rows))
         state = np.zeros((batch, hidden), np.int64), np.zeros((batch, hidden), np.int64)
         states = np.empty((steps, 1, batch, hidden), np.int32)
         for step in reversed(range(steps)) if node.step.integer("reverse") else range(steps):
