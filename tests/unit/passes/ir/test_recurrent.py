@@ -73,7 +73,11 @@ def test_its_work_is_that_of_all_gates_at_all_times(op: str) -> None:
 @pytest.mark.parametrize(
     ("op", "changes", "reason"),
     [
-        ("GRU", {"direction": "bidirectional", "weights": {"w": (2, 6, 3), "r": (2, 6, 2), "b": (2, 12)}}, "two directions"),
+        (
+            "GRU",
+            {"direction": "bidirectional", "weights": {"w": (2, 6, 3), "r": (2, 6, 2), "b": (2, 12)}},
+            "two directions",
+        ),
         ("GRU", {"outputs": ("y", "last")}, "last state is an output of its own"),
         ("LSTM", {"outputs": ("y", "", "c")}, "last cell state is read"),
         ("LSTM", {"inputs": ("x", "w", "r", "b", "", "", "", "p")}, "peepholes"),
