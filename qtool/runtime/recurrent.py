@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,19 +31,15 @@ def recurrent(node: Node) -> Kernel:
     """Build the kernel for a sequence of codes (time, batch, inputs): states (time, 1, batch, hidden)."""
     info = node.inputs[0]
     inputs = Projection.of(node, node.weight, info.scale, reach(info))
-    depth, rows = inputs.matrix.shape
-    hidden = rows // GATES[node.step.op]
+    hidden = inputs.matrix.shape[1] // GATES[node.step.op]
     bias = np.split(_bias(node), 2)
     cell = _CELLS[node.step.op](node, bias[1])
     epilogue = Epilogue(node, np.asarray(2.0**-UNIT_BITS), _ONE)
 
     def run(x: Array) -> Array:
-        if x.ndim != 3 or x.shape[2] != depth:
-            node.fail(f"expected (time, batch, {depth}), found an input of shape {x.shape}")
-        steps, batch, _ = x.shape
-        node.check_size((steps, batch, rows))
+        steps, _, batch, _ = shape = states_shape(node, x.shape)
         state = np.zeros((batch, hidden), np.int64), np.zeros((batch, hidden), np.int64)
-        states = np.empty((steps, 1, batch, hidden), np.int32)
+        states = np.empty(shape, np.int32)
         for step in reversed(range(steps)) if node.step.integer("reverse") else range(steps):
             centred = np.subtract(x[step], info.zero_point, dtype=np.int64)
             state = cell(inputs(centred) + bias[0], state)
@@ -51,6 +47,20 @@ def recurrent(node: Node) -> Kernel:
         return epilogue(states)
 
     return run
+
+
+def states_shape(node: Node, shape: Sequence[int]) -> tuple[int, ...]:
+    """Return the shape of the states, (time, 1, batch, hidden), for an input of (time, batch, inputs).
+
+    Raises:
+        ArtifactError: the input has another shape, or an absurdly large one.
+    """
+    rows, depth = node.weight.shape
+    if len(shape) != 3 or shape[2] != depth:
+        node.fail(f"expected (time, batch, {depth}), found an input of shape {tuple(shape)}")
+    steps, batch, _ = shape
+    node.check_size((steps, batch, rows))
+    return steps, 1, batch, rows // GATES[node.step.op]
 
 
 def _bias(node: Node) -> Integers:
