@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ from passes.lowering.packed import Origin, emit_packed
 from passes.lowering.qdq import emit_qdq
 from passes.transform.canonicalize import Canonicalize
 from qtool.agreement import layer_agreement
+from qtool.quantize import run_quantize
+from qtool.request import QuantizeRequest
 from qtool.runtime import Engine, open_engine
 
 TIME, SAMPLES, INPUTS, HIDDEN, CLASSES = 10, 4, 6, 8, 3
@@ -105,6 +108,26 @@ def test_packed_and_qdq_differ_by_the_rounding_of_the_state(
     apart = {layer.op: layer.max_lsb for layer in layers}
     assert 0 <= apart.pop(op.lower()) <= 3
     assert set(apart.values()) == {0}
+
+
+def test_a_trained_network_has_a_packed_form(shared_data: Path, tmp_path: Path) -> None:
+    """Two bidirectional GRUs and a mean over time: integers from the spectrogram to the classes."""
+    request = QuantizeRequest(
+        model=shared_data / "models" / "fsdd_bigru.onnx",
+        out=tmp_path / "out",
+        calib=str(shared_data / "audio" / "fsdd_calib.npz"),
+        eval=str(shared_data / "audio" / "fsdd_eval.npz"),
+        target="generic",
+        pins=(("*", Precision(8, 8)),),
+        samples=24,
+    )
+    report = run_quantize(request, lambda stage, done, total: None)
+    assert report.agreement is not None
+    assert report.metric is not None
+    assert [layer.quantized for layer in report.layers] == [True] * 5
+    assert report.agreement.top1_agreement == 1
+    assert report.agreement.qdq_vs_packed_max_lsb == 1
+    assert report.metric.packed == report.metric.float
 
 
 @pytest.mark.parametrize("pair", [(4, 8), (2, 8), (8, 4), (1, 8), (16, 16), (3, 1)])
