@@ -60,7 +60,8 @@ def _prepare(model: Model) -> None:
 
 
 def _layer(layer: Layer) -> dict[str, Any]:
-    constants = [tensor for tensor in (layer.weight, layer.bias) if tensor is not None]
+    held = [*(part.weight for part in layer.parts), layer.bias]
+    constants = [tensor for tensor in held if tensor is not None]
     shape = "computed" if layer.weight is None else "x".join(str(size) for size in layer.weight.shape)
     counts = {"macs": _macs(layer), "parameters": sum(prod(tensor.shape) for tensor in constants)}
     return {"name": layer.name, "op": layer.op, "weight": shape, **counts}

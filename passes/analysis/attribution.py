@@ -132,13 +132,15 @@ def _score(noise: NDArray[np.float32], power: float) -> float:
 
 def _weight_losses(layer: Layer, bits: tuple[int, ...], setup: QuantizerSetup) -> dict[int, float]:
     """Score weights by themselves where no patches can be had."""
-    if layer.weight is None:
-        return {}
-    values = layer.weight_values()
-    power = float(np.square(values, dtype=np.float64).mean())
+    values = [part.weight_values() for part in layer.parts]
+    power = sum(_total(value) for value in values)
     losses = {}
-    for width in bits:
+    for width in bits if values else ():
         spec = weight_spec(layer, width, setup)
-        error = fake_quantize(values, spec, weight_params(values, spec)) - values
-        losses[width] = float(np.square(error, dtype=np.float64).mean() / max(power, 1e-30))
+        noise = sum(_total(fake_quantize(it, spec, weight_params(it, spec)) - it) for it in values)
+        losses[width] = noise / max(power, 1e-30)
     return losses
+
+
+def _total(values: NDArray[np.float32]) -> float:
+    return float(np.square(values, dtype=np.float64).sum())

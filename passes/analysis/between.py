@@ -98,7 +98,7 @@ def _work(
 
 def _elementwise(node: gs.Node) -> bool:
     """Tell whether a node is priced by what it reads and writes: no view, no layer, no body of its own."""
-    heavy = op_info(node.op, node.domain).weight_input is not None or node.op in ("LSTM", "GRU", "RNN")
+    heavy = op_info(node.op, node.domain).weight_input is not None
     nested = any(isinstance(value, gs.Graph) for value in node.attrs.values())
     floats = all(tensor.dtype == np.float32 for tensor in node.outputs)
     return floats and not (heavy or nested or op_info(node.op, node.domain).view)

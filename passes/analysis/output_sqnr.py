@@ -93,16 +93,18 @@ class _Bench:
         self._power = sum(_power(output - output.mean(axis=0)) for output in self._reference)
 
     def weight_noise(self, layer: Layer, bits: int) -> float:
-        """Return noise over signal with the weight of one layer rounded in place: the model stays float."""
-        values, spec = layer.weight_values(), weight_spec(layer, bits, self._setup)
-        slot = self._slots[layer.weight.name]  # type: ignore[union-attr]
-        kept = TensorProto.FromString(slot.SerializeToString())
-        rounded = fake_quantize(values, spec, weight_params(values, spec))
-        slot.CopyFrom(numpy_helper.from_array(rounded, slot.name))
+        """Return noise over signal with the weights of one layer rounded in place: the model stays float."""
+        slots = [self._slots[part.weight.name] for part in layer.parts]  # type: ignore[union-attr]
+        kept = [TensorProto.FromString(slot.SerializeToString()) for slot in slots]
+        for slot, part in zip(slots, layer.parts, strict=True):
+            values, spec = part.weight_values(), weight_spec(part, bits, self._setup)
+            rounded = fake_quantize(values, spec, weight_params(values, spec))
+            slot.CopyFrom(numpy_helper.from_array(rounded, slot.name))
         try:
             return self._noise(self._proto)
         finally:
-            slot.CopyFrom(kept)
+            for slot, original in zip(slots, kept, strict=True):
+                slot.CopyFrom(original)
 
     def act_noise(self, tensors: dict[str, TensorQuant]) -> float:
         """Return noise over signal with one group of activations quantized."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 import numpy as np
 
 from passes.artifact.ops import OPS, Family, OpSpec
+from passes.artifact.recurrent import TABLE_LENGTH, recurrent_problem
 from passes.artifact.weight import WeightLayout
 from passes.errors import ArtifactError
 
@@ -78,6 +79,9 @@ def _check_step(step: Step, tensors: dict[str, TensorInfo]) -> None:
     output = tensors[step.output]
     _check_numbers(step, spec.family, operands, output)
     _check_bounds(step, output)
+    if spec.hidden_weight:
+        _check_recurrent(step)
+        return
     _check_weight(step)
     _check_table(step, operands, output)
 
@@ -91,7 +95,11 @@ def _check_signature(step: Step, spec: OpSpec) -> None:
     for name, attr in spec.attrs.items():
         if not attr.admits(step.attrs[name]):
             _fail(step, f"attribute {name} must be {attr}, found {str(step.attrs[name])[:80]}")
-    for part, wanted, found in (("weight", spec.weight, step.weight), ("table", spec.table, step.table)):
+    for part, wanted, found in (
+        ("weight", spec.weight, step.weight),
+        ("weight for a state", spec.hidden_weight, step.hidden_weight),
+        ("table", spec.table, step.table),
+    ):
         if wanted != (found is not None):
             _fail(step, f"{'lacks its' if wanted else 'has no use for a'} {part}")
     if step.bias is not None and not spec.weight:
@@ -118,6 +126,14 @@ def _check_bounds(step: Step, output: TensorInfo) -> None:
     high = output.qmax if step.hi is None else step.hi
     if not output.qmin <= low <= high <= output.qmax:
         _fail(step, f"bounds {low}..{high} do not lie in {output.qmin}..{output.qmax}")
+
+
+def _check_recurrent(step: Step) -> None:
+    if step.table is not None and step.table.shape != (TABLE_LENGTH,):
+        _fail(step, f"expected a table of {TABLE_LENGTH} entries, found {step.table.shape}")
+    problem = recurrent_problem(step)
+    if problem:
+        _fail(step, problem)
 
 
 def _check_weight(step: Step) -> None:

@@ -14,9 +14,13 @@ from passes.artifact.weight import PackedWeight, WeightLayout
 from passes.errors import ArtifactError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from passes.artifact.step import Attr
+
+_WEIGHTS = ("weight", "hidden_weight")
 
 
 def tensor_to_json(tensor: TensorInfo) -> dict[str, Any]:
@@ -64,8 +68,8 @@ def _float32(fields: Fields) -> float:
     return value
 
 
-def step_to_json(step: Step, weight_key: str | None, constants: ConstantWriter) -> dict[str, Any]:
-    """Return the JSON object of one step; its vectors go to the pool, its weight is named by `weight_key`."""
+def step_to_json(step: Step, weight_keys: Sequence[str], constants: ConstantWriter) -> dict[str, Any]:
+    """Return the JSON object of one step; its vectors go to the pool, `weight_keys` name its weights."""
     entry: dict[str, Any] = {
         "op": step.op,
         "name": step.name,
@@ -73,8 +77,8 @@ def step_to_json(step: Step, weight_key: str | None, constants: ConstantWriter) 
         "output": step.output,
     }
     entry["attrs"] = step.attrs
-    if step.weight is not None:
-        entry["weight"] = _weight_to_json(step.weight, weight_key, constants)
+    for field, weight, key in zip(_WEIGHTS, step.weights, weight_keys, strict=False):
+        entry[field] = _weight_to_json(weight, key, constants)
     for key, vector in (("bias", step.bias), ("table", step.table)):
         if vector is not None:
             entry[key] = constants.add(vector)
@@ -93,11 +97,12 @@ def step_from_json(value: object, weights: dict[str, NDArray[np.uint8]], constan
         fields.texts("inputs"),
         fields.text("output"),
         _attrs(fields),
-        _weight_from_json(fields.child("weight"), weights, constants) if fields.has("weight") else None,
-        _vector(fields, "bias", constants),
-        fields.optional_integer("lo", -(1 << 16), 1 << 16),
-        fields.optional_integer("hi", -(1 << 16), 1 << 16),
-        _vector(fields, "table", constants),
+        _optional_weight(fields, "weight", weights, constants),
+        hidden_weight=_optional_weight(fields, "hidden_weight", weights, constants),
+        bias=_vector(fields, "bias", constants),
+        lo=fields.optional_integer("lo", -(1 << 16), 1 << 16),
+        hi=fields.optional_integer("hi", -(1 << 16), 1 << 16),
+        table=_vector(fields, "table", constants),
     )
     fields.done()
     return step
@@ -114,7 +119,7 @@ def _attrs(fields: Fields) -> dict[str, Attr]:
     return attrs
 
 
-def _weight_to_json(weight: PackedWeight, key: str | None, constants: ConstantWriter) -> dict[str, Any]:
+def _weight_to_json(weight: PackedWeight, key: str, constants: ConstantWriter) -> dict[str, Any]:
     return {
         "tensor": key,
         "name": weight.name,
@@ -125,6 +130,12 @@ def _weight_to_json(weight: PackedWeight, key: str | None, constants: ConstantWr
         "scale": constants.add_scales(weight.scale),
         "zero_point": constants.add(weight.zero_point),
     }
+
+
+def _optional_weight(
+    fields: Fields, field: str, weights: dict[str, NDArray[np.uint8]], constants: ConstantReader
+) -> PackedWeight | None:
+    return _weight_from_json(fields.child(field), weights, constants) if fields.has(field) else None
 
 
 def _weight_from_json(

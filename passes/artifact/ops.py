@@ -67,6 +67,7 @@ class OpSpec:
         inputs: least and greatest number of tensors read.
         attrs: every attribute by name; all are required.
         weight: whether it has packed weights and may have a bias.
+        hidden_weight: whether it has packed weights for its state, too.
         table: whether it has a table of integers.
     """
 
@@ -75,6 +76,7 @@ class OpSpec:
     attrs: dict[str, AttrSpec] = field(default_factory=dict)
     weight: bool = False
     table: bool = False
+    hidden_weight: bool = False
 
 
 _AXIS = AttrSpec(-8, 7)
@@ -89,11 +91,24 @@ _WINDOW = {"strides": _SIZES, "pads": _PADS, "dilations": _SIZES}
 _CONV = {**_WINDOW, "group": AttrSpec(1, 1 << 24)}
 _POOL = {**_WINDOW, "kernel_shape": _SIZES, "ceil_mode": _FLAG}
 
+# `passes.artifact.recurrent` says what these compute; the bits of the state are those of its codes.
+_RECURRENT = {"reverse": _FLAG, "state_bits": AttrSpec(2, 16)}
+
+
+def _recurrent(**attrs: AttrSpec) -> OpSpec:
+    return OpSpec(
+        Family.ARITHMETIC, attrs={**_RECURRENT, **attrs}, weight=True, table=True, hidden_weight=True
+    )
+
+
 OPS: dict[str, OpSpec] = {
     "conv": OpSpec(Family.ARITHMETIC, attrs=_CONV, weight=True),
     "conv_transpose": OpSpec(Family.ARITHMETIC, attrs={**_CONV, "output_padding": _PADS}, weight=True),
     # Gemm, and MatMul whose right side is constant: rows x weight, whatever the leading axes.
     "gemm": OpSpec(Family.ARITHMETIC, weight=True),
+    "lstm": _recurrent(),
+    "gru": _recurrent(linear_before_reset=_FLAG),
+    "rnn": _recurrent(),
     "matmul": OpSpec(Family.ARITHMETIC, inputs=(2, 2)),
     "add": OpSpec(Family.ARITHMETIC, inputs=(2, 2)),
     "sub": OpSpec(Family.ARITHMETIC, inputs=(2, 2)),

@@ -76,11 +76,9 @@ class Artifact:
         weights: dict[str, NDArray[np.uint8]] = {}
         entries = []
         for step in self.steps:
-            key = None
-            if step.weight is not None:
-                key = f"w{len(weights)}"
-                weights[key] = step.weight.data
-            entries.append(step_to_json(step, key, constants))
+            keys = [f"w{len(weights) + index}" for index in range(len(step.weights))]
+            weights |= {key: weight.data for key, weight in zip(keys, step.weights, strict=True)}
+            entries.append(step_to_json(step, keys, constants))
         tensors = {**weights, "constants": constants.data, "graph": self._graph(entries)}
         metadata = {"format": FORMAT, "version": str(VERSION), "producer": self.producer}
         write_container(Path(path), metadata, tensors)

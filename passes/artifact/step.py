@@ -26,11 +26,13 @@ class Step:
         inputs: names of the tensors read.
         output: name of the tensor written.
         attrs: JSON scalars and lists of integers.
-        weight: of conv, conv_transpose and gemm.
-        bias: int64, one per output channel, in units of ``input scale * weight scale``.
+        weight: of conv, conv_transpose and gemm; of lstm, gru and rnn that of their input.
+        bias: int64, one per output channel, in units of ``input scale * weight scale``; those
+            of lstm, gru and rnn as `passes.artifact.recurrent` says.
         lo: lowest output code (a fused Relu or Clip); ``None`` for that of the output's format.
         hi: highest output code, as `lo`.
         table: int64; output codes of a lut, indices of a gather or resize, codes of a constant.
+        hidden_weight: of lstm, gru and rnn that of their state.
     """
 
     op: str
@@ -43,6 +45,12 @@ class Step:
     lo: int | None = None
     hi: int | None = None
     table: NDArray[np.int64] | None = field(default=None, repr=False)
+    hidden_weight: PackedWeight | None = None
+
+    @property
+    def weights(self) -> tuple[PackedWeight, ...]:
+        """All packed weights, in the order in which a file holds them."""
+        return tuple(weight for weight in (self.weight, self.hidden_weight) if weight is not None)
 
     def integer(self, name: str) -> int:
         """Return an attribute that is one integer; raises `ArtifactError` when it is anything else."""

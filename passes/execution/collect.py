@@ -86,7 +86,8 @@ class _Sweep:
         self._ctx = ctx
         tensors = model.graph.tensors()
         sources = tuple(name for group in setup.groups for name in group.sources)
-        weighted = [layer for layer in setup.layers if layer.weight is not None]
+        # What a recurrent layer multiplies is mostly its own state, which the graph does not show.
+        weighted = [layer for layer in setup.layers if layer.weight is not None and not layer.recurrent]
         self._ranges = {name: RangeObserver() for name in sources}
         self._histograms = {name: Histogram() for name in sources if HISTOGRAMS in ctx.observes}
         self._patches = {layer.name: PatchObserver(layer) for layer in weighted if PATCHES in ctx.observes}

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+_POOLED_AXES = {3: {1}, 4: {2, 3}}
+"""Axes over which a mean is pooling, by rank."""
+
+
 def node_kind(node: gs.Node) -> OpClass:
     """Return the class of a node; one that integers cannot express as it stands is float."""
     info = op_info(node.op, node.domain)
@@ -59,14 +63,18 @@ def _resize(node: gs.Node, kind: OpClass) -> OpClass:
 
 
 def _reduce_mean(node: gs.Node, kind: OpClass) -> OpClass:
-    """A mean over spatial axes is pooling; over channels it is part of a normalization, kept in float."""
+    """A mean over spatial axes, or over the middle one of three (time), is pooling.
+
+    Over channels it is part of a normalization, kept in float.
+    """
     axes = node.attrs.get("axes")
     if axes is None and len(node.inputs) > 1 and isinstance(node.inputs[1], gs.Constant):
         axes = node.inputs[1].values.tolist()
     shape = node.inputs[0].shape
-    if not axes or shape is None or len(shape) != 4:
+    pooled = _POOLED_AXES.get(len(shape) if shape is not None else 0)
+    if not axes or shape is None or pooled is None:
         return OpClass.FLOAT
-    return kind if {axis % len(shape) for axis in axes} == {2, 3} else OpClass.FLOAT
+    return kind if {axis % len(shape) for axis in axes} == pooled else OpClass.FLOAT
 
 
 def _softmax(node: gs.Node, kind: OpClass) -> OpClass:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, TypeVar
 
@@ -11,13 +11,13 @@ import onnx_graphsurgeon as gs
 
 from passes.ir.extent import Extent
 from passes.ir.ops import OpClass, op_info
+from passes.ir.recurrent import GATES, HIDDEN_WEIGHT, single_obstacle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-_RECURRENT = ("LSTM", "GRU", "RNN")
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 DYNAMIC_BATCH = 1
 """Size that stands for a symbolic dimension when work is counted."""
@@ -25,7 +25,7 @@ DYNAMIC_BATCH = 1
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One quantizable Conv, ConvTranspose, Gemm or MatMul.
+    """One quantizable Conv, ConvTranspose, Gemm, MatMul, LSTM, GRU or RNN.
 
     Attributes:
         name: unique node name.
@@ -34,7 +34,9 @@ class Layer:
         act: the activation it reads.
         weight: its constant weight, or ``None`` for a MatMul whose right side is computed.
         rhs: the computed right side, or ``None``.
-        bias: its constant bias, or ``None``.
+        bias: its constant bias, or ``None``; also ``None`` for a recurrent layer, whose biases are per gate.
+        hidden_weight: of a recurrent layer, the weight that multiplies its state; its precision is that of
+            `weight`.
     """
 
     name: str
@@ -44,6 +46,21 @@ class Layer:
     weight: gs.Constant | None
     rhs: gs.Variable | None
     bias: gs.Constant | None
+    hidden_weight: gs.Constant | None = None
+
+    @property
+    def parts(self) -> tuple[Layer, ...]:
+        """The layer once for every constant weight, each time with that one as its `weight`."""
+        if self.weight is None:
+            return ()
+        if self.hidden_weight is None:
+            return (self,)
+        return replace(self, hidden_weight=None), replace(self, weight=self.hidden_weight, hidden_weight=None)
+
+    @property
+    def recurrent(self) -> bool:
+        """True for an LSTM, GRU or RNN."""
+        return self.op in GATES
 
     @property
     def groups(self) -> int:
@@ -105,6 +122,8 @@ def find_layers(graph: gs.Graph) -> tuple[tuple[Layer, ...], tuple[Unquantized, 
 
 
 def _layer(node: gs.Node) -> Layer | Unquantized:
+    if node.op in GATES:
+        return _recurrent(node)
     act, second = node.inputs[0], node.inputs[1]
     bias = node.inputs[2] if len(node.inputs) > 2 and node.inputs[2].name else None
     reason = _obstacle(node, act, second, bias)
@@ -113,6 +132,14 @@ def _layer(node: gs.Node) -> Layer | Unquantized:
     computed = isinstance(second, gs.Variable)
     weight, rhs = (None, second) if computed else (second, None)
     return Layer(node.name, node.op, node, act, weight, rhs, bias)
+
+
+def _recurrent(node: gs.Node) -> Layer | Unquantized:
+    reason = single_obstacle(node)
+    if reason:
+        return Unquantized(node.name, node.op, reason)
+    act, weight, hidden = node.inputs[0], node.inputs[1], node.inputs[HIDDEN_WEIGHT]
+    return Layer(node.name, node.op, node, act, weight, None, None, hidden)
 
 
 def _obstacle(  # noqa: PLR0911 - one return per reason
@@ -151,7 +178,7 @@ def _nested(node: gs.Node) -> Iterator[Unquantized]:
         for body in value if isinstance(value, list) else [value]:
             if isinstance(body, gs.Graph):
                 for inner in body.nodes:
-                    if op_info(inner.op, inner.domain).kind is OpClass.LAYER or inner.op in _RECURRENT:
+                    if op_info(inner.op, inner.domain).kind is OpClass.LAYER:
                         reason = f"inside the body of {node.op} {node.name}"
                         yield Unquantized(inner.name or inner.op, inner.op, reason)
                     yield from _nested(inner)
@@ -183,6 +210,8 @@ def weight_matrix(layer: Layer, weight: NDArray[_Scalar]) -> NDArray[_Scalar]:
     """
     if layer.op == "ConvTranspose":
         raise ValueError("the weight of a ConvTranspose is not one matrix")
+    if layer.recurrent:
+        return weight
     if layer.op == "Conv":
         return weight.reshape(layer.groups, weight.shape[0] // layer.groups, -1)
     return (weight if layer.channel_axis == 0 else weight.T)[None]

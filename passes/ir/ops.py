@@ -57,6 +57,7 @@ def _table() -> dict[str, OpInfo]:
         "ConvTranspose": OpInfo(OpClass.LAYER, 1, 1, 2, 1, 0),
         "Gemm": OpInfo(OpClass.LAYER, 1, 1, 2, None, None),
         "MatMul": OpInfo(OpClass.LAYER, 2, 1, None, -1, -2),
+        **dict.fromkeys(("LSTM", "GRU", "RNN"), OpInfo(OpClass.LAYER, 1, 1, None, 1, 2)),
         "Add": OpInfo(OpClass.ARITHMETIC, 2),
         "Mul": OpInfo(OpClass.ARITHMETIC, 2),
         "AveragePool": OpInfo(OpClass.ARITHMETIC),

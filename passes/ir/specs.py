@@ -36,9 +36,9 @@ def plan_of_bits(
     """
     tensors: dict[str, TensorQuant] = {}
     for layer in setup.layers:
-        if layer.weight is not None:
-            tensors[layer.weight.name] = TensorQuant(
-                Role.WEIGHT, weight_spec(layer, bits[layer.name].weight_bits, setup)
+        for part in layer.parts:
+            tensors[part.weight.name] = TensorQuant(  # type: ignore[union-attr]
+                Role.WEIGHT, weight_spec(part, bits[layer.name].weight_bits, setup)
             )
     for group in setup.groups:
         quant = TensorQuant(Role.ACT, act_spec(group_bits(group, bits), setup))

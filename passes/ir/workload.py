@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from hwmodels import Workload
 from passes.errors import ModelError
 from passes.ir.layers import elements, static_shape
+from passes.ir.recurrent import GATES
 
 if TYPE_CHECKING:
     from passes.ir.layers import Layer
@@ -23,6 +24,8 @@ def workload(layer: Layer) -> Workload:
         raise ModelError(
             f"layer {layer.name}: the shape of its input or output is unknown; fix the input shapes"
         )
+    if layer.recurrent:
+        return _recurrent(layer)
     return _matrix(layer) if layer.op in ("Gemm", "MatMul") else _convolution(layer)
 
 
@@ -50,6 +53,12 @@ def _convolution(layer: Layer) -> Workload:
         weight_count=prod(weight),
         bias_count=out_channels if layer.bias is not None else 0,
     )
+
+
+def _recurrent(layer: Layer) -> Workload:
+    steps, batch, inputs = static_shape(layer.act) or (1, 1, 1)
+    hidden = layer.hidden_weight.shape[-1]  # type: ignore[union-attr]
+    return Workload.recurrent(layer.name, (inputs, hidden), gates=GATES[layer.op], steps=steps, batch=batch)
 
 
 def _matrix(layer: Layer) -> Workload:

@@ -41,7 +41,12 @@ def accumulator_scale(layer: Layer, plan: QuantPlan) -> NDArray[np.float32]:
 
 
 def bias_values(layer: Layer, plan: QuantPlan) -> NDArray[np.float64] | None:
-    """Return the bias in real units, shape (channels,): of the plan, else of the model, else ``None``."""
+    """Return the bias in real units, shape (channels,): of the plan, else of the model, else ``None``.
+
+    Those of a recurrent layer are none: they are added to its gates, not to sums of products.
+    """
+    if layer.recurrent:
+        return None
     if layer.name in plan.biases:
         return np.asarray(plan.biases[layer.name], dtype=np.float64)
     return None if layer.bias is None else np.asarray(layer.bias.values, dtype=np.float64).reshape(-1)

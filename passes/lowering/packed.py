@@ -17,6 +17,7 @@ from passes.lowering.attributes import clamp_bounds, layer_attrs, mover_step, po
 from passes.lowering.bias import bias_codes, quantization_of
 from passes.lowering.methods import CONSTANT_BITS, constant_codes, method_step
 from passes.lowering.qdq import quantized_weight
+from passes.lowering.recurrent import Wiring, recurrent_step
 from passes.lowering.tables import unary_table
 from passes.numerics import quantize
 
@@ -123,6 +124,9 @@ class _Emitter:
     def _layer(
         self, layer: Layer, inputs: tuple[str, ...], result: str, bounds: tuple[int | None, int | None]
     ) -> Step:
+        if layer.recurrent:
+            weights = tuple(self._packed_weight(part) for part in layer.parts)
+            return recurrent_step(layer, self._plan, weights, Wiring(inputs, result, bounds))
         op = {"Conv": "conv", "ConvTranspose": "conv_transpose"}.get(layer.op, "gemm")
         op = "matmul" if layer.weight is None else op
         weight = None if layer.weight is None else self._packed_weight(layer)
@@ -155,6 +159,7 @@ class _Emitter:
         if layer.op == "ConvTranspose" and scale.size > 1:
             scale, zero = np.tile(scale, layer.groups), np.tile(zero, layer.groups)
         codes = quantized_weight(layer, quant)
+        codes = codes[0] if layer.recurrent else codes
         layout, fmt = _layout(layer), quant.spec.format
         return PackedWeight.pack(codes, name=name, layout=layout, fmt=fmt, scale=scale, zero_point=zero)
 
@@ -223,7 +228,8 @@ def _layout(layer: Layer) -> WeightLayout:
         return WeightLayout.DEPTHWISE
     if layer.groups > 1:
         return WeightLayout.GROUPED
-    if layer.op == "ConvTranspose" or (layer.op != "Conv" and layer.channel_axis == 1):
+    by_rows = layer.op == "Conv" or layer.recurrent or layer.channel_axis == 0
+    if layer.op == "ConvTranspose" or not by_rows:
         return WeightLayout.IN_OUT
     return WeightLayout.OUT_IN
 

@@ -81,9 +81,9 @@ def emit_qdq(model: Model, setup: QuantizerSetup, form: Form) -> onnx.ModelProto
     emission = _Emission()
     for layer in setup.layers:
         _emit_bias(layer, model, emission)
-        if layer.weight is not None:
-            quant = quantization_of(model.plan, layer.weight.name, layer.name)
-            _emit_weight(layer, quant, weight_encoding(quant.spec.format, form), emission)
+        for part in layer.parts:
+            quant = quantization_of(model.plan, part.weight.name, layer.name)  # type: ignore[union-attr]
+            _emit_weight(part, quant, weight_encoding(quant.spec.format, form), emission)
     for node in model.graph.nodes:
         constant = addend(node) if node.name in setup.nodes else None
         if constant is not None:

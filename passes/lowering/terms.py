@@ -11,6 +11,7 @@ import onnx_graphsurgeon as gs
 
 from passes.ir.layers import weight_matrix
 from passes.lowering.bias import bias_codes, quantization_of
+from passes.lowering.recurrent import state_bits
 from passes.lowering.settings import setting
 from passes.numerics import IntFormat, quantize
 
@@ -45,6 +46,7 @@ def layer_sums(layer: Layer, plan: QuantPlan) -> tuple[Sums, Sums] | None:
 
     Returns:
         Two arrays of shape (channels,), or ``None`` when the length of the sums is known at run time only.
+        Those of a recurrent layer hold the sums over its input, gate by gate, and then those over its state.
 
     Raises:
         LoweringError: the plan lacks a scale, or a bias does not fit 32 bits.
@@ -52,6 +54,8 @@ def layer_sums(layer: Layer, plan: QuantPlan) -> tuple[Sums, Sums] | None:
     act = span(quantization_of(plan, layer.act.name, layer.name))
     if layer.weight is None:
         return _computed(layer, act, plan)
+    if layer.recurrent:
+        return _recurrent(layer, act, plan)
     negative, positive = _signed_sums(layer, quantization_of(plan, layer.weight.name, layer.name))
     lowest = (positive * act[0] + negative * act[1]).min(axis=0)
     highest = (positive * act[1] + negative * act[0]).max(axis=0)
@@ -82,6 +86,18 @@ def node_sums(node: gs.Node, operands: Sequence[Span]) -> Span | None:
 def _product(left: Span, right: Span) -> Span:
     ends = [a * b for a in left for b in right]
     return min(ends), max(ends)
+
+
+def _recurrent(layer: Layer, act: Span, plan: QuantPlan) -> tuple[Sums, Sums]:
+    """Bound both products of a recurrent layer, whose biases are not part of the sums."""
+    levels = (1 << state_bits(layer, plan) - 1) - 1
+    lowest, highest = [], []
+    for part, (low, high) in zip(layer.parts, (act, (-levels, levels)), strict=True):
+        name = part.weight.name  # type: ignore[union-attr]
+        negative, positive = _signed_sums(part, quantization_of(plan, name, layer.name))
+        lowest.append((positive * low + negative * high)[0])
+        highest.append((positive * high + negative * low)[0])
+    return np.concatenate(lowest), np.concatenate(highest)
 
 
 def _computed(layer: Layer, act: Span, plan: QuantPlan) -> tuple[Sums, Sums] | None:

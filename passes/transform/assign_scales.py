@@ -62,13 +62,11 @@ class AssignScales(Pass):
             params = act_params(group, tensors[group.name].spec, stats, self.method, self.percentile)
             tensors |= {name: tensors[name].with_params(params) for name in group.members}
         for layer in setup.layers:
-            if layer.weight is not None:
-                quant = tensors[layer.weight.name]
-                tensors[layer.weight.name] = quant.with_params(
-                    self._weight_params(
-                        layer, quant, tensors[layer.act.name], setup.rules[layer.name].bias_bits
-                    )
-                )
+            act, bias_bits = tensors[layer.act.name], setup.rules[layer.name].bias_bits
+            for part in layer.parts:
+                name = part.weight.name  # type: ignore[union-attr]
+                params = self._weight_params(part, tensors[name], act, bias_bits)
+                tensors[name] = tensors[name].with_params(params)
         model.plan = replace(model.plan, tensors=tensors)
         facts = {"tensors": len(tensors), "method": self.method.value}
         return PassResult(Aspect.PLAN, f"{len(tensors)} tensors have scales", facts)

@@ -18,6 +18,7 @@ from passes.transform.fuse_bias import fuse_bias
 from passes.transform.fuse_gelu import GELU_OPSET, find_gelus, fuse_gelus
 from passes.transform.fuse_tokens import fuse_tokens
 from passes.transform.name_extents import name_extents
+from passes.transform.split_recurrent import split_recurrent
 from passes.transform.split_slices import split_slices
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ class Canonicalize(Pass):
 
     After it, constants are initializers, no initializer serves two purposes, a Gemm has alpha = beta = 1
     and a bias of rank 1, and a MatMul followed by the addition of a vector is a Gemm. GELU is one operator,
-    a Split of floats is Slices, and a token put in front of others is a sum.
+    a Split of floats is Slices, and a token put in front of others is a sum. A recurrent node has one
+    direction and gives the sequence of its states only.
     """
 
     name: ClassVar[str] = "canonicalize"
@@ -46,7 +48,12 @@ class Canonicalize(Pass):
         folded = _fold_constants(model) + _fuse_gelus(model)
         graph = model.graph
         removed = _remove_copies(graph)
-        fused = split_slices(graph) + fuse_tokens(graph, known_integers(graph)) + fuse_bias(graph)
+        fused = (
+            split_recurrent(graph)
+            + split_slices(graph)
+            + fuse_tokens(graph, known_integers(graph))
+            + fuse_bias(graph)
+        )
         normalized = sum([_normalize_gemm(node) for node in graph.nodes if node.op == "Gemm"])
         graph.cleanup().toposort()
         unshared = _unshare(graph)

@@ -50,7 +50,7 @@ class FoldBatchNorm(Pass):
 
 
 def _obstacle(node: gs.Node, layer: Layer | None, outputs: set[str]) -> str:
-    if layer is None or layer.weight is None:
+    if layer is None or layer.weight is None or layer.recurrent:
         return "it does not follow a layer with constant weights"
     if len(layer.output.outputs) != 1 or layer.output.name in outputs:
         return f"the output of {layer.name} has other readers"

@@ -84,7 +84,9 @@ def _broadcasts_samples(step: Step, tensors: dict[str, TensorInfo], constants: s
 
 
 def _axes_keep_samples(step: Step, tensors: dict[str, TensorInfo]) -> bool:
-    """Whether the attributes axis and axes avoid the first axis."""
+    """Whether the attributes axis and axes avoid the first axis, which for a recurrent step is time."""
+    if step.hidden_weight is not None:
+        return False
     axes = [*step.integers("axes")] if "axes" in step.attrs else []
     axes += [step.integer("axis")] if "axis" in step.attrs else []
     counted = step.output if step.op == "unsqueeze" else step.inputs[0]

@@ -19,6 +19,7 @@ from qtool.runtime import (
     movement,
     normalization,
     pooling,
+    recurrent,
 )
 from qtool.runtime.batching import run_in_slices, samples_per_slice
 from qtool.runtime.boundary import check_inputs, to_codes, to_floats
@@ -31,7 +32,9 @@ if TYPE_CHECKING:
 
     from passes.artifact import Artifact, Step
 
-_FAMILIES = (conv, conv_transpose, matmul, lut, elementwise, pooling, normalization, movement, float_tail)
+_FAMILIES = (
+    conv, conv_transpose, matmul, recurrent, lut, elementwise, pooling, normalization, movement, float_tail,
+)  # fmt: skip
 BUILDERS: dict[str, Callable[[Node], Kernel]] = {
     op: builder for family in _FAMILIES for op, builder in family.KERNELS.items()
 }

@@ -14,6 +14,7 @@ from passes.numerics import RequantRule, Rounding
 from qtool.runtime.engine import BUILDERS
 from qtool.runtime.native_engine import elementwise, moves, pools, products, tables
 from qtool.runtime.node import Array, Kernel, Node
+from qtool.runtime.recurrent import states_shape
 
 if TYPE_CHECKING:
     from passes.artifact import Artifact, Step
@@ -58,6 +59,9 @@ class BoundStep:
         try:
             if self.native is not None:
                 shape = self.native.shape(*inputs)
+            elif self.step.hidden_weight is not None:
+                # Running a whole sequence for its shape would double the time of the first run.
+                shape = states_shape(self.node, inputs[0])
             else:
                 shape = self.run_reference(*self._zeros(inputs)).shape
         except (ValueError, IndexError, MemoryError) as error:
