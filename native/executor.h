@@ -27,6 +27,10 @@ class Executor {
   void average_pool(const AveragePool& p, const Window& w, const uint8_t* x, size_t batch, void* out);
   void sum(const Sum& s, const Operands& o, size_t rows);
   void product(const Product& p, const Operands& o, size_t rows);
+  // Product i is of the matrices left[i] and right[i] of the operands.
+  void matmul(const MatMul& p, const Pairing& pairs, const uint8_t* left, const uint8_t* right, void* out);
+  void softmax(const Softmax& s, const void* x, size_t element, size_t rows, void* out, size_t out_element);
+  void layer_norm(const LayerNorm& n, const void* x, size_t element, size_t rows, void* out);
   void copy(const uint8_t* x, size_t x_stride, size_t columns, const uint8_t* table, uint8_t* out, size_t out_stride,
             size_t rows);
 

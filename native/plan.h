@@ -1,7 +1,7 @@
 // What the kernels work on: plain structs of pointers and sizes, prepared once for a layer.
 //
-// Activations are stored as unsigned bytes, a code less the lowest one of its format, with its zero point and
-// its clamp moved alike. Arrays per channel carry kSlack entries behind the last channel, so that a vector
+// Activations are stored as unsigned bytes, or as unsigned words of 16 bits, a code less the lowest one of its format,
+// with its zero point and its clamp moved alike. Arrays per channel carry kSlack entries behind the last channel, so that a vector
 // may be loaded at any channel. Sums wrap modulo 2**32: whoever prepares a layer proves that the final
 // value of every sum fits int32, and the detours on the way there need no proof.
 #pragma once
@@ -29,6 +29,7 @@ enum class Rule : int32_t {
   kGemmlowp,    // int64: doubling high product, then a rounding shift
   kFloat,       // float32: rint(sum * single)
   kReal,        // no code: float32 of sum * factor
+  kSum,         // no code: the sum itself, as int32
 };
 
 enum class Rounding : int32_t { kHalfEven, kHalfUp, kHalfAway, kFloor };
@@ -44,6 +45,7 @@ struct Epilogue {
   const float* single;        // kFloat
   int32_t zero_point, lo, hi;
   size_t channels;
+  size_t element;  // bytes of an output: 1 or 2 of a code, 4 of a float32 or of a sum
 };
 
 // sum + offset[channel] + slope[channel] * (sum of the activations of the row).
@@ -141,6 +143,40 @@ struct Operands {
   size_t out_stride;  // elements
 };
 
+// Matrices (m, k) times (k, n) of codes, both computed.
+struct MatMul {
+  size_t m, k, n;
+  int32_t left_max;  // greatest stored code
+  int32_t zero_left, zero_right;
+  const Epilogue* epilogue;  // of n channels
+};
+
+// Which matrices of two stacks are multiplied.
+struct Pairing {
+  const int32_t* left;
+  const int32_t* right;
+  size_t count;
+};
+
+// Softmax along rows: powers[d] for a code that lies d below the greatest of its row, 2**24 at d = 0.
+struct Softmax {
+  const int32_t* powers;
+  int64_t reciprocal;  // 2**14 / scale of the output
+  size_t length;
+  int32_t zero_point, lo, hi;
+};
+
+// Normalization along rows, to 16 fractional bits, then gain and shift; sums of the epilogue stay below 2**53.
+struct LayerNorm {
+  size_t length;
+  bool centred;
+  int64_t epsilon;
+  int32_t zero_point;
+  const double* gains;
+  const double* shifts;
+  const Epilogue* epilogue;
+};
+
 // Rectangle of a matrix product: rows and blocks of 16 columns.
 struct Region {
   size_t row_begin, row_end, block_begin, block_end;
@@ -162,6 +198,14 @@ struct Kernels {
                        void* out);
   void (*sum)(const Sum&, const Operands&, size_t begin, size_t end);
   void (*product)(const Product&, const Operands&, size_t begin, size_t end);
+  size_t (*matmul_scratch)(const MatMul&, size_t rows);
+  void (*matmul)(const MatMul&, const uint8_t* left, const uint8_t* right, size_t begin, size_t end, void* scratch,
+                 void* out);
+  // Elements of inputs and outputs of 1 or 2 bytes.
+  void (*softmax)(const Softmax&, const void* x, size_t element, size_t begin, size_t end, void* scratch, void* out,
+                  size_t out_element);
+  void (*layer_norm)(const LayerNorm&, const void* x, size_t element, size_t begin, size_t end, void* scratch,
+                     void* out);
   void (*copy)(const uint8_t* x, size_t x_stride, size_t columns, const uint8_t* table, uint8_t* out,
                size_t out_stride, size_t begin, size_t end);
 };

@@ -79,7 +79,7 @@ inline void depthwise(const Depthwise& d, const Window& w, const uint8_t* x, siz
   uint8_t* padding = scratch + layout.padding_at;
   memset(padding, w.pad_value, w.channels);
   tap_offsets(w, 2 * layout.pairs, offsets);
-  const size_t pixel_bytes = w.channels * (d.epilogue->rule == Rule::kReal ? sizeof(float) : 1);
+  const size_t pixel_bytes = w.channels * d.epilogue->element;
   for (size_t pixel = begin; pixel < end; pixel += kPixels) {
     const size_t count = end - pixel < kPixels ? end - pixel : kPixels;
     for (size_t i = 0; i < count; ++i) {

@@ -93,16 +93,15 @@ inline void product(const Product& p, const Operands& o, size_t begin, size_t en
   constexpr size_t kChunk = 64;
   const Epilogue& e = *p.epilogue;
   const size_t step = e.channels < kChunk ? e.channels : kChunk;
-  const size_t element = e.rule == Rule::kReal ? sizeof(float) : 1;
   alignas(64) int32_t products[kChunk];
   const int32_t zeros[kChunk + kSlack] = {};
   for (size_t row = begin; row < end; ++row) {
     const uint8_t *a = o.a + row * o.a_stride, *b = o.b + row * o.b_stride;
-    uint8_t* to = out_row(o, e.rule == Rule::kReal, row);
+    uint8_t* to = static_cast<uint8_t*>(o.out) + row * o.out_stride * e.element;
     for (size_t i = 0; i < o.columns; i += step) {
       const size_t count = o.columns - i < step ? o.columns - i : step;
       for (size_t j = 0; j < count; ++j) products[j] = (a[i + j] - p.zero_a) * (b[i + j] - p.zero_b);
-      finish(e, Correction{zeros, nullptr}, 0, Tile{products, 0, 1, count, nullptr, to + i * element, 0});
+      finish(e, Correction{zeros, nullptr}, 0, Tile{products, 0, 1, count, nullptr, to + i * e.element, 0});
     }
   }
 }

@@ -72,10 +72,9 @@ inline void average_pool(const AveragePool& p, const Window& w, const uint8_t* x
     });
     for (size_t i = 0; i < w.channels; ++i) sums[i] -= visited * p.zero_point;
     const Epilogue& e = *p.by_count[averaged(p, w, at)];
-    const size_t element = e.rule == Rule::kReal ? sizeof(float) : 1;
     for (size_t i = 0; i < w.channels; i += e.channels) {
       const size_t count = w.channels - i < e.channels ? w.channels - i : e.channels;
-      uint8_t* to = static_cast<uint8_t*>(out) + (pixel * w.channels + i) * element;
+      uint8_t* to = static_cast<uint8_t*>(out) + (pixel * w.channels + i) * e.element;
       finish_plain(e, 0, sums + i, count, to);
     }
   }

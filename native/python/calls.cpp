@@ -74,7 +74,7 @@ void column_sums(const Executor& executor, const Array<uint8_t>& weights, int bi
 void gemm(Executor& executor, const GemmLayer& layer, const Array<uint8_t>& x, const Output& out) {
   const Gemm& g = layer.plan();
   require(x.ndim() == 2 && x.shape(1) == g.groups * g.k, "gemm: expected rows of groups x k codes");
-  void* to = output(out, 2, layer.real());
+  void* to = output(out, 2, type_of(*g.epilogue));
   require(out.shape(0) == x.shape(0) && out.shape(1) == g.groups * g.n, "gemm: expected rows of groups x n outputs");
   const nb::gil_scoped_release released;
   executor.gemm(g, x.data(), x.shape(0), to, g.groups * g.n);
@@ -83,7 +83,7 @@ void gemm(Executor& executor, const GemmLayer& layer, const Array<uint8_t>& x, c
 void conv(Executor& executor, const GemmLayer& layer, const WindowShape& shape, int pad_value,
           const Array<uint8_t>& x, const Output& out) {
   const Gemm& g = layer.plan();
-  void* to = output(out, 4, layer.real());
+  void* to = output(out, 4, type_of(*g.epilogue));
   const Window w = shape.over(x, out, static_cast<uint8_t>(pad_value));
   require(w.channels % g.groups == 0 && w.taps() * (w.channels / g.groups) == g.k, "conv: taps x channels is not k");
   require(out.shape(3) == g.groups * g.n, "conv: wrong number of output channels");
@@ -93,7 +93,7 @@ void conv(Executor& executor, const GemmLayer& layer, const WindowShape& shape, 
 
 void depthwise(Executor& executor, const DepthwiseLayer& layer, const WindowShape& shape, int pad_value,
                const Array<uint8_t>& x, const Output& out) {
-  void* to = output(out, 4, layer.real());
+  void* to = output(out, 4, type_of(*layer.plan().epilogue));
   const Window w = shape.over(x, out, static_cast<uint8_t>(pad_value));
   const size_t channels = layer.plan().epilogue->channels;
   require(w.taps() == layer.taps(), "depthwise: the window has other taps than the weights");
@@ -103,7 +103,7 @@ void depthwise(Executor& executor, const DepthwiseLayer& layer, const WindowShap
 }
 
 void max_pool(Executor& executor, const WindowShape& shape, int lowest, const Array<uint8_t>& x, const Output& out) {
-  void* to = output(out, 4, false);
+  void* to = output(out, 4);
   const Window w = shape.over(x, out, 0);
   require(out.shape(3) == w.channels, "pool: wrong number of channels");
   const nb::gil_scoped_release released;
@@ -114,17 +114,17 @@ void max_pool(Executor& executor, const WindowShape& shape, int lowest, const Ar
 void average_pool(Executor& executor, const WindowShape& shape, const nb::list& by_count, bool padding_counts,
                   Pair end_pads, int zero_point, const Array<uint8_t>& x, const Output& out) {
   std::vector<const Epilogue*> epilogues;
-  bool real = false;
+  nb::dlpack::dtype type = nb::dtype<uint8_t>();
   for (const nb::handle item : by_count) {
     epilogues.push_back(item.is_none() ? nullptr : &nb::cast<const EpilogueLayer&>(item).plan());
-    real = real || (epilogues.back() != nullptr && epilogues.back()->rule == Rule::kReal);
+    if (epilogues.back() != nullptr) type = type_of(*epilogues.back());
   }
   const Window w = shape.over(x, out, 0);
   require(epilogues.size() == w.taps() + 1, "pool: expected an entry for each count from 0 to all taps");
   for (const Epilogue* e : epilogues) {
-    require(e == nullptr || (e->rule == Rule::kReal) == real, "pool: epilogues of different kinds");
+    require(e == nullptr || type_of(*e) == type, "pool: epilogues of different kinds");
   }
-  void* to = output(out, 4, real);
+  void* to = output(out, 4, type);
   require(out.shape(3) == w.channels, "pool: wrong number of channels");
   const AveragePool pool{epilogues.data(), padding_counts, std::get<0>(end_pads), std::get<1>(end_pads), zero_point};
   require(pool.pad_bottom <= kMaxKernel && pool.pad_right <= kMaxKernel, "window: expected pads of 0..4096");
@@ -134,9 +134,9 @@ void average_pool(Executor& executor, const WindowShape& shape, const nb::list& 
 }
 
 // Rows of both operands; an operand of one row is repeated.
-Operands operands(const Array<uint8_t>& a, const Array<uint8_t>& b, const Output& out, bool real) {
+Operands operands(const Array<uint8_t>& a, const Array<uint8_t>& b, const Output& out, nb::dlpack::dtype type) {
   require(a.ndim() == 2 && b.ndim() == 2, "operands: expected (rows, columns)");
-  void* to = output(out, 2, real);
+  void* to = output(out, 2, type);
   const size_t rows = out.shape(0), columns = out.shape(1);
   for (const Array<uint8_t>* operand : {&a, &b}) {
     require(operand->shape(1) == columns && (operand->shape(0) == rows || operand->shape(0) == 1),
@@ -147,7 +147,7 @@ Operands operands(const Array<uint8_t>& a, const Array<uint8_t>& b, const Output
 
 void sum(Executor& executor, const SumLayer& layer, const Array<uint8_t>& a, const Array<uint8_t>& b,
          const Output& out) {
-  const Operands o = operands(a, b, out, layer.plan().rule == Rule::kReal);
+  const Operands o = operands(a, b, out, layer.plan().rule == Rule::kReal ? nb::dtype<float>() : nb::dtype<uint8_t>());
   const size_t rows = out.shape(0);
   const nb::gil_scoped_release released;
   executor.sum(layer.plan(), o, rows);
@@ -155,7 +155,7 @@ void sum(Executor& executor, const SumLayer& layer, const Array<uint8_t>& a, con
 
 void product(Executor& executor, const EpilogueLayer& epilogue, int zero_a, int zero_b, const Array<uint8_t>& a,
              const Array<uint8_t>& b, const Output& out) {
-  const Operands o = operands(a, b, out, epilogue.real());
+  const Operands o = operands(a, b, out, type_of(epilogue.plan()));
   const size_t rows = out.shape(0);
   const Product plan{zero_a, zero_b, &epilogue.plan()};
   require(zero_a >= 0 && zero_a <= 255 && zero_b >= 0 && zero_b <= 255, "codes must lie in 0..255");
@@ -163,9 +163,55 @@ void product(Executor& executor, const EpilogueLayer& epilogue, int zero_a, int 
   executor.product(plan, o, rows);
 }
 
+// Stacks of matrices (count, m, k) and (count, k, n); `pairs` (2, products) says which are multiplied.
+void matmul(Executor& executor, const EpilogueLayer& epilogue, int left_max, Pair zeros, const Array<int32_t>& pairs,
+            const Array<uint8_t>& a, const Array<uint8_t>& b, const Output& out) {
+  void* to = output(out, 3, type_of(epilogue.plan()));
+  require(a.ndim() == 3 && b.ndim() == 3 && a.size() > 0 && b.size() > 0, "matmul: expected stacks of matrices");
+  const size_t m = a.shape(1), k = a.shape(2), n = b.shape(2), count = out.shape(0);
+  require(m <= kMaxExtent && k <= kMaxExtent && n <= kMaxExtent, "matmul: absurd extents");
+  require(b.shape(1) == k && out.shape(1) == m && out.shape(2) == n, "matmul: the extents do not fit");
+  require(epilogue.plan().channels == n, "epilogue: made for another number of channels");
+  require(left_max >= 1 && left_max <= 255 && std::get<0>(zeros) <= 255 && std::get<1>(zeros) <= 255,
+          "codes must lie in 0..255");
+  require(pairs.ndim() == 2 && pairs.shape(0) == 2 && pairs.shape(1) == count, "pairs: expected two for each product");
+  const Pairing pairing{pairs.data(), pairs.data() + count, count};
+  for (size_t i = 0; i < count; ++i) {
+    require(pairing.left[i] >= 0 && static_cast<size_t>(pairing.left[i]) < a.shape(0), "pairs: no such left matrix");
+    require(pairing.right[i] >= 0 && static_cast<size_t>(pairing.right[i]) < b.shape(0), "pairs: no such right matrix");
+  }
+  const MatMul plan{m, k, n, left_max, static_cast<int32_t>(std::get<0>(zeros)), static_cast<int32_t>(std::get<1>(zeros)),
+                    &epilogue.plan()};
+  const nb::gil_scoped_release released;
+  executor.matmul(plan, pairing, a.data(), b.data(), to);
+}
+
+void softmax(Executor& executor, const SoftmaxLayer& layer, const Codes& x, const Output& out) {
+  const size_t element = bytes_of(x), out_element = out.itemsize();
+  require(x.ndim() == 2 && x.shape(1) > 0 && x.shape(1) <= kMaxExtent, "softmax: expected rows of codes");
+  require(layer.codes() == size_t{1} << (8 * element), "softmax: expected a power for every code of the input");
+  const Softmax plan = layer.plan(x.shape(1));
+  void* to = output(out, 2, plan.hi <= 255 && out_element == 1 ? nb::dtype<uint8_t>() : nb::dtype<uint16_t>());
+  require(out.shape(0) == x.shape(0) && out.shape(1) == x.shape(1), "softmax: expected an output of the same shape");
+  const size_t rows = x.shape(0);
+  const nb::gil_scoped_release released;
+  executor.softmax(plan, x.data(), element, rows, to, out_element);
+}
+
+void layer_norm(Executor& executor, const LayerNormLayer& layer, const Codes& x, const Output& out) {
+  const LayerNorm& plan = layer.plan();
+  const size_t element = bytes_of(x);
+  void* to = output(out, 2, type_of(*plan.epilogue));
+  require(x.ndim() == 2 && x.shape(1) == plan.length, "layer_norm: expected rows of as many codes as there are gains");
+  require(out.shape(0) == x.shape(0) && out.shape(1) == x.shape(1), "layer_norm: expected an output of the same shape");
+  const size_t rows = x.shape(0);
+  const nb::gil_scoped_release released;
+  executor.layer_norm(plan, x.data(), element, rows, to);
+}
+
 // Copies rows into some columns of the output, through a table of 256 codes if there is one.
 void copy(Executor& executor, const Array<uint8_t>& x, nb::object table, const Output& out, size_t column) {
-  uint8_t* to = static_cast<uint8_t*>(output(out, 2, false));
+  uint8_t* to = static_cast<uint8_t*>(output(out, 2));
   require(x.ndim() == 2 && x.shape(0) == out.shape(0), "copy: expected as many rows as the output");
   require(column <= out.shape(1) && x.shape(1) <= out.shape(1) - column, "copy: the columns do not fit the output");
   Array<uint8_t> codes;
@@ -201,6 +247,10 @@ void bind_calls(nb::module_& m) {
       .def("sum", sum, arg("layer"), arg("a").noconvert(), arg("b").noconvert(), out)
       .def("product", product, arg("epilogue"), arg("zero_a"), arg("zero_b"), arg("a").noconvert(),
            arg("b").noconvert(), out)
+      .def("matmul", matmul, arg("epilogue"), arg("left_max"), arg("zeros"), arg("pairs").noconvert(),
+           arg("a").noconvert(), arg("b").noconvert(), out)
+      .def("softmax", softmax, arg("layer"), x, out)
+      .def("layer_norm", layer_norm, arg("layer"), x, out)
       .def("copy", copy, x, arg("table").none(), out, arg("column"));
 }
 

@@ -14,11 +14,12 @@ std::vector<T> padded(const Array<T>& array) {
   return values;
 }
 
-void check_codes(int zero_point, int lo, int hi) {
-  require(zero_point >= 0 && zero_point <= 255 && lo >= 0 && hi <= 255 && lo <= hi, "codes must lie in 0..255");
-}
 
 int32_t wrapped(int64_t value) { return static_cast<int32_t>(static_cast<uint32_t>(value)); }
+
+constexpr int64_t kMaxSum = int64_t{1} << 53;
+// Rounding adds up to half of 2**62 to a product.
+constexpr double kMaxProduct = static_cast<double>(int64_t{1} << 62);
 
 void check_shift(int64_t multiplier, int64_t shift) {
   require(multiplier >= 0 && multiplier <= INT32_MAX, "multiplier: expected 0..2**31 - 1");
@@ -27,13 +28,18 @@ void check_shift(int64_t multiplier, int64_t shift) {
 
 }  // namespace
 
+void check_codes(int zero_point, int lo, int hi, int highest) {
+  require(zero_point >= 0 && zero_point <= highest && lo >= 0 && hi <= highest && lo <= hi, "codes out of range");
+}
+
 Rule rule_named(const std::string& name) {
   if (name == "snap") return Rule::kSnap;
   if (name == "divide") return Rule::kDivide;
   if (name == "fixed_point") return Rule::kFixedPoint;
   if (name == "gemmlowp") return Rule::kGemmlowp;
   if (name == "float") return Rule::kFloat;
-  require(name == "real", "rule: expected snap, divide, fixed_point, gemmlowp, float or real");
+  if (name == "sum") return Rule::kSum;
+  require(name == "real", "rule: expected snap, divide, fixed_point, gemmlowp, float, real or sum");
   return Rule::kReal;
 }
 
@@ -47,26 +53,32 @@ Rounding rounding_named(const std::string& name) {
 
 EpilogueLayer::EpilogueLayer(const std::string& rule, const std::string& rounding, Array<double> factor,
                              Array<double> divisor, Array<int32_t> multiplier, Array<int32_t> shift, int zero_point,
-                             int lo, int hi, int64_t largest)
+                             int lo, int hi, int64_t largest, size_t code_bytes)
     : factor_(padded(factor)), divisor_(padded(divisor)), multiplier_(padded(multiplier)), shift_(padded(shift)) {
   const size_t channels = factor.size();
+  plan_.rule = rule_named(rule);
   require(channels > 0, "epilogue: expected one channel or more");
   require_length(factor, channels, "factor: expected one axis");
   require_length(divisor, channels, "divisor: expected one value for each channel");
   require_length(multiplier, channels, "multiplier: expected one value for each channel");
   require_length(shift, channels, "shift: expected one value for each channel");
-  check_codes(zero_point, lo, hi);
-  require(largest >= 0 && largest <= INT32_MAX, "largest: sums must fit int32");
+  require(code_bytes == 1 || code_bytes == 2, "codes: expected 1 or 2 bytes");
+  check_codes(zero_point, lo, hi, code_bytes == 1 ? 255 : 65535);
+  require(largest >= 0 && largest < kMaxSum, "largest: sums must lie below 2**53");
   for (size_t i = 0; i < channels; ++i) {
     require(std::isfinite(factor_[i]) && factor_[i] > 0, "factor: expected positive numbers");
     require(std::isfinite(divisor_[i]) && divisor_[i] > 0, "divisor: expected positive numbers");
     check_shift(multiplier_[i], shift_[i]);
+    // Gemmlowp's rule saturates sums to 32 bits before it multiplies.
+    require(plan_.rule == Rule::kGemmlowp || static_cast<double>(largest) * multiplier_[i] <= kMaxProduct,
+            "multiplier: products with sums must stay below 2**62");
     single_.push_back(static_cast<float>(factor_[i]));
   }
   single_.resize(channels + kSlack);
-  plan_ = {rule_named(rule),   rounding_named(rounding), false,  factor_.data(), divisor_.data(), multiplier_.data(),
-           shift_.data(),      single_.data(),           zero_point, lo,         hi,              channels};
-  plan_.narrow = is_narrow(static_cast<double>(largest));
+  plan_ = {plan_.rule,    rounding_named(rounding), false, factor_.data(), divisor_.data(), multiplier_.data(),
+           shift_.data(), single_.data(),           zero_point, lo, hi, channels, code_bytes};
+  if (plan_.rule == Rule::kReal || plan_.rule == Rule::kSum) plan_.element = 4;
+  plan_.narrow = largest <= INT32_MAX && is_narrow(static_cast<double>(largest));
 }
 
 bool EpilogueLayer::is_narrow(double largest) const {
@@ -139,9 +151,9 @@ DepthwiseLayer::DepthwiseLayer(Array<int16_t> weights, int input_zero, Array<int
 
 SumLayer::SumLayer(const std::string& rule, const std::string& rounding, double left, double right, double factor,
                    double divisor, int zero_a, int zero_b, int zero_point, int lo, int hi) {
-  check_codes(zero_point, lo, hi);
-  check_codes(zero_a, 0, 255);
-  check_codes(zero_b, 0, 255);
+  check_codes(zero_point, lo, hi, 255);
+  check_codes(zero_a, 0, 255, 255);
+  check_codes(zero_b, 0, 255, 255);
   require(std::isfinite(left) && std::isfinite(right) && std::isfinite(factor), "sum: expected finite scales");
   require(std::isfinite(divisor) && divisor > 0, "divisor: expected a positive number");
   plan_.rule = rule_named(rule);
@@ -177,10 +189,10 @@ void bind_layers(nb::module_& m) {
   using nb::arg;
   nb::class_<EpilogueLayer>(m, "Epilogue")
       .def(nb::init<const std::string&, const std::string&, Array<double>, Array<double>, Array<int32_t>,
-                    Array<int32_t>, int, int, int, int64_t>(),
+                    Array<int32_t>, int, int, int, int64_t, size_t>(),
            arg("rule"), arg("rounding"), arg("factor").noconvert(), arg("divisor").noconvert(),
            arg("multiplier").noconvert(), arg("shift").noconvert(), arg("zero_point"), arg("lo"), arg("hi"),
-           arg("largest"));
+           arg("largest"), arg("code_bytes"));
   nb::class_<GemmLayer>(m, "Gemm").def(
       nb::init<Array<uint8_t>, int, size_t, size_t, size_t, int, Array<int32_t>, Array<int64_t>, int, Array<int64_t>,
                const EpilogueLayer&>(),

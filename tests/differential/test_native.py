@@ -191,3 +191,51 @@ def test_concat(seed: int, bits: tuple[int, int, int | None], rule: str, roundin
     feeds = {part.name: make.codes(part, tuple(shape)) for part, shape in zip(parts, shapes, strict=True)}
     step = Step("concat", "step", ("a", "b", "c"), "y", {"axis": axis}, **bounds(make, y))
     check(step, [*parts, y], feeds, rule, rounding)
+
+
+MATRICES = (
+    ((5, 7), (7, 9)), ((2, 3, 20, 33), (2, 3, 33, 17)), ((2, 3, 1, 40), (40, 2)), ((7,), (2, 7, 50)),
+    ((3, 1, 4, 6), (1, 2, 6, 1)), ((60, 70), (70,)), ((9,), (9,)), ((4, 8), (2, 7, 5)),
+)  # fmt: skip
+
+
+@any_rule
+@settings(max_examples=80)
+def test_matmul(seed: int, bits: tuple[int, int, int | None], rule: str, rounding: str) -> None:
+    make = Maker(seed)
+    shapes = MATRICES[make.integer(0, len(MATRICES) - 1)]
+    a, b = (make.tensor(name, len(shape), n) for name, shape, n in zip("ab", shapes, bits, strict=False))
+    y = make.tensor("y", 2, bits[2], reach=9.0)
+    step = Step("matmul", "step", ("a", "b"), "y", **bounds(make, y))
+    feeds = {"a": make.codes(a, shapes[0]), "b": make.codes(b, shapes[1])}
+    check(step, [a, b, y], feeds, rule, rounding)
+
+
+@any_rule
+@settings(max_examples=60)
+def test_softmax(seed: int, bits: tuple[int, int, int | None], rule: str, rounding: str) -> None:
+    make = Maker(seed)
+    x, y = make.tensor("x", 2, bits[0]), make.tensor("y", 2, bits[2] or 16)
+    steps = np.arange(1 << bits[0])
+    # Small whole ratios of powers are ties more often than exponentials are.
+    powers = np.exp2(-steps) if make.integer(0, 1) else np.exp(-steps * make.rng.uniform(0.001, 1))
+    table = np.rint(2.0**24 * powers).astype(np.int64)
+    step = Step("integer_softmax", "step", ("x",), "y", table=table, **bounds(make, y))
+    check(step, [x, y], {"x": make.codes(x, (3, make.integer(1, 70)))}, rule, rounding)
+
+
+@any_rule
+@settings(max_examples=60)
+def test_layer_norm(seed: int, bits: tuple[int, int, int | None], rule: str, rounding: str) -> None:
+    make = Maker(seed)
+    length, gain_bits = make.integer(1, 70), make.integer(8, 14)
+    x, y = make.tensor("x", 3, bits[0]), make.tensor("y", 3, bits[2], reach=4.0)
+    gains = make.rng.integers(-(1 << gain_bits), 1 << gain_bits, length, endpoint=True)
+    shifts = make.rng.integers(-(1 << 16 + gain_bits), 1 << 16 + gain_bits, length)
+    attrs = {"length": length, "center": make.integer(0, 1), "gain_bits": gain_bits}
+    attrs["epsilon"] = (0, 1, 10**4, 1 << 60)[make.integer(0, 3)]
+    table = np.concatenate([gains, shifts])
+    step = Step("layer_norm", "step", ("x",), "y", attrs, table=table, **bounds(make, y))
+    codes = make.codes(x, (2, 3, length))
+    codes[0, 0] = codes[0, 0, 0]
+    check(step, [x, y], {"x": codes}, rule, rounding)

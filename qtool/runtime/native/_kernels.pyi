@@ -25,6 +25,7 @@ class Epilogue:
         lo: int,
         hi: int,
         largest: int,
+        code_bytes: int,
     ) -> None: ...
 
 class Gemm:
@@ -74,6 +75,22 @@ class Sum:
         sign: int,
     ) -> None: ...
 
+class LayerNorm:
+    def __init__(
+        self,
+        gains: NDArray[np.float64],
+        shifts: NDArray[np.float64],
+        centred: bool,
+        epsilon: int,
+        zero_point: int,
+        epilogue: Epilogue,
+    ) -> None: ...
+
+class Softmax:
+    def __init__(
+        self, powers: NDArray[np.int32], reciprocal: int, zero_point: int, lo: int, hi: int
+    ) -> None: ...
+
 class WindowShape:
     def __init__(self, kernel: Pair, strides: Pair, dilations: Pair, pads: Pair) -> None: ...
 
@@ -121,6 +138,18 @@ class Executor:
         b: NDArray[np.uint8],
         out: NDArray[Any],
     ) -> None: ...
+    def matmul(
+        self,
+        epilogue: Epilogue,
+        left_max: int,
+        zeros: Pair,
+        pairs: NDArray[np.int32],
+        a: NDArray[np.uint8],
+        b: NDArray[np.uint8],
+        out: NDArray[Any],
+    ) -> None: ...
+    def softmax(self, layer: Softmax, x: NDArray[Any], out: NDArray[Any]) -> None: ...
+    def layer_norm(self, layer: LayerNorm, x: NDArray[Any], out: NDArray[Any]) -> None: ...
     def copy(
         self, x: NDArray[np.uint8], table: NDArray[np.uint8] | None, out: NDArray[np.uint8], column: int
     ) -> None: ...
