@@ -85,29 +85,39 @@ void Executor::gemm(const Gemm& g, const uint8_t* x, size_t m, void* out, size_t
 }
 
 void Executor::conv(const Gemm& g, const Window& w, const uint8_t* x, size_t batch, void* out) {
-  const size_t m = batch * w.out_h * w.out_w;
-  const bool point = w.taps() == 1 && w.stride_h == 1 && w.stride_w == 1 && w.pad_top == 0 && w.pad_left == 0 &&
-                     w.out_h == w.height && w.out_w == w.width;
+  const size_t m = batch * w.out.count();
+  const Extents &by = w.strides, &pads = w.pads;
+  const bool single = w.taps() == 1 && by.count() == 1 && pads.d + pads.h + pads.w == 0;
+  const bool point = single && w.out.d == w.image.d && w.out.h == w.image.h && w.out.w == w.image.w;
   if (point) return gemm(g, x, m, out, g.groups * g.n);
   multiply(g, Rows{x, 0, &w, 0, w.channels / g.groups}, m, out, g.groups * g.n);
 }
 
 void Executor::depthwise(const Depthwise& d, const Window& w, const uint8_t* x, size_t batch, void* out) {
-  const size_t pixels = batch * w.out_h * w.out_w;
+  const size_t pixels = batch * w.out.count();
   in_ranges(pixels, pixels * w.channels * w.taps(), kernels_.depthwise_scratch(w),
             [&](size_t begin, size_t end, void* memory) { kernels_.depthwise(d, w, x, begin, end, memory, out); });
 }
 
-void Executor::max_pool(const Window& w, uint8_t lowest, const uint8_t* x, size_t batch, uint8_t* out) {
-  const size_t pixels = batch * w.out_h * w.out_w;
+void Executor::max_pool(const Window& w, const void* x, size_t element, size_t batch, void* out) {
+  const size_t pixels = batch * w.out.count();
   in_ranges(pixels, pixels * w.channels * w.taps(), 0,
-            [&](size_t begin, size_t end, void*) { kernels_.max_pool(w, lowest, x, begin, end, out); });
+            [&](size_t begin, size_t end, void*) { kernels_.max_pool(w, x, element, begin, end, out); });
 }
 
-void Executor::average_pool(const AveragePool& p, const Window& w, const uint8_t* x, size_t batch, void* out) {
-  const size_t pixels = batch * w.out_h * w.out_w;
+void Executor::average_pool(const AveragePool& p, const Window& w, const void* x, size_t element, size_t batch,
+                            void* out) {
+  const size_t pixels = batch * w.out.count();
   in_ranges(pixels, pixels * w.channels * w.taps(), (w.channels + kSlack) * sizeof(int32_t),
-            [&](size_t begin, size_t end, void* memory) { kernels_.average_pool(p, w, x, begin, end, memory, out); });
+            [&](size_t begin, size_t end, void* memory) {
+              kernels_.average_pool(p, w, x, element, begin, end, memory, out);
+            });
+}
+
+void Executor::combine(const Combination& c, const int32_t* const* parts, size_t rows, void* out) {
+  const size_t channels = c.epilogue->channels;
+  in_ranges(rows, rows * channels * c.parts * sizeof(int32_t), channels * sizeof(double),
+            [&](size_t begin, size_t end, void* memory) { kernels_.combine(c, parts, begin, end, memory, out); });
 }
 
 void Executor::sum(const Sum& s, const Operands& o, size_t rows) {

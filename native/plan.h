@@ -81,16 +81,24 @@ struct Gemm {
   size_t group_bytes() const { return column_blocks() * block_bytes(); }
 };
 
-// A window over NHWC images.
+// Depth, height and width.
+struct Extents {
+  size_t d, h, w;
+
+  size_t count() const { return d * h * w; }
+};
+
+// A window over images whose channels come last; images of fewer axes have a depth, or a height too, of 1.
 struct Window {
-  size_t height, width, channels;
-  size_t kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w;
-  size_t pad_top, pad_left;
-  size_t out_h, out_w;
+  Extents image;
+  size_t channels;
+  Extents kernel, strides, dilations;
+  Extents pads;  // in front
+  Extents out;
   uint8_t pad_value;
 
-  size_t taps() const { return kernel_h * kernel_w; }
-  size_t image_bytes() const { return height * width * channels; }
+  size_t taps() const { return kernel.count(); }
+  size_t image_elements() const { return image.count() * channels; }
 };
 
 // Where the rows of the left matrix come from: memory itself, or windows.
@@ -112,8 +120,17 @@ struct Depthwise {
 struct AveragePool {
   const Epilogue* const* by_count;  // at the number of averaged elements; null where that cannot occur
   bool padding_counts;
-  size_t pad_bottom, pad_right;
+  Extents end_pads;
   int32_t zero_point;
+};
+
+// weights[0] * parts[0] + weights[1] * parts[1] + ... + bias[channel], below 2**53: sums over codes of 16 bits, whose
+// halves were summed up apart.
+struct Combination {
+  const double* weights;
+  size_t parts;
+  const double* bias;
+  const Epilogue* epilogue;
 };
 
 // round((a - zero_a) * left + (b - zero_b) * right, brought to the scale of the output).
@@ -124,7 +141,9 @@ struct Sum {
   double factor, divisor;  // kFloat uses left, right and divisor as float32
   int64_t left_multiplier, right_multiplier, multiplier;  // kGemmlowp
   int32_t left_shift, right_shift, shift;
-  int32_t sign;  // of the second operand under kGemmlowp
+  int32_t sign;    // of the second operand under kGemmlowp
+  int32_t raised;  // bits by which operands are raised under kGemmlowp
+  size_t element;  // bytes of an output
   int32_t zero_a, zero_b, zero_point, lo, hi;
 };
 
@@ -135,12 +154,12 @@ struct Product {
 
 // Two operands and a result, row by row; a stride of 0 repeats the row.
 struct Operands {
-  const uint8_t* a;
-  const uint8_t* b;
-  size_t a_stride, b_stride;
+  const void* a;
+  const void* b;
+  size_t element;             // bytes of a code of either
+  size_t a_stride, b_stride;  // elements
   size_t columns;
   void* out;
-  size_t out_stride;  // elements
 };
 
 // Matrices (m, k) times (k, n) of codes, both computed.
@@ -192,12 +211,13 @@ struct Kernels {
   size_t (*depthwise_scratch)(const Window&);
   void (*depthwise)(const Depthwise&, const Window&, const uint8_t* x, size_t begin, size_t end, void* scratch,
                     void* out);
-  void (*max_pool)(const Window&, uint8_t lowest, const uint8_t* x, size_t begin, size_t end, uint8_t* out);
+  void (*max_pool)(const Window&, const void* x, size_t element, size_t begin, size_t end, void* out);
   bool (*counts_known)(const AveragePool&, const Window&);
-  void (*average_pool)(const AveragePool&, const Window&, const uint8_t* x, size_t begin, size_t end, void* scratch,
-                       void* out);
+  void (*average_pool)(const AveragePool&, const Window&, const void* x, size_t element, size_t begin, size_t end,
+                       void* scratch, void* out);
   void (*sum)(const Sum&, const Operands&, size_t begin, size_t end);
   void (*product)(const Product&, const Operands&, size_t begin, size_t end);
+  void (*combine)(const Combination&, const int32_t* const* parts, size_t begin, size_t end, void* scratch, void* out);
   size_t (*matmul_scratch)(const MatMul&, size_t rows);
   void (*matmul)(const MatMul&, const uint8_t* left, const uint8_t* right, size_t begin, size_t end, void* scratch,
                  void* out);

@@ -150,13 +150,16 @@ DepthwiseLayer::DepthwiseLayer(Array<int16_t> weights, int input_zero, Array<int
 }
 
 SumLayer::SumLayer(const std::string& rule, const std::string& rounding, double left, double right, double factor,
-                   double divisor, int zero_a, int zero_b, int zero_point, int lo, int hi) {
-  check_codes(zero_point, lo, hi, 255);
-  check_codes(zero_a, 0, 255, 255);
-  check_codes(zero_b, 0, 255, 255);
+                   double divisor, int zero_a, int zero_b, int zero_point, int lo, int hi, size_t code_bytes) {
+  require(code_bytes == 1 || code_bytes == 2, "codes: expected 1 or 2 bytes");
+  check_codes(zero_point, lo, hi, code_bytes == 1 ? 255 : 65535);
+  check_codes(zero_a, 0, 65535, 65535);
+  check_codes(zero_b, 0, 65535, 65535);
   require(std::isfinite(left) && std::isfinite(right) && std::isfinite(factor), "sum: expected finite scales");
   require(std::isfinite(divisor) && divisor > 0, "divisor: expected a positive number");
   plan_.rule = rule_named(rule);
+  require(plan_.rule != Rule::kSum, "sum: there is no sum of this rule");
+  plan_.element = plan_.rule == Rule::kReal ? sizeof(float) : code_bytes;
   require(plan_.rule != Rule::kFixedPoint, "sum: a fixed-point rule is a division by a power of two here");
   plan_.rounding = rounding_named(rounding);
   plan_.left = left;
@@ -171,7 +174,7 @@ SumLayer::SumLayer(const std::string& rule, const std::string& rounding, double 
 }
 
 void SumLayer::set_gemmlowp(int64_t left, int left_shift, int64_t right, int right_shift, int64_t result,
-                            int result_shift, int sign) {
+                            int result_shift, int sign, int raised) {
   check_shift(left, left_shift);
   check_shift(right, right_shift);
   check_shift(result, result_shift);
@@ -182,7 +185,17 @@ void SumLayer::set_gemmlowp(int64_t left, int left_shift, int64_t right, int rig
   plan_.right_shift = right_shift;
   plan_.multiplier = result;
   plan_.shift = result_shift;
+  require(raised >= 0 && raised <= 20, "raised: expected 0..20 bits");
   plan_.sign = sign;
+  plan_.raised = raised;
+}
+
+CombinationLayer::CombinationLayer(Array<double> weights, Array<int64_t> bias, const EpilogueLayer& epilogue)
+    : weights_(weights.data(), weights.data() + weights.size()), bias_(bias.data(), bias.data() + bias.size()) {
+  require_length(weights, weights_.size(), "weights: expected one axis");
+  require_length(bias, epilogue.plan().channels, "bias: expected one value for each channel");
+  require(epilogue.plan().rule != Rule::kSum, "combination: sums of 32 bits do not hold it");
+  plan_ = {weights_.data(), weights_.size(), bias_.data(), &epilogue.plan()};
 }
 
 void bind_layers(nb::module_& m) {
@@ -203,11 +216,15 @@ void bind_layers(nb::module_& m) {
       .def(nb::init<Array<int16_t>, int, Array<int64_t>, const EpilogueLayer&>(), arg("weights").noconvert(),
            arg("input_zero"), arg("bias").noconvert(), arg("epilogue"), nb::keep_alive<1, 5>());
   nb::class_<SumLayer>(m, "Sum")
-      .def(nb::init<const std::string&, const std::string&, double, double, double, double, int, int, int, int, int>(),
+      .def(nb::init<const std::string&, const std::string&, double, double, double, double, int, int, int, int, int,
+                    size_t>(),
            arg("rule"), arg("rounding"), arg("left"), arg("right"), arg("factor"), arg("divisor"), arg("zero_a"),
-           arg("zero_b"), arg("zero_point"), arg("lo"), arg("hi"))
+           arg("zero_b"), arg("zero_point"), arg("lo"), arg("hi"), arg("code_bytes"))
       .def("set_gemmlowp", &SumLayer::set_gemmlowp, arg("left"), arg("left_shift"), arg("right"), arg("right_shift"),
-           arg("result"), arg("result_shift"), arg("sign"));
+           arg("result"), arg("result_shift"), arg("sign"), arg("raised"));
+  nb::class_<CombinationLayer>(m, "Combination")
+      .def(nb::init<Array<double>, Array<int64_t>, const EpilogueLayer&>(), arg("weights").noconvert(),
+           arg("bias").noconvert(), arg("epilogue"), nb::keep_alive<1, 4>());
 }
 
 }  // namespace qtool

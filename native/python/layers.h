@@ -62,14 +62,26 @@ class DepthwiseLayer {
   Depthwise plan_{};
 };
 
+class CombinationLayer {
+ public:
+  CombinationLayer(Array<double> weights, Array<int64_t> bias, const EpilogueLayer& epilogue);
+  CombinationLayer(const CombinationLayer&) = delete;
+
+  const Combination& plan() const { return plan_; }
+
+ private:
+  std::vector<double> weights_, bias_;
+  Combination plan_{};
+};
+
 class SumLayer {
  public:
   SumLayer(const std::string& rule, const std::string& rounding, double left, double right, double factor,
-           double divisor, int zero_a, int zero_b, int zero_point, int lo, int hi);
+           double divisor, int zero_a, int zero_b, int zero_point, int lo, int hi, size_t code_bytes);
 
   // Multipliers and shifts of both operands and of the result, for gemmlowp's rule.
   void set_gemmlowp(int64_t left, int left_shift, int64_t right, int right_shift, int64_t result, int result_shift,
-                    int sign);
+                    int sign, int raised);
 
   const Sum& plan() const { return plan_; }
 

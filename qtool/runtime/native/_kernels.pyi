@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Pair = tuple[int, int]
+Triple = tuple[int, int, int]
 
 def supported() -> list[str]: ...
 def quantize(
@@ -63,6 +64,7 @@ class Sum:
         zero_point: int,
         lo: int,
         hi: int,
+        code_bytes: int,
     ) -> None: ...
     def set_gemmlowp(
         self,
@@ -73,7 +75,11 @@ class Sum:
         result: int,
         result_shift: int,
         sign: int,
+        raised: int,
     ) -> None: ...
+
+class Combination:
+    def __init__(self, weights: NDArray[np.float64], bias: NDArray[np.int64], epilogue: Epilogue) -> None: ...
 
 class LayerNorm:
     def __init__(
@@ -92,7 +98,7 @@ class Softmax:
     ) -> None: ...
 
 class WindowShape:
-    def __init__(self, kernel: Pair, strides: Pair, dilations: Pair, pads: Pair) -> None: ...
+    def __init__(self, kernel: Triple, strides: Triple, dilations: Triple, pads: Triple) -> None: ...
 
 class Executor:
     def __init__(self, isa: str, threads: int) -> None: ...
@@ -117,25 +123,26 @@ class Executor:
     def depthwise(
         self, layer: Depthwise, window: WindowShape, pad_value: int, x: NDArray[np.uint8], out: NDArray[Any]
     ) -> None: ...
-    def max_pool(self, window: WindowShape, lowest: int, x: NDArray[np.uint8], out: NDArray[Any]) -> None: ...
+    def max_pool(self, window: WindowShape, x: NDArray[Any], out: NDArray[Any]) -> None: ...
     def average_pool(
         self,
         window: WindowShape,
         by_count: list[Epilogue | None],
         padding_counts: bool,
-        end_pads: Pair,
+        end_pads: Triple,
         zero_point: int,
-        x: NDArray[np.uint8],
+        x: NDArray[Any],
         out: NDArray[Any],
     ) -> None: ...
-    def sum(self, layer: Sum, a: NDArray[np.uint8], b: NDArray[np.uint8], out: NDArray[Any]) -> None: ...
+    def sum(self, layer: Sum, a: NDArray[Any], b: NDArray[Any], out: NDArray[Any]) -> None: ...
+    def combine(self, layer: Combination, parts: list[NDArray[np.int32]], out: NDArray[Any]) -> None: ...
     def product(
         self,
         epilogue: Epilogue,
         zero_a: int,
         zero_b: int,
-        a: NDArray[np.uint8],
-        b: NDArray[np.uint8],
+        a: NDArray[Any],
+        b: NDArray[Any],
         out: NDArray[Any],
     ) -> None: ...
     def matmul(

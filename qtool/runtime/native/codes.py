@@ -1,4 +1,4 @@
-"""How the native kernels store activations: the code less the lowest one of its format, in one byte or in two."""
+"""How the native kernels store activations: codes less the lowest one, in one byte or in two."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_WIDE_BITS = 16
 
 
 def check_storable(node: Node, most: int = MAX_BITS, most_out: int = MAX_BITS) -> None:
-    """Raise `ArtifactError` unless inputs have codes of `most` bits or less, and the output `most_out` or float32."""
+    """Raise `ArtifactError` unless codes have `most` bits or less, and `most_out` in an output that is no float."""
     for info in node.inputs:
         if info.bits is None or info.bits > most:
             _refuse(node, info, most)
