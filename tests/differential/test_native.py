@@ -69,6 +69,7 @@ def check(
         found = outcome(lambda isa=isa: NativeEngine(artifact, 2, isa).run_step("step", feeds))
         assert type(found) is type(expected)
         if isinstance(expected, np.ndarray):
+            assert not NativeEngine(artifact, 1, isa).reference_steps
             np.testing.assert_array_equal(found, expected, strict=True)
 
 
@@ -239,3 +240,26 @@ def test_layer_norm(seed: int, bits: tuple[int, int, int | None], rule: str, rou
     codes = make.codes(x, (2, 3, length))
     codes[0, 0] = codes[0, 0, 0]
     check(step, [x, y], {"x": codes}, rule, rounding)
+
+
+@any_rule
+@settings(max_examples=60)
+def test_conv_transpose(seed: int, bits: tuple[int, int, int | None], rule: str, rounding: str) -> None:
+    make = Maker(seed)
+    rank, group = make.integer(1, 3), make.integer(1, 2)
+    kernel = tuple(make.integer(1, 4) for _ in range(rank))
+    attrs: dict[str, Any] = {
+        "strides": [make.integer(1, 3) for _ in kernel],
+        "dilations": [make.integer(1, 3) for _ in kernel],
+        "pads": [make.integer(0, 2) for _ in range(2 * rank)],
+        "output_padding": [make.integer(0, 2) for _ in kernel],
+        "group": group,
+    }
+    inner, outer = make.integer(1, 5), make.integer(1, 9)
+    layout = WeightLayout.IN_OUT if group == 1 else WeightLayout.GROUPED
+    weight = make.weight((group * inner, outer, *kernel), layout, bits[1], group * outer)
+    x, y = make.tensor("x", 2 + rank, bits[0]), make.tensor("y", 2 + rank, bits[2], reach=9.0)
+    bias = make.rng.integers(-500, 500, group * outer)
+    step = Step("conv_transpose", "step", ("x",), "y", attrs, weight, bias, **bounds(make, y))
+    shape = (make.integer(1, 2), group * inner, *(make.integer(1, 5) for _ in kernel))
+    check(step, [x, y], {"x": make.codes(x, shape)}, rule, rounding)

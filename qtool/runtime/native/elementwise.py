@@ -134,8 +134,8 @@ def _on_rows(node: Node, call: Callable[[Array, Array, Array], None]) -> Kernel:
         out = empty(node, shape)
         columns = shape[-1] if shape else 1
         wide = common_type(node)
-        operands = [_rows(x.astype(wide, copy=False), shape, columns) for x in (a, b)]
-        call(*operands, out.reshape(-1, columns))
+        first, second = (_rows(x.astype(wide, copy=False), shape, columns) for x in (a, b))
+        call(first, second, out.reshape(-1, columns))
         return out
 
     return run

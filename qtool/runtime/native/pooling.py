@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qtool.runtime.native.codes import MAX_WIDE_BITS, check_storable, empty, stored_zero
-from qtool.runtime.native.epilogue import ACC_BITS, prepare_epilogue
+from qtool.runtime.native.epilogue import prepare_epilogue
 from qtool.runtime.native.windows import as_images, end_pads, output_extents, window_shape
 from qtool.runtime.node import Array, Kernel, Node, reach
 from qtool.runtime.pooling import averaged_counts
@@ -80,11 +80,6 @@ def prepare_means(node: Node, taps: int, counts: list[int]) -> list[Epilogue | N
     for count in counts:
         means[count] = prepare_epilogue(node, scale, reach(node.inputs[0]) * taps, count, counts)
     return means
-
-
-def adds_up(node: Node, taps: int) -> bool:
-    """Whether sums over a window of so many taps fit the kernel."""
-    return (reach(node.inputs[0]) * taps).bit_length() < ACC_BITS
 
 
 KERNELS = {"average_pool": average_pool, "global_average_pool": global_average_pool, "max_pool": max_pool}

@@ -8,7 +8,7 @@ part apart; `Combination` weighs the parts, adds the bias and rounds once.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from qtool.runtime.native._kernels import Combination, Depthwise, Epilogue, Gemm
     from qtool.runtime.node import Node
 
+Layer = TypeVar("Layer")
 _BYTE = IntFormat(MAX_BITS, signed=False)
 _BYTE_REACH = 255
 
@@ -47,18 +48,16 @@ class Plane:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Part:
+class Part(Generic[Layer]):
     """A product of bytes with bytes.
 
     Attributes:
-        weight: what its sums count for.
         plane: which plane of the input it takes.
         layer: its weights, with an epilogue that writes sums.
     """
 
-    weight: float
     plane: Plane
-    layer: Gemm | Depthwise
+    layer: Layer
 
 
 def is_wide(node: Node) -> bool:
@@ -98,53 +97,77 @@ def combination(
     return Combination(np.array(weights, np.float64), np.array(bias, np.int64), epilogue)
 
 
-def weighted_parts(node: Node) -> tuple[Combination, list[Part]]:
-    """Return the parts of a Gemm or Conv, with one matrix for each byte of its weights.
+def weighted_parts(node: Node) -> tuple[Combination, list[Part[Gemm]]]:
+    """Return the parts of a Gemm or Conv.
 
     Raises:
         ArtifactError: sums do not fit.
         InputError: scales do not belong together.
     """
-    weights, groups = Weights.of(node), node.step.integer("group") if "group" in node.step.attrs else 1
-    parts = [
-        Part(256.0 ** (byte + plane.shift // 8), plane, _matrix(codes, zero, groups, plane))
-        for byte, codes, zero in _weight_bytes(node, weights.channels)
+    weights = Weights.of(node)
+    matrix = _by_channel(node, weights)
+    check_parts(node, matrix.shape[1])
+    made = combination(node, weights.scale, weights.bias, weights.largest, weight_factors(node))
+    return made, parts_of(node, matrix)
+
+
+def weight_factors(node: Node) -> list[float]:
+    """Return what the sums of every part count for, in the order of `parts_of`."""
+    return [
+        256.0 ** (byte + plane.shift // 8)
+        for byte in range(_weight_bytes(node))
         for plane in planes_of(node.inputs[0])
     ]
-    check_parts(node, weights.codes.size // weights.channels)
-    factors = [part.weight for part in parts]
-    return combination(node, weights.scale, weights.bias, weights.largest, factors), parts
 
 
-def depthwise_parts(node: Node) -> tuple[Combination, list[Part]]:
+def parts_of(node: Node, codes: NDArray[np.integer]) -> list[Part[Gemm]]:
+    """Return products with every byte of these weights, (channels, k), which are less their zero points."""
+    groups = node.step.integer("group") if "group" in node.step.attrs else 1
+    return [
+        Part(plane, _matrix(stored, zero, groups, plane))
+        for stored, zero in _bytes_of(node, codes)
+        for plane in planes_of(node.inputs[0])
+    ]
+
+
+def depthwise_parts(node: Node) -> tuple[Combination, list[Part[Depthwise]]]:
     """Return the parts of a convolution with one filter for each channel; raises as `weighted_parts` does."""
     from qtool.runtime.native._kernels import Depthwise
 
     weights = Weights.of(node)
-    check_parts(node, weights.codes.size // weights.channels)
+    matrix = _by_channel(node, weights)
+    check_parts(node, matrix.shape[1])
     nothing, sums = np.zeros(weights.channels, np.int64), sums_epilogue(weights.channels)
-    parts = []
-    for byte, codes, zero in _weight_bytes(node, weights.channels):
-        taps = np.ascontiguousarray((codes.astype(np.int16) - zero[:, None].astype(np.int16)).T)
-        parts += [
-            Part(256.0 ** (byte + plane.shift // 8), plane, Depthwise(taps, plane.zero, nothing, sums))
-            for plane in planes_of(node.inputs[0])
-        ]
-    factors = [part.weight for part in parts]
-    return combination(node, weights.scale, weights.bias, weights.largest, factors), parts
+    parts: list[Part[Depthwise]] = []
+    for stored, zero in _bytes_of(node, matrix):
+        taps = np.ascontiguousarray((stored - zero[:, None]).T, np.int16)
+        layers = (
+            Part(plane, Depthwise(taps, plane.zero, nothing, sums)) for plane in planes_of(node.inputs[0])
+        )
+        parts += layers
+    made = combination(node, weights.scale, weights.bias, weights.largest, weight_factors(node))
+    return made, parts
 
 
-def _weight_bytes(node: Node, channels: int) -> list[tuple[int, NDArray[np.uint8], NDArray[np.int32]]]:
-    """Return, for each byte of the weights, its index, stored codes (channels, k) and zero points."""
+def _by_channel(node: Node, weights: Weights) -> NDArray[np.integer]:
+    """Return weights less their zero points, (channels, k)."""
+    depthwise = node.weight.layout is WeightLayout.DEPTHWISE
+    codes = np.moveaxis(weights.codes, -2, 0) if depthwise else weights.codes
+    return codes.reshape(weights.channels, -1)
+
+
+def _weight_bytes(node: Node) -> int:
+    return 2 if node.weight.bits > MAX_BITS else 1
+
+
+def _bytes_of(node: Node, codes: NDArray[np.integer]) -> list[tuple[NDArray[np.uint8], NDArray[np.int32]]]:
+    """Return stored codes (channels, k) and zero points for each byte of the weights, the lower one first."""
     packed = node.weight
-    codes = packed.unpack_stored()
-    if packed.layout is WeightLayout.DEPTHWISE:
-        codes = np.moveaxis(codes, -2, 0)
-    stored = codes.reshape(channels, -1).astype(np.int32) - packed.format.qmin
-    zeros = np.broadcast_to(packed.zero_point, channels).astype(np.int32) - packed.format.qmin
+    zeros = np.broadcast_to(packed.zero_point, len(codes)).astype(np.int32) - packed.format.qmin
+    stored = codes.astype(np.int32) + zeros[:, None]
     return [
-        (byte, (stored >> 8 * byte & 255).astype(np.uint8), zeros >> 8 * byte & 255)
-        for byte in range(2 if packed.bits > MAX_BITS else 1)
+        ((stored >> shift & 255).astype(np.uint8), zeros >> shift & 255)
+        for shift in range(0, 8 * _weight_bytes(node), 8)
     ]
 
 

@@ -51,7 +51,7 @@ class Elementwise:
         widened = [
             part if part.dtype == self.type else np.empty(part.shape, self.type) for part in (first, second)
         ]
-        calls = self._calls(*widened, output.memory)
+        calls = self._calls(widened[0], widened[1], output.memory)
         if calls is None:
             return None
         pairs = zip(widened, (first, second), strict=True)

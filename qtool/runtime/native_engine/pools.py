@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qtool.runtime.native.codes import MAX_WIDE_BITS, check_storable
-from qtool.runtime.native.pooling import adds_up, prepare_means
+from qtool.runtime.native.pooling import prepare_means
 from qtool.runtime.native.windows import as_images, end_pads, window_shape
 from qtool.runtime.native_engine.prepared import Call, Prepared, Shape, fits
 from qtool.runtime.native_engine.stored import Stored
@@ -73,7 +73,7 @@ class AveragePool:
         (x,) = inputs
         spatial = x.storage.shape[2:], output.storage.shape[2:]
         counts = np.unique(averaged_counts(self.window, *spatial, self.padding_counts)).astype(int)
-        if not fits(x, output) or not adds_up(self.node, prod(self.window.kernel)):
+        if not fits(x, output):
             return None
         means = prepare_means(self.node, prod(self.window.kernel), counts.tolist())
         parts = means, self.padding_counts, end_pads(self.window), x.storage.zero
@@ -105,8 +105,6 @@ class Mean:
             return None
         images = as_images(x.memory)
         kernel = images.shape[1:-1]
-        if not adds_up(self.node, prod(kernel)):
-            return None
         means = prepare_means(self.node, prod(kernel), [prod(kernel)])
         from qtool.runtime.native._kernels import WindowShape
 

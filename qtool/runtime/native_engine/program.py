@@ -12,7 +12,16 @@ import numpy as np
 from passes.errors import ArtifactError
 from passes.numerics import RequantRule, Rounding
 from qtool.runtime.engine import BUILDERS
-from qtool.runtime.native_engine import elementwise, matmul, moves, normalization, pools, products, tables
+from qtool.runtime.native_engine import (
+    conv_transpose,
+    elementwise,
+    matmul,
+    moves,
+    normalization,
+    pools,
+    products,
+    tables,
+)
 from qtool.runtime.node import Array, Kernel, Node
 
 if TYPE_CHECKING:
@@ -22,7 +31,7 @@ if TYPE_CHECKING:
 
 _PREPARE: dict[str, Callable[[Node, Executor], Prepared | None]] = {
     op: prepare
-    for family in (products, matmul, elementwise, normalization, moves, pools, tables)
+    for family in (products, conv_transpose, matmul, elementwise, normalization, moves, pools, tables)
     for op, prepare in family.KERNELS.items()
 }
 
