@@ -263,3 +263,54 @@ def test_conv_transpose(seed: int, bits: tuple[int, int, int | None], rule: str,
     step = Step("conv_transpose", "step", ("x",), "y", attrs, weight, bias, **bounds(make, y))
     shape = (make.integer(1, 2), group * inner, *(make.integer(1, 5) for _ in kernel))
     check(step, [x, y], {"x": make.codes(x, shape)}, rule, rounding)
+
+
+@any_rule
+@settings(max_examples=60)
+def test_movers(seed: int, bits: tuple[int, int, int | None], rule: str, rounding: str) -> None:
+    make = Maker(seed)
+    shape = (2, 8, 3, 4)
+    axes = make.rng.permutation(4)[: make.integer(1, 3)].tolist()
+    sizes = [make.integer(1, 6) for _ in axes]
+    places = [make.rng.integers(0, shape[axis], size) for axis, size in zip(axes, sizes, strict=True)]
+    picked = ((), (1,), (2, 3))[make.integer(0, 2)]
+    axis = make.integer(-4, 3)
+    indices = make.rng.integers(-shape[axis], shape[axis], picked)
+    spread = {"axes": [axis - 4 * make.integer(0, 1) for axis in axes], "factors": sizes}
+    op, attrs, table = (
+        ("gather", {"axis": axis, "shape": [*picked]}, indices.reshape(-1)),
+        ("resize", {"axes": axes, "sizes": sizes}, np.concatenate(places)),
+        ("upsample", spread, None),
+        ("expand", {"shape": [3, 1, 1, 1, 4]}, None),
+        ("depth_to_space", {"blocksize": 2, "mode": ("DCR", "CRD")[make.integer(0, 1)]}, None),
+    )[make.integer(0, 4)]
+    x = make.tensor("x", 4, bits[0])
+    rank = {"gather": 3 + len(picked), "expand": 5}.get(op, 4)
+    y = TensorInfo("y", (None,) * rank, *x.params)
+    step = Step(op, "step", ("x",), "y", attrs, table=table)
+    check(step, [x, y], {"x": make.codes(x, shape)}, rule, rounding)
+
+
+def test_images_stay_in_order_through_a_resize() -> None:
+    rng = np.random.default_rng(0)
+    info = [TensorInfo(name, (None,) * 4, 8, True, 0.5, 3) for name in "xabcd"]
+    pool = {"kernel_shape": [2, 2], "strides": [2, 2], "pads": [0] * 4, "dilations": [1, 1], "ceil_mode": 0}
+    steps = (
+        Step("max_pool", "p", ("x",), "a", pool),
+        Step(
+            "resize",
+            "r",
+            ("a",),
+            "b",
+            {"axes": [2, 3], "sizes": [3, 5]},
+            table=np.array([0, 1, 1, 0, 0, 1, 2, 2]),
+        ),
+        Step("upsample", "u", ("b",), "c", {"axes": [2, 3], "factors": [2, 2]}),
+        Step("max_pool", "q", ("c",), "d", pool),
+    )
+    tensors = {item.name: item for item in info}
+    artifact = Artifact("t", "", "g", "half_even", "exact", ("x",), ("d",), tensors, steps)
+    feeds = {"x": rng.normal(0, 9, (2, 5, 4, 6)).astype(np.float32)}
+    found = NativeEngine(artifact).trace(feeds)
+    for name, codes in Engine(artifact).trace(feeds).items():
+        np.testing.assert_array_equal(found[name], codes, err_msg=name, strict=True)

@@ -15,6 +15,7 @@ from qtool.runtime.engine import BUILDERS
 from qtool.runtime.native_engine import (
     conv_transpose,
     elementwise,
+    gathers,
     matmul,
     moves,
     normalization,
@@ -31,7 +32,17 @@ if TYPE_CHECKING:
 
 _PREPARE: dict[str, Callable[[Node, Executor], Prepared | None]] = {
     op: prepare
-    for family in (products, conv_transpose, matmul, elementwise, normalization, moves, pools, tables)
+    for family in (
+        products,
+        conv_transpose,
+        matmul,
+        elementwise,
+        normalization,
+        moves,
+        gathers,
+        pools,
+        tables,
+    )
     for op, prepare in family.KERNELS.items()
 }
 
