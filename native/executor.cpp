@@ -10,6 +10,8 @@ constexpr size_t kAlign = 64;
 constexpr size_t kSmallWork = size_t{1} << 18;
 constexpr size_t kChunksPerThread = 4;
 constexpr size_t kLeastRows = 48;
+// An element of a softmax or a normalization in bytes that a copy would touch.
+constexpr size_t kRowWork = 8;
 constexpr size_t kLeastBlocks = 4;
 
 size_t ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
@@ -83,29 +85,39 @@ void Executor::gemm(const Gemm& g, const uint8_t* x, size_t m, void* out, size_t
 }
 
 void Executor::conv(const Gemm& g, const Window& w, const uint8_t* x, size_t batch, void* out) {
-  const size_t m = batch * w.out_h * w.out_w;
-  const bool point = w.taps() == 1 && w.stride_h == 1 && w.stride_w == 1 && w.pad_top == 0 && w.pad_left == 0 &&
-                     w.out_h == w.height && w.out_w == w.width;
+  const size_t m = batch * w.out.count();
+  const Extents &by = w.strides, &pads = w.pads;
+  const bool single = w.taps() == 1 && by.count() == 1 && pads.d + pads.h + pads.w == 0;
+  const bool point = single && w.out.d == w.image.d && w.out.h == w.image.h && w.out.w == w.image.w;
   if (point) return gemm(g, x, m, out, g.groups * g.n);
   multiply(g, Rows{x, 0, &w, 0, w.channels / g.groups}, m, out, g.groups * g.n);
 }
 
 void Executor::depthwise(const Depthwise& d, const Window& w, const uint8_t* x, size_t batch, void* out) {
-  const size_t pixels = batch * w.out_h * w.out_w;
+  const size_t pixels = batch * w.out.count();
   in_ranges(pixels, pixels * w.channels * w.taps(), kernels_.depthwise_scratch(w),
             [&](size_t begin, size_t end, void* memory) { kernels_.depthwise(d, w, x, begin, end, memory, out); });
 }
 
-void Executor::max_pool(const Window& w, uint8_t lowest, const uint8_t* x, size_t batch, uint8_t* out) {
-  const size_t pixels = batch * w.out_h * w.out_w;
+void Executor::max_pool(const Window& w, const void* x, size_t element, size_t batch, void* out) {
+  const size_t pixels = batch * w.out.count();
   in_ranges(pixels, pixels * w.channels * w.taps(), 0,
-            [&](size_t begin, size_t end, void*) { kernels_.max_pool(w, lowest, x, begin, end, out); });
+            [&](size_t begin, size_t end, void*) { kernels_.max_pool(w, x, element, begin, end, out); });
 }
 
-void Executor::average_pool(const AveragePool& p, const Window& w, const uint8_t* x, size_t batch, void* out) {
-  const size_t pixels = batch * w.out_h * w.out_w;
+void Executor::average_pool(const AveragePool& p, const Window& w, const void* x, size_t element, size_t batch,
+                            void* out) {
+  const size_t pixels = batch * w.out.count();
   in_ranges(pixels, pixels * w.channels * w.taps(), (w.channels + kSlack) * sizeof(int32_t),
-            [&](size_t begin, size_t end, void* memory) { kernels_.average_pool(p, w, x, begin, end, memory, out); });
+            [&](size_t begin, size_t end, void* memory) {
+              kernels_.average_pool(p, w, x, element, begin, end, memory, out);
+            });
+}
+
+void Executor::combine(const Combination& c, const int32_t* const* parts, size_t rows, void* out) {
+  const size_t channels = c.epilogue->channels;
+  in_ranges(rows, rows * channels * c.parts * sizeof(int32_t), channels * sizeof(double),
+            [&](size_t begin, size_t end, void* memory) { kernels_.combine(c, parts, begin, end, memory, out); });
 }
 
 void Executor::sum(const Sum& s, const Operands& o, size_t rows) {
@@ -114,6 +126,34 @@ void Executor::sum(const Sum& s, const Operands& o, size_t rows) {
 
 void Executor::product(const Product& p, const Operands& o, size_t rows) {
   in_ranges(rows, rows * o.columns, 0, [&](size_t begin, size_t end, void*) { kernels_.product(p, o, begin, end); });
+}
+
+void Executor::matmul(const MatMul& p, const Pairing& pairs, const uint8_t* left, const uint8_t* right, void* out) {
+  // A strip of rows packs its right matrix again, so that there are only as many as threads need.
+  const size_t parts = threads() == 1 ? 1 : static_cast<size_t>(threads()) * kChunksPerThread;
+  const size_t height = std::min(p.m, std::max(kLeastRows, ceil_div(p.m, parts))), strips = ceil_div(p.m, height);
+  const auto body = [&](size_t begin, size_t end, void* memory) {
+    for (size_t unit = begin; unit < end; ++unit) {
+      const size_t pair = unit / strips, row = unit % strips * height;
+      uint8_t* to = static_cast<uint8_t*>(out) + pair * p.m * p.n * p.epilogue->element;
+      kernels_.matmul(p, left + static_cast<size_t>(pairs.left[pair]) * p.m * p.k,
+                      right + static_cast<size_t>(pairs.right[pair]) * p.k * p.n, row, std::min(p.m, row + height),
+                      memory, to);
+    }
+  };
+  in_ranges(pairs.count * strips, pairs.count * p.m * p.n * p.k, kernels_.matmul_scratch(p, height), body);
+}
+
+void Executor::softmax(const Softmax& s, const void* x, size_t element, size_t rows, void* out, size_t out_element) {
+  in_ranges(rows, rows * s.length * kRowWork, s.length * sizeof(int32_t), [&](size_t begin, size_t end, void* memory) {
+    kernels_.softmax(s, x, element, begin, end, memory, out, out_element);
+  });
+}
+
+void Executor::layer_norm(const LayerNorm& n, const void* x, size_t element, size_t rows, void* out) {
+  in_ranges(rows, rows * n.length * kRowWork, n.length * sizeof(double), [&](size_t begin, size_t end, void* memory) {
+    kernels_.layer_norm(n, x, element, begin, end, memory, out);
+  });
 }
 
 void Executor::copy(const uint8_t* x, size_t x_stride, size_t columns, const uint8_t* table, uint8_t* out,

@@ -20,13 +20,18 @@ class Executor {
 
   // Rows (m, groups x k) to (m, groups x n), `out_stride` elements from row to row.
   void gemm(const Gemm& g, const uint8_t* x, size_t m, void* out, size_t out_stride);
-  // Images (batch, height, width, channels) to (batch, out_h, out_w, groups x n).
+  // Images (batch, depth, height, width, channels) to (batch, extents of the output, groups x n).
   void conv(const Gemm& g, const Window& w, const uint8_t* x, size_t batch, void* out);
   void depthwise(const Depthwise& d, const Window& w, const uint8_t* x, size_t batch, void* out);
-  void max_pool(const Window& w, uint8_t lowest, const uint8_t* x, size_t batch, uint8_t* out);
-  void average_pool(const AveragePool& p, const Window& w, const uint8_t* x, size_t batch, void* out);
+  void max_pool(const Window& w, const void* x, size_t element, size_t batch, void* out);
+  void average_pool(const AveragePool& p, const Window& w, const void* x, size_t element, size_t batch, void* out);
+  void combine(const Combination& c, const int32_t* const* parts, size_t rows, void* out);
   void sum(const Sum& s, const Operands& o, size_t rows);
   void product(const Product& p, const Operands& o, size_t rows);
+  // Product i is of the matrices left[i] and right[i] of the operands.
+  void matmul(const MatMul& p, const Pairing& pairs, const uint8_t* left, const uint8_t* right, void* out);
+  void softmax(const Softmax& s, const void* x, size_t element, size_t rows, void* out, size_t out_element);
+  void layer_norm(const LayerNorm& n, const void* x, size_t element, size_t rows, void* out);
   void copy(const uint8_t* x, size_t x_stride, size_t columns, const uint8_t* table, uint8_t* out, size_t out_stride,
             size_t rows);
 

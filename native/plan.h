@@ -1,7 +1,7 @@
 // What the kernels work on: plain structs of pointers and sizes, prepared once for a layer.
 //
-// Activations are stored as unsigned bytes, a code less the lowest one of its format, with its zero point and
-// its clamp moved alike. Arrays per channel carry kSlack entries behind the last channel, so that a vector
+// Activations are stored as unsigned bytes, or as unsigned words of 16 bits, a code less the lowest one of its format,
+// with its zero point and its clamp moved alike. Arrays per channel carry kSlack entries behind the last channel, so that a vector
 // may be loaded at any channel. Sums wrap modulo 2**32: whoever prepares a layer proves that the final
 // value of every sum fits int32, and the detours on the way there need no proof.
 #pragma once
@@ -29,6 +29,7 @@ enum class Rule : int32_t {
   kGemmlowp,    // int64: doubling high product, then a rounding shift
   kFloat,       // float32: rint(sum * single)
   kReal,        // no code: float32 of sum * factor
+  kSum,         // no code: the sum itself, as int32
 };
 
 enum class Rounding : int32_t { kHalfEven, kHalfUp, kHalfAway, kFloor };
@@ -44,6 +45,7 @@ struct Epilogue {
   const float* single;        // kFloat
   int32_t zero_point, lo, hi;
   size_t channels;
+  size_t element;  // bytes of an output: 1 or 2 of a code, 4 of a float32 or of a sum
 };
 
 // sum + offset[channel] + slope[channel] * (sum of the activations of the row).
@@ -79,16 +81,24 @@ struct Gemm {
   size_t group_bytes() const { return column_blocks() * block_bytes(); }
 };
 
-// A window over NHWC images.
+// Depth, height and width.
+struct Extents {
+  size_t d, h, w;
+
+  size_t count() const { return d * h * w; }
+};
+
+// A window over images whose channels come last; images of fewer axes have a depth, or a height too, of 1.
 struct Window {
-  size_t height, width, channels;
-  size_t kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w;
-  size_t pad_top, pad_left;
-  size_t out_h, out_w;
+  Extents image;
+  size_t channels;
+  Extents kernel, strides, dilations;
+  Extents pads;  // in front
+  Extents out;
   uint8_t pad_value;
 
-  size_t taps() const { return kernel_h * kernel_w; }
-  size_t image_bytes() const { return height * width * channels; }
+  size_t taps() const { return kernel.count(); }
+  size_t image_elements() const { return image.count() * channels; }
 };
 
 // Where the rows of the left matrix come from: memory itself, or windows.
@@ -110,8 +120,17 @@ struct Depthwise {
 struct AveragePool {
   const Epilogue* const* by_count;  // at the number of averaged elements; null where that cannot occur
   bool padding_counts;
-  size_t pad_bottom, pad_right;
+  Extents end_pads;
   int32_t zero_point;
+};
+
+// weights[0] * parts[0] + weights[1] * parts[1] + ... + bias[channel], below 2**53: sums over codes of 16 bits, whose
+// halves were summed up apart.
+struct Combination {
+  const double* weights;
+  size_t parts;
+  const double* bias;
+  const Epilogue* epilogue;
 };
 
 // round((a - zero_a) * left + (b - zero_b) * right, brought to the scale of the output).
@@ -122,7 +141,9 @@ struct Sum {
   double factor, divisor;  // kFloat uses left, right and divisor as float32
   int64_t left_multiplier, right_multiplier, multiplier;  // kGemmlowp
   int32_t left_shift, right_shift, shift;
-  int32_t sign;  // of the second operand under kGemmlowp
+  int32_t sign;    // of the second operand under kGemmlowp
+  int32_t raised;  // bits by which operands are raised under kGemmlowp
+  size_t element;  // bytes of an output
   int32_t zero_a, zero_b, zero_point, lo, hi;
 };
 
@@ -133,12 +154,46 @@ struct Product {
 
 // Two operands and a result, row by row; a stride of 0 repeats the row.
 struct Operands {
-  const uint8_t* a;
-  const uint8_t* b;
-  size_t a_stride, b_stride;
+  const void* a;
+  const void* b;
+  size_t element;             // bytes of a code of either
+  size_t a_stride, b_stride;  // elements
   size_t columns;
   void* out;
-  size_t out_stride;  // elements
+};
+
+// Matrices (m, k) times (k, n) of codes, both computed.
+struct MatMul {
+  size_t m, k, n;
+  int32_t left_max;  // greatest stored code
+  int32_t zero_left, zero_right;
+  const Epilogue* epilogue;  // of n channels
+};
+
+// Which matrices of two stacks are multiplied.
+struct Pairing {
+  const int32_t* left;
+  const int32_t* right;
+  size_t count;
+};
+
+// Softmax along rows: powers[d] for a code that lies d below the greatest of its row, 2**24 at d = 0.
+struct Softmax {
+  const int32_t* powers;
+  int64_t reciprocal;  // 2**14 / scale of the output
+  size_t length;
+  int32_t zero_point, lo, hi;
+};
+
+// Normalization along rows, to 16 fractional bits, then gain and shift; sums of the epilogue stay below 2**53.
+struct LayerNorm {
+  size_t length;
+  bool centred;
+  int64_t epsilon;
+  int32_t zero_point;
+  const double* gains;
+  const double* shifts;
+  const Epilogue* epilogue;
 };
 
 // Rectangle of a matrix product: rows and blocks of 16 columns.
@@ -156,12 +211,21 @@ struct Kernels {
   size_t (*depthwise_scratch)(const Window&);
   void (*depthwise)(const Depthwise&, const Window&, const uint8_t* x, size_t begin, size_t end, void* scratch,
                     void* out);
-  void (*max_pool)(const Window&, uint8_t lowest, const uint8_t* x, size_t begin, size_t end, uint8_t* out);
+  void (*max_pool)(const Window&, const void* x, size_t element, size_t begin, size_t end, void* out);
   bool (*counts_known)(const AveragePool&, const Window&);
-  void (*average_pool)(const AveragePool&, const Window&, const uint8_t* x, size_t begin, size_t end, void* scratch,
-                       void* out);
+  void (*average_pool)(const AveragePool&, const Window&, const void* x, size_t element, size_t begin, size_t end,
+                       void* scratch, void* out);
   void (*sum)(const Sum&, const Operands&, size_t begin, size_t end);
   void (*product)(const Product&, const Operands&, size_t begin, size_t end);
+  void (*combine)(const Combination&, const int32_t* const* parts, size_t begin, size_t end, void* scratch, void* out);
+  size_t (*matmul_scratch)(const MatMul&, size_t rows);
+  void (*matmul)(const MatMul&, const uint8_t* left, const uint8_t* right, size_t begin, size_t end, void* scratch,
+                 void* out);
+  // Elements of inputs and outputs of 1 or 2 bytes.
+  void (*softmax)(const Softmax&, const void* x, size_t element, size_t begin, size_t end, void* scratch, void* out,
+                  size_t out_element);
+  void (*layer_norm)(const LayerNorm&, const void* x, size_t element, size_t begin, size_t end, void* scratch,
+                     void* out);
   void (*copy)(const uint8_t* x, size_t x_stride, size_t columns, const uint8_t* table, uint8_t* out,
                size_t out_stride, size_t begin, size_t end);
 };

@@ -26,21 +26,31 @@ struct DepthwiseLayout {
 
 inline size_t depthwise_scratch(const Window& w) { return DepthwiseLayout(w).bytes; }
 
-// Whether all taps of this output pixel lie inside of the image.
-inline bool is_inside(const Window& w, const Place& at) {
-  const size_t top = tap_at(at.y, w.stride_h, 0, 1, w.pad_top);
-  const size_t left = tap_at(at.x, w.stride_w, 0, 1, w.pad_left);
-  return top < w.height && left < w.width && (w.kernel_h - 1) * w.dilation_h < w.height - top &&
-         (w.kernel_w - 1) * w.dilation_w < w.width - left;
+// Whether the taps of one axis lie inside of the image, all of them.
+inline bool fits_inside(size_t first, size_t kernel, size_t dilation, size_t extent) {
+  return first < extent && (kernel - 1) * dilation < extent - first;
+}
+
+// First element of the image under the taps of an output pixel; what is none where some are padding.
+inline size_t first_inside(const Window& w, const Place& at) {
+  const size_t z = tap_at(at.z, w.strides.d, 0, 1, w.pads.d), y = tap_at(at.y, w.strides.h, 0, 1, w.pads.h);
+  const size_t x = tap_at(at.x, w.strides.w, 0, 1, w.pads.w);
+  const bool inside = fits_inside(z, w.kernel.d, w.dilations.d, w.image.d) &&
+                      fits_inside(y, w.kernel.h, w.dilations.h, w.image.h) &&
+                      fits_inside(x, w.kernel.w, w.dilations.w, w.image.w);
+  return inside ? (z * w.image.h + y) * w.image.w + x : SIZE_MAX;
 }
 
 inline void point_at_taps(const Window& w, const Place& at, const uint8_t* image, const uint8_t* padding,
                           const uint8_t** taps) {
-  for (size_t tap_y = 0; tap_y < w.kernel_h; ++tap_y) {
-    const size_t y = tap_at(at.y, w.stride_h, tap_y, w.dilation_h, w.pad_top);
-    for (size_t tap_x = 0; tap_x < w.kernel_w; ++tap_x) {
-      const size_t x = tap_at(at.x, w.stride_w, tap_x, w.dilation_w, w.pad_left);
-      *taps++ = y < w.height && x < w.width ? image + (y * w.width + x) * w.channels : padding;
+  for (size_t tap_z = 0; tap_z < w.kernel.d; ++tap_z) {
+    for (size_t tap_y = 0; tap_y < w.kernel.h; ++tap_y) {
+      const size_t line = line_at(w, at, tap_z, tap_y);
+      for (size_t tap_x = 0; tap_x < w.kernel.w; ++tap_x) {
+        const size_t x = tap_at(at.x, w.strides.w, tap_x, w.dilations.w, w.pads.w);
+        const bool inside = line != SIZE_MAX && x < w.image.w;
+        *taps++ = inside ? image + (line * w.image.w + x) * w.channels : padding;
+      }
     }
   }
 }
@@ -48,9 +58,10 @@ inline void point_at_taps(const Window& w, const Place& at, const uint8_t* image
 // Distance in bytes from the first tap to every tap.
 inline void tap_offsets(const Window& w, size_t count, size_t* offsets) {
   for (size_t tap = 0; tap < count; ++tap) {
-    const size_t y = tap / w.kernel_w * w.dilation_h, x = tap % w.kernel_w * w.dilation_w;
+    const size_t line = tap / w.kernel.w, z = line / w.kernel.h * w.dilations.d;
+    const size_t y = line % w.kernel.h * w.dilations.h, x = tap % w.kernel.w * w.dilations.w;
     // An odd number of taps is filled up by one of weight zero, which may point anywhere.
-    offsets[tap] = tap < w.taps() ? (y * w.width + x) * w.channels : 0;
+    offsets[tap] = tap < w.taps() ? ((z * w.image.h + y) * w.image.w + x) * w.channels : 0;
   }
 }
 
@@ -58,10 +69,10 @@ inline void tap_offsets(const Window& w, size_t count, size_t* offsets) {
 inline void find_taps(const Window& w, const DepthwiseLayout& layout, const uint8_t* x, size_t pixel,
                       const size_t* offsets, const uint8_t* padding, const uint8_t** taps) {
   const Place at = place_of(w, pixel);
-  const uint8_t* image = x + at.image * w.image_bytes();
-  if (is_inside(w, at)) {
-    const size_t y = at.y * w.stride_h - w.pad_top, left = at.x * w.stride_w - w.pad_left;
-    const uint8_t* first = image + (y * w.width + left) * w.channels;
+  const uint8_t* image = x + at.image * w.image_elements();
+  const size_t inside = first_inside(w, at);
+  if (inside != SIZE_MAX) {
+    const uint8_t* first = image + inside * w.channels;
     for (size_t tap = 0; tap < 2 * layout.pairs; ++tap) taps[tap] = first + offsets[tap];
   } else {
     taps[2 * layout.pairs - 1] = padding;
@@ -79,7 +90,7 @@ inline void depthwise(const Depthwise& d, const Window& w, const uint8_t* x, siz
   uint8_t* padding = scratch + layout.padding_at;
   memset(padding, w.pad_value, w.channels);
   tap_offsets(w, 2 * layout.pairs, offsets);
-  const size_t pixel_bytes = w.channels * (d.epilogue->rule == Rule::kReal ? sizeof(float) : 1);
+  const size_t pixel_bytes = w.channels * d.epilogue->element;
   for (size_t pixel = begin; pixel < end; pixel += kPixels) {
     const size_t count = end - pixel < kPixels ? end - pixel : kPixels;
     for (size_t i = 0; i < count; ++i) {

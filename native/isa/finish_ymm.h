@@ -169,8 +169,9 @@ inline void finish_columns(const Epilogue& e, const Correction& c, size_t channe
 
 // Writes codes or, under kReal, float32 values of a tile that begins at `channel`.
 inline void finish(const Epilogue& e, const Correction& c, size_t channel, const Tile& t) {
-  if (e.narrow && e.rule == Rule::kFloat) return finish_columns<SingleCodes>(e, c, channel, t);
-  const bool vectors = e.narrow && e.rounding == Rounding::kHalfEven;
+  const bool narrow = e.narrow && e.element == 1;
+  if (narrow && e.rule == Rule::kFloat) return finish_columns<SingleCodes>(e, c, channel, t);
+  const bool vectors = narrow && e.rounding == Rounding::kHalfEven;
   if (vectors && e.rule == Rule::kSnap) return finish_columns<SnapCodes>(e, c, channel, t);
   if (vectors && e.rule == Rule::kDivide) return finish_columns<RealCodes<true>>(e, c, channel, t);
   if (vectors && e.rule == Rule::kFixedPoint) return finish_columns<FixedPointCodes>(e, c, channel, t);

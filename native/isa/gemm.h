@@ -77,9 +77,7 @@ inline void load_panel(const Gemm& g, const GemmLayout& at, const uint8_t* weigh
 
 // Where the code or value of a row and a column of a group goes.
 inline void* out_at(const Gemm& g, void* out, size_t out_stride, size_t row, size_t channel) {
-  const size_t index = row * out_stride + channel;
-  if (g.epilogue->rule == Rule::kReal) return static_cast<float*>(out) + index;
-  return static_cast<uint8_t*>(out) + index;
+  return static_cast<uint8_t*>(out) + (row * out_stride + channel) * g.epilogue->element;
 }
 
 inline void multiply_vector(const Gemm& g, size_t group, const Rows& source, const Region& region, uint8_t* scratch,

@@ -47,7 +47,7 @@ inline T clamped(T value, T lo, T hi) {
 // gemmlowp: a saturating left shift or none, a high product with ties up, a right shift with ties away from zero.
 inline int64_t two_roundings(int64_t sum, int64_t multiplier, int32_t shift) {
   const int32_t exponent = 31 - shift;
-  const int64_t raised = exponent > 0 ? sum * (int64_t{1} << exponent) : sum;
+  const int64_t raised = exponent > 0 ? static_cast<int64_t>(static_cast<uint64_t>(sum) << exponent) : sum;
   const int64_t left = clamped<int64_t>(raised, INT32_MIN, INT32_MAX);
   const int64_t high = shifted(left * multiplier, 31, Rounding::kHalfUp);
   return shifted(high, exponent < 0 ? -exponent : 0, Rounding::kHalfAway);
@@ -56,33 +56,61 @@ inline int64_t two_roundings(int64_t sum, int64_t multiplier, int32_t shift) {
 // Saturates a real number far outside the codes, where a cast to an integer would be undefined.
 inline int64_t whole(double value) { return static_cast<int64_t>(clamped(value, -1073741824.0, 1073741824.0)); }
 
-inline int64_t requantized(const Epilogue& e, size_t channel, int32_t sum) {
+// A sum is an int32_t, or a double that is a whole number below 2**53.
+template <class Sum>
+inline int64_t requantized(const Epilogue& e, size_t channel, Sum sum) {
   switch (e.rule) {
     case Rule::kSnap: return whole(rounded(snapped(sum * e.factor[channel]), e.rounding));
     case Rule::kDivide: return whole(rounded(sum * e.factor[channel] / e.divisor[channel], e.rounding));
-    case Rule::kFixedPoint: return shifted(int64_t{sum} * e.multiplier[channel], e.shift[channel], e.rounding);
-    case Rule::kGemmlowp: return two_roundings(sum, e.multiplier[channel], e.shift[channel]);
+    case Rule::kFixedPoint: return shifted(static_cast<int64_t>(sum) * e.multiplier[channel], e.shift[channel], e.rounding);
+    case Rule::kGemmlowp: return two_roundings(static_cast<int64_t>(sum), e.multiplier[channel], e.shift[channel]);
     default: return whole(rintf(static_cast<float>(sum) * e.single[channel]));
   }
 }
 
+// Quotients rounded half to even, in a loop that compilers turn into vectors. The bounds are whole numbers, so that the
+// clamp may come first.
+template <class Code, class Sum>
+inline void nearest_codes(const Epilogue& e, size_t channel, const Sum* sums, size_t count, Code* __restrict codes) {
+  const double lo = e.lo - e.zero_point, hi = e.hi - e.zero_point;
+  const double *factor = e.factor + channel, *divisor = e.divisor + channel;
+  const int32_t zero_point = e.zero_point;
+  for (size_t i = 0; i < count; ++i) {
+    const double value = sums[i] * factor[i] / divisor[i];
+    const double bounded = value < lo ? lo : value > hi ? hi : value;
+    codes[i] = static_cast<Code>(static_cast<int32_t>(rint(bounded)) + zero_point);
+  }
+}
+
+template <class Code, class Sum>
+inline void finish_codes(const Epilogue& e, size_t channel, const Sum* sums, size_t count, Code* codes) {
+  if (e.rule == Rule::kDivide && e.rounding == Rounding::kHalfEven) {
+    return nearest_codes(e, channel, sums, count, codes);
+  }
+  for (size_t i = 0; i < count; ++i) {
+    const int64_t code = requantized(e, channel + i, sums[i]) + e.zero_point;
+    codes[i] = static_cast<Code>(clamped<int64_t>(code, e.lo, e.hi));
+  }
+}
+
 // Writes codes or, under kReal, float32 values of `count` sums of consecutive channels.
-inline void finish_plain(const Epilogue& e, size_t channel, const int32_t* sums, size_t count, void* out) {
+template <class Sum>
+inline void finish_plain(const Epilogue& e, size_t channel, const Sum* sums, size_t count, void* out) {
   if (e.rule == Rule::kReal) {
     float* real = static_cast<float*>(out);
     for (size_t i = 0; i < count; ++i) real[i] = static_cast<float>(sums[i] * e.factor[channel + i]);
-    return;
-  }
-  uint8_t* codes = static_cast<uint8_t*>(out);
-  for (size_t i = 0; i < count; ++i) {
-    const int64_t code = requantized(e, channel + i, sums[i]) + e.zero_point;
-    codes[i] = static_cast<uint8_t>(clamped<int64_t>(code, e.lo, e.hi));
+  } else if (e.rule == Rule::kSum) {
+    int32_t* whole = static_cast<int32_t*>(out);
+    for (size_t i = 0; i < count; ++i) whole[i] = static_cast<int32_t>(sums[i]);
+  } else if (e.element == 1) {
+    finish_codes(e, channel, sums, count, static_cast<uint8_t*>(out));
+  } else {
+    finish_codes(e, channel, sums, count, static_cast<uint16_t*>(out));
   }
 }
 
 // Corrects the sums of a tile in place, then finishes them one by one.
 inline void finish_tile_plain(const Epilogue& e, const Correction& c, size_t channel, const Tile& t) {
-  const size_t element = e.rule == Rule::kReal ? sizeof(float) : 1;
   for (size_t row = 0; row < t.rows; ++row) {
     int32_t* sums = t.sums + row * t.stride;
     for (size_t i = 0; i < t.channels; ++i) {
@@ -92,7 +120,7 @@ inline void finish_tile_plain(const Epilogue& e, const Correction& c, size_t cha
       }
       sums[i] = static_cast<int32_t>(value);
     }
-    finish_plain(e, channel, sums, t.channels, static_cast<uint8_t*>(t.out) + row * t.out_stride * element);
+    finish_plain(e, channel, sums, t.channels, static_cast<uint8_t*>(t.out) + row * t.out_stride * e.element);
   }
 }
 

@@ -69,28 +69,54 @@ struct UnpackSlices {
   }
 };
 
+// Sums and sums of magnitudes of the lanes of all tiles: four lanes are one column.
+struct LaneSums {
+  int32_t zero[kLine], sum[kLine] = {}, magnitude[kLine] = {};
+
+  // Columns beyond the matrix count from 0; nobody reads their sums.
+  LaneSums(const int32_t* zeros, size_t columns) {
+    for (size_t lane = 0; lane < kLine; ++lane) zero[lane] = lane / 4 < columns ? zeros[lane / 4] : 0;
+  }
+
+  void add(const uint8_t* tile) {
+    for (size_t lane = 0; lane < kLine; ++lane) {
+      const int32_t value = tile[lane] - zero[lane];
+      sum[lane] += value;
+      magnitude[lane] += value < 0 ? -value : value;
+    }
+  }
+
+  // A tile of fewer than four rows.
+  void add(const uint8_t* tile, size_t rows) {
+    for (size_t lane = 0; lane < kLine; ++lane) {
+      if (lane % 4 >= rows) continue;
+      const int32_t value = tile[lane] - zero[lane];
+      sum[lane] += value;
+      magnitude[lane] += value < 0 ? -value : value;
+    }
+  }
+};
+
 // Sums of code - zero and of its magnitude, for every column of a packed matrix.
 inline void column_sums(const uint8_t* weights, int32_t bits, size_t n, size_t k, const int32_t* zero, int64_t* sum,
                         int64_t* magnitude) {
   const size_t slices = round_up(k, kDepth) / kDepth;
   const size_t slice_bytes = static_cast<size_t>(bits) * kLine;
   uint8_t codes[kSliceCodes];
-  for (size_t column = 0; column < n; ++column) sum[column] = magnitude[column] = 0;
-  for (size_t block = 0; block * kColumns < n; ++block) {
-    const size_t columns = n - block * kColumns < kColumns ? n - block * kColumns : kColumns;
-    for (size_t slice = 0; slice < slices; ++slice) {
-      with_bits(bits, UnpackSlices{weights + (block * slices + slice) * slice_bytes, 1, 0, codes});
-      const size_t depth = k - slice * kDepth < kDepth ? k - slice * kDepth : kDepth;
-      for (size_t column = 0; column < columns; ++column) {
-        const size_t at = block * kColumns + column;
-        int32_t signed_sum = 0, magnitude_sum = 0;
-        for (size_t row = 0; row < depth; ++row) {
-          const int32_t value = codes[row / 4 * kLine + column * 4 + row % 4] - zero[at];
-          signed_sum += value;
-          magnitude_sum += value < 0 ? -value : value;
-        }
-        sum[at] += signed_sum;
-        magnitude[at] += magnitude_sum;
+  for (size_t first = 0; first < n; first += kColumns) {
+    const size_t columns = n - first < kColumns ? n - first : kColumns;
+    LaneSums lanes(zero + first, columns);
+    for (size_t slice = 0; slice < slices; ++slice, weights += slice_bytes) {
+      with_bits(bits, UnpackSlices{weights, 1, 0, codes});
+      for (size_t row = slice * kDepth, tile = 0; tile < kTiles && row < k; ++tile, row += 4) {
+        k - row < 4 ? lanes.add(codes + tile * kLine, k - row) : lanes.add(codes + tile * kLine);
+      }
+    }
+    for (size_t column = 0; column < columns; ++column) {
+      sum[first + column] = magnitude[first + column] = 0;
+      for (size_t lane = 4 * column; lane < 4 * column + 4; ++lane) {
+        sum[first + column] += lanes.sum[lane];
+        magnitude[first + column] += lanes.magnitude[lane];
       }
     }
   }

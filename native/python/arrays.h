@@ -7,6 +7,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "plan.h"
+
 namespace qtool {
 
 namespace nb = nanobind;
@@ -28,11 +30,25 @@ inline void require_length(const Array<T>& array, size_t length, const char* mes
   require(array.ndim() == 1 && array.size() == length, message);
 }
 
-// The memory of an output of float32 or of codes, of `rank` axes.
-inline void* output(const Output& out, size_t rank, bool real) {
+// Codes of 8 or of 16 bits.
+using Codes = nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>;
+
+inline size_t bytes_of(const Codes& codes) {
+  require(codes.dtype() == nb::dtype<uint8_t>() || codes.dtype() == nb::dtype<uint16_t>(), "codes: expected uint8 or uint16");
+  return codes.itemsize();
+}
+
+// What an epilogue writes.
+inline nb::dlpack::dtype type_of(const Epilogue& e) {
+  if (e.rule == Rule::kReal) return nb::dtype<float>();
+  if (e.rule == Rule::kSum) return nb::dtype<int32_t>();
+  return e.element == 1 ? nb::dtype<uint8_t>() : nb::dtype<uint16_t>();
+}
+
+// The memory of an output of `rank` axes.
+inline void* output(const Output& out, size_t rank, nb::dlpack::dtype type = nb::dtype<uint8_t>()) {
   require(out.ndim() == rank, "output: wrong number of axes");
-  const nb::dlpack::dtype wanted = real ? nb::dtype<float>() : nb::dtype<uint8_t>();
-  require(out.dtype() == wanted, real ? "output: expected float32" : "output: expected uint8");
+  require(out.dtype() == type, "output: not of the type that the layer writes");
   return out.data();
 }
 

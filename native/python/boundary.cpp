@@ -39,7 +39,7 @@ struct Quantize {
 };
 
 void quantize(const Array<float>& x, float scale, int zero_point, int lo, int hi, const Output& out) {
-  uint8_t* to = static_cast<uint8_t*>(output(out, 3, false));
+  uint8_t* to = static_cast<uint8_t*>(output(out, 3));
   require(x.ndim() == 3, "quantize: expected (images, channels, pixels)");
   const size_t images = x.shape(0), channels = x.shape(1), pixels = x.shape(2);
   require(out.shape(0) == images && out.shape(1) == pixels && out.shape(2) == channels,

@@ -15,32 +15,40 @@ namespace qtool {
 namespace {
 
 using Pair = std::tuple<size_t, size_t>;
+using Triple = std::tuple<size_t, size_t, size_t>;
 constexpr int kMaxThreads = 256;
 
-// Kernel, strides, dilations and leading pads of a window, all (height, width).
-struct WindowShape {
-  size_t kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, top, left;
+Extents extents(Triple values) { return {std::get<0>(values), std::get<1>(values), std::get<2>(values)}; }
 
-  WindowShape(Pair kernel, Pair strides, Pair dilations, Pair pads) {
-    std::tie(kernel_h, kernel_w) = kernel;
-    std::tie(stride_h, stride_w) = strides;
-    std::tie(dilation_h, dilation_w) = dilations;
-    std::tie(top, left) = pads;
-    for (const size_t extent : {kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w}) {
-      require(extent >= 1 && extent <= kMaxKernel, "window: expected extents of 1..4096");
+void require_pads(const Extents& pads) {
+  require(pads.d <= kMaxKernel && pads.h <= kMaxKernel && pads.w <= kMaxKernel, "window: expected pads of 0..4096");
+}
+
+// Kernel, strides, dilations and leading pads of a window, all (depth, height, width).
+struct WindowShape {
+  Extents kernel, strides, dilations, pads;
+
+  WindowShape(Triple kernel_, Triple strides_, Triple dilations_, Triple pads_)
+      : kernel(extents(kernel_)), strides(extents(strides_)), dilations(extents(dilations_)), pads(extents(pads_)) {
+    for (const Extents& each : {kernel, strides, dilations}) {
+      for (const size_t extent : {each.d, each.h, each.w}) {
+        require(extent >= 1 && extent <= kMaxKernel, "window: expected extents of 1..4096");
+      }
     }
-    require(top <= kMaxKernel && left <= kMaxKernel, "window: expected pads of 0..4096");
+    require(kernel.count() <= kMaxExtent, "window: absurd extents");
+    require_pads(pads);
   }
 
-  Window over(const Array<uint8_t>& x, const Output& out, uint8_t pad_value) const {
-    require(x.ndim() == 4 && out.ndim() == 4, "window: expected (batch, height, width, channels)");
-    for (size_t axis = 0; axis < 4; ++axis) {
+  template <class Images>
+  Window over(const Images& x, const Output& out, uint8_t pad_value) const {
+    require(x.ndim() == 5 && out.ndim() == 5, "window: expected (batch, depth, height, width, channels)");
+    for (size_t axis = 0; axis < 5; ++axis) {
       require(x.shape(axis) <= kMaxExtent && out.shape(axis) <= kMaxExtent, "window: absurd extents");
       require(x.shape(axis) > 0 && out.shape(axis) > 0, "window: expected no empty axis");
     }
     require(x.shape(0) == out.shape(0), "window: the batch of the output differs");
-    return {x.shape(1), x.shape(2), x.shape(3), kernel_h, kernel_w,     stride_h,     stride_w, dilation_h,
-            dilation_w, top,        left,       out.shape(1), out.shape(2), pad_value};
+    const Extents image{x.shape(1), x.shape(2), x.shape(3)}, windows{out.shape(1), out.shape(2), out.shape(3)};
+    return {image, x.shape(4), kernel, strides, dilations, pads, windows, pad_value};
   }
 };
 
@@ -74,7 +82,7 @@ void column_sums(const Executor& executor, const Array<uint8_t>& weights, int bi
 void gemm(Executor& executor, const GemmLayer& layer, const Array<uint8_t>& x, const Output& out) {
   const Gemm& g = layer.plan();
   require(x.ndim() == 2 && x.shape(1) == g.groups * g.k, "gemm: expected rows of groups x k codes");
-  void* to = output(out, 2, layer.real());
+  void* to = output(out, 2, type_of(*g.epilogue));
   require(out.shape(0) == x.shape(0) && out.shape(1) == g.groups * g.n, "gemm: expected rows of groups x n outputs");
   const nb::gil_scoped_release released;
   executor.gemm(g, x.data(), x.shape(0), to, g.groups * g.n);
@@ -83,89 +91,158 @@ void gemm(Executor& executor, const GemmLayer& layer, const Array<uint8_t>& x, c
 void conv(Executor& executor, const GemmLayer& layer, const WindowShape& shape, int pad_value,
           const Array<uint8_t>& x, const Output& out) {
   const Gemm& g = layer.plan();
-  void* to = output(out, 4, layer.real());
+  void* to = output(out, 5, type_of(*g.epilogue));
   const Window w = shape.over(x, out, static_cast<uint8_t>(pad_value));
   require(w.channels % g.groups == 0 && w.taps() * (w.channels / g.groups) == g.k, "conv: taps x channels is not k");
-  require(out.shape(3) == g.groups * g.n, "conv: wrong number of output channels");
+  require(out.shape(4) == g.groups * g.n, "conv: wrong number of output channels");
   const nb::gil_scoped_release released;
   executor.conv(g, w, x.data(), x.shape(0), to);
 }
 
 void depthwise(Executor& executor, const DepthwiseLayer& layer, const WindowShape& shape, int pad_value,
                const Array<uint8_t>& x, const Output& out) {
-  void* to = output(out, 4, layer.real());
+  void* to = output(out, 5, type_of(*layer.plan().epilogue));
   const Window w = shape.over(x, out, static_cast<uint8_t>(pad_value));
   const size_t channels = layer.plan().epilogue->channels;
   require(w.taps() == layer.taps(), "depthwise: the window has other taps than the weights");
-  require(w.channels == channels && out.shape(3) == channels, "depthwise: wrong number of channels");
+  require(w.channels == channels && out.shape(4) == channels, "depthwise: wrong number of channels");
   const nb::gil_scoped_release released;
   executor.depthwise(layer.plan(), w, x.data(), x.shape(0), to);
 }
 
-void max_pool(Executor& executor, const WindowShape& shape, int lowest, const Array<uint8_t>& x, const Output& out) {
-  void* to = output(out, 4, false);
+void max_pool(Executor& executor, const WindowShape& shape, const Codes& x, const Output& out) {
+  const size_t element = bytes_of(x);
+  void* to = output(out, 5, x.dtype());
   const Window w = shape.over(x, out, 0);
-  require(out.shape(3) == w.channels, "pool: wrong number of channels");
+  require(out.shape(4) == w.channels, "pool: wrong number of channels");
   const nb::gil_scoped_release released;
-  executor.max_pool(w, static_cast<uint8_t>(lowest), x.data(), x.shape(0), static_cast<uint8_t*>(to));
+  executor.max_pool(w, x.data(), element, x.shape(0), to);
 }
 
 // Epilogues for counts of averaged elements, from 0 on; None where a count cannot occur.
 void average_pool(Executor& executor, const WindowShape& shape, const nb::list& by_count, bool padding_counts,
-                  Pair end_pads, int zero_point, const Array<uint8_t>& x, const Output& out) {
+                  Triple end_pads, int zero_point, const Codes& x, const Output& out) {
+  const size_t element = bytes_of(x);
   std::vector<const Epilogue*> epilogues;
-  bool real = false;
+  nb::dlpack::dtype type = nb::dtype<uint8_t>();
   for (const nb::handle item : by_count) {
     epilogues.push_back(item.is_none() ? nullptr : &nb::cast<const EpilogueLayer&>(item).plan());
-    real = real || (epilogues.back() != nullptr && epilogues.back()->rule == Rule::kReal);
+    if (epilogues.back() != nullptr) type = type_of(*epilogues.back());
   }
   const Window w = shape.over(x, out, 0);
   require(epilogues.size() == w.taps() + 1, "pool: expected an entry for each count from 0 to all taps");
   for (const Epilogue* e : epilogues) {
-    require(e == nullptr || (e->rule == Rule::kReal) == real, "pool: epilogues of different kinds");
+    require(e == nullptr || type_of(*e) == type, "pool: epilogues of different kinds");
   }
-  void* to = output(out, 4, real);
-  require(out.shape(3) == w.channels, "pool: wrong number of channels");
-  const AveragePool pool{epilogues.data(), padding_counts, std::get<0>(end_pads), std::get<1>(end_pads), zero_point};
-  require(pool.pad_bottom <= kMaxKernel && pool.pad_right <= kMaxKernel, "window: expected pads of 0..4096");
+  void* to = output(out, 5, type);
+  require(out.shape(4) == w.channels, "pool: wrong number of channels");
+  const AveragePool pool{epilogues.data(), padding_counts, extents(end_pads), zero_point};
+  require_pads(pool.end_pads);
   require(executor.kernels().counts_known(pool, w), "pool: a window averages a number of elements that has no epilogue");
   const nb::gil_scoped_release released;
-  executor.average_pool(pool, w, x.data(), x.shape(0), to);
+  executor.average_pool(pool, w, x.data(), element, x.shape(0), to);
 }
 
 // Rows of both operands; an operand of one row is repeated.
-Operands operands(const Array<uint8_t>& a, const Array<uint8_t>& b, const Output& out, bool real) {
+Operands operands(const Codes& a, const Codes& b, const Output& out, nb::dlpack::dtype type) {
+  const size_t element = bytes_of(a);
   require(a.ndim() == 2 && b.ndim() == 2, "operands: expected (rows, columns)");
-  void* to = output(out, 2, real);
+  require(a.dtype() == b.dtype(), "operands: expected codes of one type");
+  void* to = output(out, 2, type);
   const size_t rows = out.shape(0), columns = out.shape(1);
-  for (const Array<uint8_t>* operand : {&a, &b}) {
+  for (const Codes* operand : {&a, &b}) {
     require(operand->shape(1) == columns && (operand->shape(0) == rows || operand->shape(0) == 1),
             "operands: expected as many rows as the output, or one, and as many columns");
   }
-  return {a.data(), b.data(), a.shape(0) == rows ? columns : 0, b.shape(0) == rows ? columns : 0, columns, to, columns};
+  return {a.data(), b.data(), element, a.shape(0) == rows ? columns : 0, b.shape(0) == rows ? columns : 0, columns, to};
 }
 
-void sum(Executor& executor, const SumLayer& layer, const Array<uint8_t>& a, const Array<uint8_t>& b,
-         const Output& out) {
-  const Operands o = operands(a, b, out, layer.plan().rule == Rule::kReal);
+void sum(Executor& executor, const SumLayer& layer, const Codes& a, const Codes& b, const Output& out) {
+  const Sum& plan = layer.plan();
+  const auto codes = plan.element == 1 ? nb::dtype<uint8_t>() : nb::dtype<uint16_t>();
+  const Operands o = operands(a, b, out, plan.rule == Rule::kReal ? nb::dtype<float>() : codes);
   const size_t rows = out.shape(0);
   const nb::gil_scoped_release released;
-  executor.sum(layer.plan(), o, rows);
+  executor.sum(plan, o, rows);
 }
 
-void product(Executor& executor, const EpilogueLayer& epilogue, int zero_a, int zero_b, const Array<uint8_t>& a,
-             const Array<uint8_t>& b, const Output& out) {
-  const Operands o = operands(a, b, out, epilogue.real());
+void product(Executor& executor, const EpilogueLayer& epilogue, int zero_a, int zero_b, const Codes& a, const Codes& b,
+             const Output& out) {
+  const Operands o = operands(a, b, out, type_of(epilogue.plan()));
   const size_t rows = out.shape(0);
   const Product plan{zero_a, zero_b, &epilogue.plan()};
-  require(zero_a >= 0 && zero_a <= 255 && zero_b >= 0 && zero_b <= 255, "codes must lie in 0..255");
+  const int highest = o.element == 1 ? 255 : 65535;
+  check_codes(zero_a, 0, highest, highest);
+  check_codes(zero_b, 0, highest, highest);
   const nb::gil_scoped_release released;
   executor.product(plan, o, rows);
 }
 
+// Parts are sums (rows, channels).
+void combine(Executor& executor, const CombinationLayer& layer, const std::vector<Array<int32_t>>& parts,
+             const Output& out) {
+  const Combination& plan = layer.plan();
+  void* to = output(out, 2, type_of(*plan.epilogue));
+  const size_t rows = out.shape(0), channels = plan.epilogue->channels;
+  require(out.shape(1) == channels && parts.size() == plan.parts, "combine: not as many channels or parts");
+  std::vector<const int32_t*> sums;
+  for (const Array<int32_t>& part : parts) {
+    require(part.ndim() == 2 && part.shape(0) == rows && part.shape(1) == channels, "combine: a part of another shape");
+    sums.push_back(part.data());
+  }
+  const nb::gil_scoped_release released;
+  executor.combine(plan, sums.data(), rows, to);
+}
+
+// Stacks of matrices (count, m, k) and (count, k, n); `pairs` (2, products) says which are multiplied.
+void matmul(Executor& executor, const EpilogueLayer& epilogue, int left_max, Pair zeros, const Array<int32_t>& pairs,
+            const Array<uint8_t>& a, const Array<uint8_t>& b, const Output& out) {
+  void* to = output(out, 3, type_of(epilogue.plan()));
+  require(a.ndim() == 3 && b.ndim() == 3 && a.size() > 0 && b.size() > 0, "matmul: expected stacks of matrices");
+  const size_t m = a.shape(1), k = a.shape(2), n = b.shape(2), count = out.shape(0);
+  require(m <= kMaxExtent && k <= kMaxExtent && n <= kMaxExtent, "matmul: absurd extents");
+  require(b.shape(1) == k && out.shape(1) == m && out.shape(2) == n, "matmul: the extents do not fit");
+  require(epilogue.plan().channels == n, "epilogue: made for another number of channels");
+  require(left_max >= 1 && left_max <= 255 && std::get<0>(zeros) <= 255 && std::get<1>(zeros) <= 255,
+          "codes must lie in 0..255");
+  require(pairs.ndim() == 2 && pairs.shape(0) == 2 && pairs.shape(1) == count, "pairs: expected two for each product");
+  const Pairing pairing{pairs.data(), pairs.data() + count, count};
+  for (size_t i = 0; i < count; ++i) {
+    require(pairing.left[i] >= 0 && static_cast<size_t>(pairing.left[i]) < a.shape(0), "pairs: no such left matrix");
+    require(pairing.right[i] >= 0 && static_cast<size_t>(pairing.right[i]) < b.shape(0), "pairs: no such right matrix");
+  }
+  const MatMul plan{m, k, n, left_max, static_cast<int32_t>(std::get<0>(zeros)), static_cast<int32_t>(std::get<1>(zeros)),
+                    &epilogue.plan()};
+  const nb::gil_scoped_release released;
+  executor.matmul(plan, pairing, a.data(), b.data(), to);
+}
+
+void softmax(Executor& executor, const SoftmaxLayer& layer, const Codes& x, const Output& out) {
+  const size_t element = bytes_of(x), out_element = out.itemsize();
+  require(x.ndim() == 2 && x.shape(1) > 0 && x.shape(1) <= kMaxExtent, "softmax: expected rows of codes");
+  require(layer.codes() == size_t{1} << (8 * element), "softmax: expected a power for every code of the input");
+  const Softmax plan = layer.plan(x.shape(1));
+  void* to = output(out, 2, plan.hi <= 255 && out_element == 1 ? nb::dtype<uint8_t>() : nb::dtype<uint16_t>());
+  require(out.shape(0) == x.shape(0) && out.shape(1) == x.shape(1), "softmax: expected an output of the same shape");
+  const size_t rows = x.shape(0);
+  const nb::gil_scoped_release released;
+  executor.softmax(plan, x.data(), element, rows, to, out_element);
+}
+
+void layer_norm(Executor& executor, const LayerNormLayer& layer, const Codes& x, const Output& out) {
+  const LayerNorm& plan = layer.plan();
+  const size_t element = bytes_of(x);
+  void* to = output(out, 2, type_of(*plan.epilogue));
+  require(x.ndim() == 2 && x.shape(1) == plan.length, "layer_norm: expected rows of as many codes as there are gains");
+  require(out.shape(0) == x.shape(0) && out.shape(1) == x.shape(1), "layer_norm: expected an output of the same shape");
+  const size_t rows = x.shape(0);
+  const nb::gil_scoped_release released;
+  executor.layer_norm(plan, x.data(), element, rows, to);
+}
+
 // Copies rows into some columns of the output, through a table of 256 codes if there is one.
 void copy(Executor& executor, const Array<uint8_t>& x, nb::object table, const Output& out, size_t column) {
-  uint8_t* to = static_cast<uint8_t*>(output(out, 2, false));
+  uint8_t* to = static_cast<uint8_t*>(output(out, 2));
   require(x.ndim() == 2 && x.shape(0) == out.shape(0), "copy: expected as many rows as the output");
   require(column <= out.shape(1) && x.shape(1) <= out.shape(1) - column, "copy: the columns do not fit the output");
   Array<uint8_t> codes;
@@ -185,7 +262,7 @@ void bind_calls(nb::module_& m) {
   const auto x = arg("x").noconvert(), out = arg("out").noconvert();
   m.def("supported", names, "Instruction sets of this build that run on this machine, best first.");
   nb::class_<WindowShape>(m, "WindowShape")
-      .def(nb::init<Pair, Pair, Pair, Pair>(), arg("kernel"), arg("strides"), arg("dilations"), arg("pads"));
+      .def(nb::init<Triple, Triple, Triple, Triple>(), arg("kernel"), arg("strides"), arg("dilations"), arg("pads"));
   nb::class_<Executor>(m, "Executor")
       .def(nb::new_(&make_executor), arg("isa"), arg("threads"))
       .def_prop_ro("isa", [](const Executor& executor) { return executor.kernels().name; })
@@ -195,12 +272,17 @@ void bind_calls(nb::module_& m) {
       .def("gemm", gemm, arg("layer"), x, out)
       .def("conv", conv, arg("layer"), arg("window"), arg("pad_value"), x, out)
       .def("depthwise", depthwise, arg("layer"), arg("window"), arg("pad_value"), x, out)
-      .def("max_pool", max_pool, arg("window"), arg("lowest"), x, out)
+      .def("max_pool", max_pool, arg("window"), x, out)
       .def("average_pool", average_pool, arg("window"), arg("by_count"), arg("padding_counts"), arg("end_pads"),
            arg("zero_point"), x, out)
       .def("sum", sum, arg("layer"), arg("a").noconvert(), arg("b").noconvert(), out)
       .def("product", product, arg("epilogue"), arg("zero_a"), arg("zero_b"), arg("a").noconvert(),
            arg("b").noconvert(), out)
+      .def("combine", combine, arg("layer"), arg("parts"), out)
+      .def("matmul", matmul, arg("epilogue"), arg("left_max"), arg("zeros"), arg("pairs").noconvert(),
+           arg("a").noconvert(), arg("b").noconvert(), out)
+      .def("softmax", softmax, arg("layer"), x, out)
+      .def("layer_norm", layer_norm, arg("layer"), x, out)
       .def("copy", copy, x, arg("table").none(), out, arg("column"));
 }
 

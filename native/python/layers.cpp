@@ -14,11 +14,12 @@ std::vector<T> padded(const Array<T>& array) {
   return values;
 }
 
-void check_codes(int zero_point, int lo, int hi) {
-  require(zero_point >= 0 && zero_point <= 255 && lo >= 0 && hi <= 255 && lo <= hi, "codes must lie in 0..255");
-}
 
 int32_t wrapped(int64_t value) { return static_cast<int32_t>(static_cast<uint32_t>(value)); }
+
+constexpr int64_t kMaxSum = int64_t{1} << 53;
+// Rounding adds up to half of 2**62 to a product.
+constexpr double kMaxProduct = static_cast<double>(int64_t{1} << 62);
 
 void check_shift(int64_t multiplier, int64_t shift) {
   require(multiplier >= 0 && multiplier <= INT32_MAX, "multiplier: expected 0..2**31 - 1");
@@ -27,13 +28,18 @@ void check_shift(int64_t multiplier, int64_t shift) {
 
 }  // namespace
 
+void check_codes(int zero_point, int lo, int hi, int highest) {
+  require(zero_point >= 0 && zero_point <= highest && lo >= 0 && hi <= highest && lo <= hi, "codes out of range");
+}
+
 Rule rule_named(const std::string& name) {
   if (name == "snap") return Rule::kSnap;
   if (name == "divide") return Rule::kDivide;
   if (name == "fixed_point") return Rule::kFixedPoint;
   if (name == "gemmlowp") return Rule::kGemmlowp;
   if (name == "float") return Rule::kFloat;
-  require(name == "real", "rule: expected snap, divide, fixed_point, gemmlowp, float or real");
+  if (name == "sum") return Rule::kSum;
+  require(name == "real", "rule: expected snap, divide, fixed_point, gemmlowp, float, real or sum");
   return Rule::kReal;
 }
 
@@ -47,26 +53,32 @@ Rounding rounding_named(const std::string& name) {
 
 EpilogueLayer::EpilogueLayer(const std::string& rule, const std::string& rounding, Array<double> factor,
                              Array<double> divisor, Array<int32_t> multiplier, Array<int32_t> shift, int zero_point,
-                             int lo, int hi, int64_t largest)
+                             int lo, int hi, int64_t largest, size_t code_bytes)
     : factor_(padded(factor)), divisor_(padded(divisor)), multiplier_(padded(multiplier)), shift_(padded(shift)) {
   const size_t channels = factor.size();
+  plan_.rule = rule_named(rule);
   require(channels > 0, "epilogue: expected one channel or more");
   require_length(factor, channels, "factor: expected one axis");
   require_length(divisor, channels, "divisor: expected one value for each channel");
   require_length(multiplier, channels, "multiplier: expected one value for each channel");
   require_length(shift, channels, "shift: expected one value for each channel");
-  check_codes(zero_point, lo, hi);
-  require(largest >= 0 && largest <= INT32_MAX, "largest: sums must fit int32");
+  require(code_bytes == 1 || code_bytes == 2, "codes: expected 1 or 2 bytes");
+  check_codes(zero_point, lo, hi, code_bytes == 1 ? 255 : 65535);
+  require(largest >= 0 && largest < kMaxSum, "largest: sums must lie below 2**53");
   for (size_t i = 0; i < channels; ++i) {
     require(std::isfinite(factor_[i]) && factor_[i] > 0, "factor: expected positive numbers");
     require(std::isfinite(divisor_[i]) && divisor_[i] > 0, "divisor: expected positive numbers");
     check_shift(multiplier_[i], shift_[i]);
+    // Gemmlowp's rule saturates sums to 32 bits before it multiplies.
+    require(plan_.rule == Rule::kGemmlowp || static_cast<double>(largest) * multiplier_[i] <= kMaxProduct,
+            "multiplier: products with sums must stay below 2**62");
     single_.push_back(static_cast<float>(factor_[i]));
   }
   single_.resize(channels + kSlack);
-  plan_ = {rule_named(rule),   rounding_named(rounding), false,  factor_.data(), divisor_.data(), multiplier_.data(),
-           shift_.data(),      single_.data(),           zero_point, lo,         hi,              channels};
-  plan_.narrow = is_narrow(static_cast<double>(largest));
+  plan_ = {plan_.rule,    rounding_named(rounding), false, factor_.data(), divisor_.data(), multiplier_.data(),
+           shift_.data(), single_.data(),           zero_point, lo, hi, channels, code_bytes};
+  if (plan_.rule == Rule::kReal || plan_.rule == Rule::kSum) plan_.element = 4;
+  plan_.narrow = largest <= INT32_MAX && is_narrow(static_cast<double>(largest));
 }
 
 bool EpilogueLayer::is_narrow(double largest) const {
@@ -138,13 +150,16 @@ DepthwiseLayer::DepthwiseLayer(Array<int16_t> weights, int input_zero, Array<int
 }
 
 SumLayer::SumLayer(const std::string& rule, const std::string& rounding, double left, double right, double factor,
-                   double divisor, int zero_a, int zero_b, int zero_point, int lo, int hi) {
-  check_codes(zero_point, lo, hi);
-  check_codes(zero_a, 0, 255);
-  check_codes(zero_b, 0, 255);
+                   double divisor, int zero_a, int zero_b, int zero_point, int lo, int hi, size_t code_bytes) {
+  require(code_bytes == 1 || code_bytes == 2, "codes: expected 1 or 2 bytes");
+  check_codes(zero_point, lo, hi, code_bytes == 1 ? 255 : 65535);
+  check_codes(zero_a, 0, 65535, 65535);
+  check_codes(zero_b, 0, 65535, 65535);
   require(std::isfinite(left) && std::isfinite(right) && std::isfinite(factor), "sum: expected finite scales");
   require(std::isfinite(divisor) && divisor > 0, "divisor: expected a positive number");
   plan_.rule = rule_named(rule);
+  require(plan_.rule != Rule::kSum, "sum: there is no sum of this rule");
+  plan_.element = plan_.rule == Rule::kReal ? sizeof(float) : code_bytes;
   require(plan_.rule != Rule::kFixedPoint, "sum: a fixed-point rule is a division by a power of two here");
   plan_.rounding = rounding_named(rounding);
   plan_.left = left;
@@ -159,7 +174,7 @@ SumLayer::SumLayer(const std::string& rule, const std::string& rounding, double 
 }
 
 void SumLayer::set_gemmlowp(int64_t left, int left_shift, int64_t right, int right_shift, int64_t result,
-                            int result_shift, int sign) {
+                            int result_shift, int sign, int raised) {
   check_shift(left, left_shift);
   check_shift(right, right_shift);
   check_shift(result, result_shift);
@@ -170,17 +185,27 @@ void SumLayer::set_gemmlowp(int64_t left, int left_shift, int64_t right, int rig
   plan_.right_shift = right_shift;
   plan_.multiplier = result;
   plan_.shift = result_shift;
+  require(raised >= 0 && raised <= 20, "raised: expected 0..20 bits");
   plan_.sign = sign;
+  plan_.raised = raised;
+}
+
+CombinationLayer::CombinationLayer(Array<double> weights, Array<int64_t> bias, const EpilogueLayer& epilogue)
+    : weights_(weights.data(), weights.data() + weights.size()), bias_(bias.data(), bias.data() + bias.size()) {
+  require_length(weights, weights_.size(), "weights: expected one axis");
+  require_length(bias, epilogue.plan().channels, "bias: expected one value for each channel");
+  require(epilogue.plan().rule != Rule::kSum, "combination: sums of 32 bits do not hold it");
+  plan_ = {weights_.data(), weights_.size(), bias_.data(), &epilogue.plan()};
 }
 
 void bind_layers(nb::module_& m) {
   using nb::arg;
   nb::class_<EpilogueLayer>(m, "Epilogue")
       .def(nb::init<const std::string&, const std::string&, Array<double>, Array<double>, Array<int32_t>,
-                    Array<int32_t>, int, int, int, int64_t>(),
+                    Array<int32_t>, int, int, int, int64_t, size_t>(),
            arg("rule"), arg("rounding"), arg("factor").noconvert(), arg("divisor").noconvert(),
            arg("multiplier").noconvert(), arg("shift").noconvert(), arg("zero_point"), arg("lo"), arg("hi"),
-           arg("largest"));
+           arg("largest"), arg("code_bytes"));
   nb::class_<GemmLayer>(m, "Gemm").def(
       nb::init<Array<uint8_t>, int, size_t, size_t, size_t, int, Array<int32_t>, Array<int64_t>, int, Array<int64_t>,
                const EpilogueLayer&>(),
@@ -191,11 +216,15 @@ void bind_layers(nb::module_& m) {
       .def(nb::init<Array<int16_t>, int, Array<int64_t>, const EpilogueLayer&>(), arg("weights").noconvert(),
            arg("input_zero"), arg("bias").noconvert(), arg("epilogue"), nb::keep_alive<1, 5>());
   nb::class_<SumLayer>(m, "Sum")
-      .def(nb::init<const std::string&, const std::string&, double, double, double, double, int, int, int, int, int>(),
+      .def(nb::init<const std::string&, const std::string&, double, double, double, double, int, int, int, int, int,
+                    size_t>(),
            arg("rule"), arg("rounding"), arg("left"), arg("right"), arg("factor"), arg("divisor"), arg("zero_a"),
-           arg("zero_b"), arg("zero_point"), arg("lo"), arg("hi"))
+           arg("zero_b"), arg("zero_point"), arg("lo"), arg("hi"), arg("code_bytes"))
       .def("set_gemmlowp", &SumLayer::set_gemmlowp, arg("left"), arg("left_shift"), arg("right"), arg("right_shift"),
-           arg("result"), arg("result_shift"), arg("sign"));
+           arg("result"), arg("result_shift"), arg("sign"), arg("raised"));
+  nb::class_<CombinationLayer>(m, "Combination")
+      .def(nb::init<Array<double>, Array<int64_t>, const EpilogueLayer&>(), arg("weights").noconvert(),
+           arg("bias").noconvert(), arg("epilogue"), nb::keep_alive<1, 4>());
 }
 
 }  // namespace qtool

@@ -5,22 +5,22 @@
 #include <vector>
 
 #include "arrays.h"
-#include "plan.h"
 
 namespace qtool {
 
 Rule rule_named(const std::string& name);
 Rounding rounding_named(const std::string& name);
+void check_codes(int zero_point, int lo, int hi, int highest);
 
 // Both arrays of a rule are always there, so that no kernel can meet a null pointer.
 class EpilogueLayer {
  public:
   EpilogueLayer(const std::string& rule, const std::string& rounding, Array<double> factor, Array<double> divisor,
-                Array<int32_t> multiplier, Array<int32_t> shift, int zero_point, int lo, int hi, int64_t largest);
+                Array<int32_t> multiplier, Array<int32_t> shift, int zero_point, int lo, int hi, int64_t largest,
+                size_t code_bytes);
   EpilogueLayer(const EpilogueLayer&) = delete;
 
   const Epilogue& plan() const { return plan_; }
-  bool real() const { return plan_.rule == Rule::kReal; }
 
  private:
   bool is_narrow(double largest) const;
@@ -39,7 +39,6 @@ class GemmLayer {
   GemmLayer(const GemmLayer&) = delete;
 
   const Gemm& plan() const { return plan_; }
-  bool real() const { return plan_.epilogue->rule == Rule::kReal; }
 
  private:
   Array<uint8_t> weights_;
@@ -55,7 +54,6 @@ class DepthwiseLayer {
 
   const Depthwise& plan() const { return plan_; }
   size_t taps() const { return tap_count_; }
-  bool real() const { return plan_.epilogue->rule == Rule::kReal; }
 
  private:
   size_t tap_count_;
@@ -64,14 +62,26 @@ class DepthwiseLayer {
   Depthwise plan_{};
 };
 
+class CombinationLayer {
+ public:
+  CombinationLayer(Array<double> weights, Array<int64_t> bias, const EpilogueLayer& epilogue);
+  CombinationLayer(const CombinationLayer&) = delete;
+
+  const Combination& plan() const { return plan_; }
+
+ private:
+  std::vector<double> weights_, bias_;
+  Combination plan_{};
+};
+
 class SumLayer {
  public:
   SumLayer(const std::string& rule, const std::string& rounding, double left, double right, double factor,
-           double divisor, int zero_a, int zero_b, int zero_point, int lo, int hi);
+           double divisor, int zero_a, int zero_b, int zero_point, int lo, int hi, size_t code_bytes);
 
   // Multipliers and shifts of both operands and of the result, for gemmlowp's rule.
   void set_gemmlowp(int64_t left, int left_shift, int64_t right, int right_shift, int64_t result, int result_shift,
-                    int sign);
+                    int sign, int raised);
 
   const Sum& plan() const { return plan_; }
 
@@ -79,7 +89,36 @@ class SumLayer {
   Sum plan_{};
 };
 
+// Gains and shifts for the channels of a row.
+class LayerNormLayer {
+ public:
+  LayerNormLayer(Array<double> gains, Array<double> shifts, bool centred, int64_t epsilon, int zero_point,
+                 const EpilogueLayer& epilogue);
+  LayerNormLayer(const LayerNormLayer&) = delete;
+
+  const LayerNorm& plan() const { return plan_; }
+
+ private:
+  std::vector<double> gains_, shifts_;
+  LayerNorm plan_{};
+};
+
+class SoftmaxLayer {
+ public:
+  SoftmaxLayer(Array<int32_t> powers, int64_t reciprocal, int zero_point, int lo, int hi);
+  SoftmaxLayer(const SoftmaxLayer&) = delete;
+
+  // For rows of this many codes.
+  Softmax plan(size_t length) const;
+  size_t codes() const { return powers_.size(); }
+
+ private:
+  std::vector<int32_t> powers_;
+  Softmax plan_{};
+};
+
 void bind_layers(nb::module_& m);
+void bind_rows(nb::module_& m);
 void bind_calls(nb::module_& m);
 void bind_boundary(nb::module_& m);
 

@@ -80,7 +80,8 @@ def read_container(path: Path) -> Container:
     """
     try:
         size = path.stat().st_size
-        data = np.memmap(path, np.uint8, "r") if size > 8 else np.empty(0, np.uint8)
+        # As a plain array, of which views are cheap; it keeps the map open.
+        data = np.asarray(np.memmap(path, np.uint8, "r")) if size > 8 else np.empty(0, np.uint8)
     except (OSError, ValueError) as error:
         raise ArtifactError(f"{path}: cannot be read: {error}") from error
     length = int.from_bytes(data[:8].tobytes(), "little")

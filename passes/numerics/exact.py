@@ -63,5 +63,6 @@ def significant_bits(values: NDArray[np.float64]) -> int:
     """Return how many bits the longest significand has, trailing zeros not counted."""
     mantissa, _ = np.frexp(values)
     whole = np.ldexp(mantissa, _BITS).astype(np.int64)
-    trailing = np.log2((whole & -whole).astype(np.float64)).astype(np.int64)
+    # The exponent of a power of two, as frexp has it, is one more than its logarithm.
+    trailing = np.frexp((whole & -whole).astype(np.float64))[1] - 1
     return int((_BITS - trailing).max(initial=0))

@@ -29,7 +29,7 @@ def conv_transpose(node: Node) -> Kernel:
     def run(x: Array) -> Array:
         if x.ndim != rank + 2 or x.shape[1] != node.weight.shape[0]:
             node.fail(f"expected {node.weight.shape[0]} input channels, found an input of shape {x.shape}")
-        full = _full_extents(window, x.shape[2:], extra)
+        full = full_extents(window, x.shape[2:], extra)
         node.check_size([len(x), weights.channels, *full])
         sums = np.zeros((len(x), weights.channels, *full), exact_dtype(weights.largest))
         centred = np.subtract(x, node.inputs[0].zero_point, dtype=product.dtype)
@@ -37,18 +37,18 @@ def conv_transpose(node: Node) -> Kernel:
         for view, tap in zip(window.taps(sums, x.shape[2:]), np.ndindex(window.kernel), strict=True):
             partial = product(by_tap[tap].astype(product.dtype), columns)
             np.add(view, partial.reshape(view.shape), out=view)
-        return epilogue(sums[_crop(node, window, full)])
+        return epilogue(sums[crop(node, window, full)])
 
     return run
 
 
-def _full_extents(window: Window, extents: tuple[int, ...], extra: tuple[int, ...]) -> tuple[int, ...]:
+def full_extents(window: Window, extents: tuple[int, ...], extra: tuple[int, ...]) -> tuple[int, ...]:
     """Extents of the result before its pads are cropped."""
     parts = zip(extents, window.strides, window.spans, extra, strict=True)
     return tuple((extent - 1) * stride + span + more for extent, stride, span, more in parts)
 
 
-def _crop(node: Node, window: Window, full: tuple[int, ...]) -> tuple[slice, ...]:
+def crop(node: Node, window: Window, full: tuple[int, ...]) -> tuple[slice, ...]:
     """Index that removes the pads; raises `ArtifactError` when nothing would be left."""
     stops = tuple(extent - end for extent, end in zip(full, window.end, strict=True))
     if any(begin >= stop for begin, stop in zip(window.begin, stops, strict=True)):

@@ -104,8 +104,7 @@ def fixed_point_factors(real: Array, rule: RequantRule) -> tuple[Array, int]:
 
 def _gemmlowp(node: Node, scales: Array, sign: int) -> Combine:
     """Raise both operands, bring each to twice the larger scale, add, and bring the sum to the output's."""
-    wide = any(info.format.bits > 8 for info in node.inputs)
-    raised = WIDE_HEADROOM_BITS if wide else HEADROOM_BITS
+    raised = gemmlowp_headroom(node)
     left, right, result = gemmlowp_requantizers(scales, node.output.scale, raised)
 
     def combine(a: Array, b: Array) -> Array:
@@ -113,6 +112,12 @@ def _gemmlowp(node: Node, scales: Array, sign: int) -> Combine:
         return _clamped(node, result.scale(total))
 
     return combine
+
+
+def gemmlowp_headroom(node: Node) -> int:
+    """Return the bits by which the operands of a sum are raised under gemmlowp's rule."""
+    wide = any(info.format.bits > 8 for info in node.inputs)
+    return WIDE_HEADROOM_BITS if wide else HEADROOM_BITS
 
 
 def gemmlowp_requantizers(

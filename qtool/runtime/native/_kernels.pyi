@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Pair = tuple[int, int]
+Triple = tuple[int, int, int]
 
 def supported() -> list[str]: ...
 def quantize(
@@ -25,6 +26,7 @@ class Epilogue:
         lo: int,
         hi: int,
         largest: int,
+        code_bytes: int,
     ) -> None: ...
 
 class Gemm:
@@ -62,6 +64,7 @@ class Sum:
         zero_point: int,
         lo: int,
         hi: int,
+        code_bytes: int,
     ) -> None: ...
     def set_gemmlowp(
         self,
@@ -72,10 +75,30 @@ class Sum:
         result: int,
         result_shift: int,
         sign: int,
+        raised: int,
+    ) -> None: ...
+
+class Combination:
+    def __init__(self, weights: NDArray[np.float64], bias: NDArray[np.int64], epilogue: Epilogue) -> None: ...
+
+class LayerNorm:
+    def __init__(
+        self,
+        gains: NDArray[np.float64],
+        shifts: NDArray[np.float64],
+        centred: bool,
+        epsilon: int,
+        zero_point: int,
+        epilogue: Epilogue,
+    ) -> None: ...
+
+class Softmax:
+    def __init__(
+        self, powers: NDArray[np.int32], reciprocal: int, zero_point: int, lo: int, hi: int
     ) -> None: ...
 
 class WindowShape:
-    def __init__(self, kernel: Pair, strides: Pair, dilations: Pair, pads: Pair) -> None: ...
+    def __init__(self, kernel: Triple, strides: Triple, dilations: Triple, pads: Triple) -> None: ...
 
 class Executor:
     def __init__(self, isa: str, threads: int) -> None: ...
@@ -100,27 +123,40 @@ class Executor:
     def depthwise(
         self, layer: Depthwise, window: WindowShape, pad_value: int, x: NDArray[np.uint8], out: NDArray[Any]
     ) -> None: ...
-    def max_pool(self, window: WindowShape, lowest: int, x: NDArray[np.uint8], out: NDArray[Any]) -> None: ...
+    def max_pool(self, window: WindowShape, x: NDArray[Any], out: NDArray[Any]) -> None: ...
     def average_pool(
         self,
         window: WindowShape,
         by_count: list[Epilogue | None],
         padding_counts: bool,
-        end_pads: Pair,
+        end_pads: Triple,
         zero_point: int,
-        x: NDArray[np.uint8],
+        x: NDArray[Any],
         out: NDArray[Any],
     ) -> None: ...
-    def sum(self, layer: Sum, a: NDArray[np.uint8], b: NDArray[np.uint8], out: NDArray[Any]) -> None: ...
+    def sum(self, layer: Sum, a: NDArray[Any], b: NDArray[Any], out: NDArray[Any]) -> None: ...
+    def combine(self, layer: Combination, parts: list[NDArray[np.int32]], out: NDArray[Any]) -> None: ...
     def product(
         self,
         epilogue: Epilogue,
         zero_a: int,
         zero_b: int,
+        a: NDArray[Any],
+        b: NDArray[Any],
+        out: NDArray[Any],
+    ) -> None: ...
+    def matmul(
+        self,
+        epilogue: Epilogue,
+        left_max: int,
+        zeros: Pair,
+        pairs: NDArray[np.int32],
         a: NDArray[np.uint8],
         b: NDArray[np.uint8],
         out: NDArray[Any],
     ) -> None: ...
+    def softmax(self, layer: Softmax, x: NDArray[Any], out: NDArray[Any]) -> None: ...
+    def layer_norm(self, layer: LayerNorm, x: NDArray[Any], out: NDArray[Any]) -> None: ...
     def copy(
         self, x: NDArray[np.uint8], table: NDArray[np.uint8] | None, out: NDArray[np.uint8], column: int
     ) -> None: ...

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from passes.artifact import WeightLayout
-from qtool.runtime.native.codes import check_storable, empty, stored_zero
+from qtool.runtime.native.codes import MAX_WIDE_BITS, check_storable, empty, stored_zero
 from qtool.runtime.native.epilogue import prepare_epilogue
 from qtool.runtime.native.matrix import prepare_matrix
 from qtool.runtime.native.windows import as_images, output_extents, window_shape
@@ -33,10 +33,10 @@ def gemm(node: Node, executor: Executor) -> Kernel:
 
 
 def conv(node: Node, executor: Executor) -> Kernel:
-    """Build a convolution over one or two axes; filters of one channel each go their own way.
+    """Build a convolution over one to three axes; filters of one channel each go their own way.
 
     Raises:
-        ArtifactError: there are three or more spatial axes, or the kernels cannot hold the step.
+        ArtifactError: there are four or more spatial axes, or the kernels cannot hold the step.
     """
     window = Window.of(node, node.weight.shape[2:])
     shape, pad_value = window_shape(node, window), stored_zero(node.inputs[0])
@@ -60,7 +60,7 @@ def prepare_depthwise(node: Node) -> Depthwise:
     """Return a convolution with one filter for each channel; weights are unpacked once."""
     from qtool.runtime.native._kernels import Depthwise
 
-    check_storable(node)
+    check_storable(node, most_out=MAX_WIDE_BITS)
     weights = Weights.of(node)
     taps = np.ascontiguousarray(weights.codes.reshape(-1, weights.channels), np.int16)
     epilogue = prepare_epilogue(node, weights.scale, weights.largest)

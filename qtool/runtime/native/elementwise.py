@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from passes.numerics import RequantRule, exact_requantizer
-from qtool.runtime.native.codes import check_storable, empty, stored_zero
-from qtool.runtime.native.epilogue import prepare_epilogue
+from qtool.runtime.native.codes import (
+    MAX_WIDE_BITS,
+    check_storable,
+    code_bytes,
+    empty,
+    stored_type,
+    stored_zero,
+)
+from qtool.runtime.native.epilogue import WIDE_BITS, prepare_epilogue
 from qtool.runtime.native.proof import snap_is_exact
 from qtool.runtime.node import Array, Kernel, Node, reach
-from qtool.runtime.sums import common_unit, fixed_point_factors, gemmlowp_requantizers
+from qtool.runtime.sums import common_unit, fixed_point_factors, gemmlowp_headroom, gemmlowp_requantizers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,10 +51,10 @@ def mul(node: Node, executor: Executor) -> Kernel:
 
 def prepare_product(node: Node) -> tuple[Epilogue, int, int]:
     """Return the epilogue of a product, and the stored zero points of both operands."""
-    check_storable(node)
+    check_storable(node, MAX_WIDE_BITS, MAX_WIDE_BITS)
     first, second = node.inputs
     scale = np.full(_CHANNELS, np.float64(first.scale) * np.float64(second.scale))
-    epilogue = prepare_epilogue(node, scale, reach(first) * reach(second))
+    epilogue = prepare_epilogue(node, scale, reach(first) * reach(second), bits=WIDE_BITS)
     return epilogue, stored_zero(first), stored_zero(second)
 
 
@@ -58,7 +65,7 @@ def prepare_sum(node: Node, sign: int) -> Sum:
         node: a step Add or Sub.
         sign: 1 or -1, of the second operand.
     """
-    check_storable(node)
+    check_storable(node, MAX_WIDE_BITS, MAX_WIDE_BITS)
     scales = np.array([node.inputs[0].scale, node.inputs[1].scale], np.float64)
     if node.output.is_float:
         return _sum(node, "real", scales[0], sign * scales[1])
@@ -83,7 +90,8 @@ def _sum(node: Node, rule: str, left: float, right: float, factor: float = 1.0, 
         zero, lo, hi = stored_zero(node.output), node.lo - lowest, node.hi - lowest
     rounding = str(node.rounding)
     scales = float(left), float(right), float(factor), float(divisor)
-    return Sum(rule, rounding, *scales, stored_zero(first), stored_zero(second), zero, lo, hi)
+    zeros = stored_zero(first), stored_zero(second)
+    return Sum(rule, rounding, *scales, *zeros, zero, lo, hi, code_bytes(node.output))
 
 
 def _exact(node: Node, sign: int) -> Sum | None:
@@ -102,18 +110,19 @@ def _fixed_point(node: Node, real: NDArray[np.float64], sign: int) -> Sum:
 
 
 def _scaled_sum(node: Node, left: int, right: int, scale: float, divisor: float) -> Sum:
-    if snap_is_exact(np.array([scale]), np.array([divisor])):
+    if code_bytes(node.output) == 1 and snap_is_exact(np.array([scale]), np.array([divisor])):
         return _sum(node, "snap", left, right, scale / divisor)
     return _sum(node, "divide", left, right, scale, divisor)
 
 
 def _gemmlowp(node: Node, scales: NDArray[np.float64], sign: int) -> Sum:
-    made = gemmlowp_requantizers(scales, node.output.scale)
+    raised = gemmlowp_headroom(node)
+    made = gemmlowp_requantizers(scales, node.output.scale, raised)
     layer = _sum(node, "gemmlowp", 1.0, 1.0)
     left, left_shift, right, right_shift, result, result_shift = (
         int(value) for one in made for value in (one.multiplier, one.shift)
     )
-    layer.set_gemmlowp(left, left_shift, right, right_shift, result, result_shift, sign)
+    layer.set_gemmlowp(left, left_shift, right, right_shift, result, result_shift, sign, raised)
     return layer
 
 
@@ -124,10 +133,17 @@ def _on_rows(node: Node, call: Callable[[Array, Array, Array], None]) -> Kernel:
         shape = np.broadcast_shapes(a.shape, b.shape)
         out = empty(node, shape)
         columns = shape[-1] if shape else 1
-        call(_rows(a, shape, columns), _rows(b, shape, columns), out.reshape(-1, columns))
+        wide = common_type(node)
+        first, second = (_rows(x.astype(wide, copy=False), shape, columns) for x in (a, b))
+        call(first, second, out.reshape(-1, columns))
         return out
 
     return run
+
+
+def common_type(node: Node) -> np.dtype[Any]:
+    """Return the stored type that holds the codes of both operands."""
+    return np.result_type(*(stored_type(info) for info in node.inputs))
 
 
 def _rows(x: Array, shape: tuple[int, ...], columns: int) -> Array:

@@ -14,7 +14,8 @@ from passes.numerics import (
     real_multiplier,
     requantizer,
 )
-from qtool.runtime.native.codes import stored_zero
+from qtool.runtime.epilogue import LEAST_ACC_BITS
+from qtool.runtime.native.codes import code_bytes, stored_zero
 from qtool.runtime.native.proof import snap_is_exact
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from qtool.runtime.node import Node
 
 ACC_BITS = 32
+WIDE_BITS = 54
+"""Bits of the sums that float64 carries, with their sign."""
 _NAMES = {
     RequantRule.EXACT: "fixed_point",
     RequantRule.FIXED_POINT: "fixed_point",
@@ -55,7 +58,12 @@ class Constants:
 
 
 def prepare_epilogue(
-    node: Node, scale: NDArray[np.float64], largest: int, count: int = 1, counts: Sequence[int] = (1,)
+    node: Node,
+    scale: NDArray[np.float64],
+    largest: int,
+    count: int = 1,
+    counts: Sequence[int] = (1,),
+    bits: int = ACC_BITS,
 ) -> Epilogue:
     """Return the epilogue that agrees with `qtool.runtime.epilogue.Epilogue` for every sum.
 
@@ -65,17 +73,16 @@ def prepare_epilogue(
         largest: bound on the magnitude of a sum with its bias.
         count: number of elements that a sum is the mean of.
         counts: every count of the step: the rule EXACT holds for all of them or for none.
+        bits: of the sums that the kernel makes, `ACC_BITS` or `WIDE_BITS`.
 
     Raises:
-        ArtifactError: sums do not fit int32.
+        ArtifactError: sums do not fit.
         InputError: scales do not belong together.
     """
     from qtool.runtime.native._kernels import Epilogue
 
-    if largest.bit_length() >= ACC_BITS:
-        node.fail(
-            f"sums reach {largest}; the native kernels add in {ACC_BITS} bits, the reference engine in 53"
-        )
+    if largest.bit_length() >= bits:
+        node.fail(f"sums reach {largest}; this native kernel adds in {bits} bits, the reference engine in 53")
     constants = _constants(node, np.ascontiguousarray(scale, np.float64), largest, count, counts)
     lowest = 0 if node.output.is_float else node.output.qmin
     return Epilogue(
@@ -89,6 +96,7 @@ def prepare_epilogue(
         0 if node.output.is_float else node.lo - lowest,
         255 if node.output.is_float else node.hi - lowest,
         largest,
+        code_bytes(node.output),
     )
 
 
@@ -103,7 +111,7 @@ def _constants(
         if exact_requantizer(scale, divisors, largest) is not None:
             return _exact(node, scale, np.full(len(scale), node.output.scale * np.float64(count)))
     real = real_multiplier(scale, node.output.scale, count, node.rule)
-    made = requantizer(real, ACC_BITS, node.rule)
+    made = requantizer(real, max(LEAST_ACC_BITS, largest.bit_length() + 1), node.rule)
     if made.rule is RequantRule.FLOAT:
         return Constants("float", made.multiplier.astype(np.float64), ones, zeros, zeros)
     return _fixed_point(made, ones)
@@ -111,7 +119,7 @@ def _constants(
 
 def _exact(node: Node, scale: NDArray[np.float64], divisor: NDArray[np.float64]) -> Constants:
     zeros = np.zeros(len(scale), np.int32)
-    if snap_is_exact(scale, divisor):
+    if code_bytes(node.output) == 1 and snap_is_exact(scale, divisor):
         return Constants("snap", scale / divisor, np.ones(len(scale)), zeros, zeros)
     return Constants("divide", scale, divisor, zeros, zeros)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from passes.artifact import WeightLayout
 from passes.numerics import pack_gemm
-from qtool.runtime.native.codes import check_storable, stored_max, stored_zero
+from qtool.runtime.native.codes import MAX_WIDE_BITS, check_storable, stored_max, stored_zero
 from qtool.runtime.native.epilogue import prepare_epilogue
 from qtool.runtime.node import Node, reach
 
@@ -47,7 +47,7 @@ def prepare_matrix(node: Node, executor: Executor) -> Gemm:
     """
     from qtool.runtime.native._kernels import Gemm
 
-    check_storable(node)
+    check_storable(node, most_out=MAX_WIDE_BITS)
     if node.weight.bits > 8:
         node.fail(f"the native kernels take weights of 8 bits or less, found {node.weight.bits}")
     matrices, info = _matrices(node), node.inputs[0]

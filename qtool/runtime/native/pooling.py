@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qtool.runtime.native.codes import check_storable, empty, stored_zero
+from qtool.runtime.native.codes import MAX_WIDE_BITS, check_storable, empty, stored_zero
 from qtool.runtime.native.epilogue import prepare_epilogue
 from qtool.runtime.native.windows import as_images, end_pads, output_extents, window_shape
 from qtool.runtime.node import Array, Kernel, Node, reach
@@ -23,13 +23,13 @@ _CHANNELS = 64
 
 def max_pool(node: Node, executor: Executor) -> Kernel:
     """Build the greatest code of each window; padding never wins."""
-    check_storable(node)
+    check_storable(node, MAX_WIDE_BITS, MAX_WIDE_BITS)
     window = Window.of(node, node.step.integers("kernel_shape"))
     shape = window_shape(node, window)
 
     def run(x: Array) -> Array:
         out = empty(node, (len(x), *output_extents(node, window, x), x.shape[-1]))
-        executor.max_pool(shape, 0, as_images(x), as_images(out))
+        executor.max_pool(shape, as_images(x), as_images(out))
         return out
 
     return run
@@ -54,7 +54,7 @@ def global_average_pool(node: Node, executor: Executor) -> Kernel:
 
 
 def _averages(node: Node, executor: Executor, window: Window, padding_counts: bool) -> Kernel:
-    check_storable(node)
+    check_storable(node, MAX_WIDE_BITS, MAX_WIDE_BITS)
     shape, zero = window_shape(node, window), stored_zero(node.inputs[0])
 
     def run(x: Array) -> Array:

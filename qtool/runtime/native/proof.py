@@ -50,5 +50,6 @@ def _odd(values: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int
     mantissa, exponent = np.frexp(values)
     whole = np.ldexp(mantissa, _BITS).astype(np.int64)
     lowest = whole & -whole
-    trailing = np.log2(lowest.astype(np.float64)).astype(np.int64)
-    return whole // lowest, exponent - _BITS + trailing
+    # The exponent of a power of two, as frexp has it, is one more than its logarithm.
+    trailing = np.frexp(lowest.astype(np.float64))[1] - 1
+    return whole >> trailing, exponent - _BITS + trailing

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qtool.runtime.native.elementwise import prepare_product, prepare_sum
+from qtool.runtime.native.elementwise import common_type, prepare_product, prepare_sum
 from qtool.runtime.native_engine.prepared import Call, Prepared, Shape, fits, run_all
 from qtool.runtime.native_engine.stored import Storage, Stored
 
@@ -26,12 +26,14 @@ MAX_SAMPLES = 256
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Elementwise:
-    """A function of two tensors of bytes.
+    """A function of two tensors of codes.
 
     Attributes:
+        type: in which the kernel reads both operands.
         call: takes two operands and an output of (rows, columns), the operands of as many rows or of one.
     """
 
+    type: np.dtype[Any]
     call: Callable[..., None]
     channels_last: bool = False
     in_place: bool = True
@@ -43,12 +45,18 @@ class Elementwise:
     def bind(self, inputs: Sequence[Stored], output: Stored) -> Call | None:
         """Take equal operands, or one that repeats along leading axes or is a single value."""
         aligned = [_aligned(item, output.storage) for item in inputs]
-        if not fits(*inputs, output) or aligned[0] is None or aligned[1] is None:
+        first, second = aligned
+        if not fits(*inputs, output) or first is None or second is None:
             return None
-        calls = self._calls(aligned[0], aligned[1], output.memory)
-        if calls is None or len(calls) == 1:
-            return None if calls is None else calls[0]
-        return partial(run_all, calls)
+        widened = [
+            part if part.dtype == self.type else np.empty(part.shape, self.type) for part in (first, second)
+        ]
+        calls = self._calls(widened[0], widened[1], output.memory)
+        if calls is None:
+            return None
+        pairs = zip(widened, (first, second), strict=True)
+        copies: list[Call] = [partial(np.copyto, wide, part) for wide, part in pairs if wide is not part]
+        return calls[0] if len(calls) == 1 and not copies else partial(run_all, [*copies, *calls])
 
     def _calls(self, a: Array, b: Array, out: Array) -> list[Call] | None:
         """Cut into calls; ``None`` where no cut is known."""
@@ -68,7 +76,7 @@ class Elementwise:
 
     def _repeat(self, whole: Array, row: Array, out: Array, swapped: bool) -> Call:
         """Call with one operand that has one row, or one value that must become a row first."""
-        wide = row if row.size == out.shape[1] else np.empty((1, out.shape[1]), np.uint8)
+        wide = row if row.size == out.shape[1] else np.empty((1, out.shape[1]), row.dtype)
         operands = (wide, whole) if swapped else (whole, wide)
         call = partial(self.call, *operands, out)
         return call if wide is row else partial(_spread_first, row, wide, call)
@@ -107,17 +115,17 @@ def _repeated_columns(whole: Shape, part: Shape, out: Shape) -> int:
 
 def add(node: Node, executor: Executor) -> Prepared:
     """Prepare ``a + b``."""
-    return Elementwise(partial(executor.sum, prepare_sum(node, 1)))
+    return Elementwise(common_type(node), partial(executor.sum, prepare_sum(node, 1)))
 
 
 def sub(node: Node, executor: Executor) -> Prepared:
     """Prepare ``a - b``."""
-    return Elementwise(partial(executor.sum, prepare_sum(node, -1)))
+    return Elementwise(common_type(node), partial(executor.sum, prepare_sum(node, -1)))
 
 
 def mul(node: Node, executor: Executor) -> Prepared:
     """Prepare ``a * b``."""
-    return Elementwise(partial(executor.product, *prepare_product(node)))
+    return Elementwise(common_type(node), partial(executor.product, *prepare_product(node)))
 
 
 KERNELS = {"add": add, "sub": sub, "mul": mul}

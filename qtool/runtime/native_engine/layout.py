@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from qtool.runtime.native_engine.prepared import Shape
     from qtool.runtime.native_engine.program import BoundStep
 
-INDIFFERENT = frozenset({"add", "sub", "mul", "lut", "requantize", "concat", "identity"})
+INDIFFERENT = frozenset(
+    {"add", "sub", "mul", "lut", "requantize", "concat", "identity", "resize", "upsample"}
+)
 """Steps that work in any order of axes, as long as all their tensors share it."""
 VIEWS = frozenset({"identity", "reshape", "flatten", "squeeze", "unsqueeze"})
 """Steps whose output holds the values of the input in the same order."""

@@ -77,7 +77,11 @@ def _shares(source: Stored, output: Stored) -> bool:
 
 def _call(bound: BoundStep, inputs: list[Stored], output: Stored) -> Call:
     """Return the native call, or one that hands ONNX-ordered arrays to the reference kernel."""
-    call = None if bound.native is None else bound.native.bind(inputs, output)
+    try:
+        call = None if bound.native is None else bound.native.bind(inputs, output)
+    except ArtifactError:
+        # What native kernels refuse at these shapes, the reference runs, or refuses with its own reasons.
+        call = None
     if call is not None:
         return call
     return partial(_move if bound.step.op in RAW else _compute, bound, inputs, output)

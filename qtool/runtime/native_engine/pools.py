@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qtool.runtime.native.codes import check_storable
+from qtool.runtime.native.codes import MAX_WIDE_BITS, check_storable
 from qtool.runtime.native.pooling import prepare_means
 from qtool.runtime.native.windows import as_images, end_pads, window_shape
 from qtool.runtime.native_engine.prepared import Call, Prepared, Shape, fits
@@ -40,12 +40,12 @@ class MaxPool:
         return (*shape[:2], *self.window.output(self.node, shape))
 
     def bind(self, inputs: Sequence[Stored], output: Stored) -> Call | None:
-        """Take images of one or two spatial axes."""
+        """Take images of one to three spatial axes."""
         (x,) = inputs
         if not fits(x, output):
             return None
         images = as_images(x.memory), as_images(output.memory)
-        return partial(self.executor.max_pool, self.native, 0, *images)
+        return partial(self.executor.max_pool, self.native, *images)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,30 +101,30 @@ class Mean:
     def bind(self, inputs: Sequence[Stored], output: Stored) -> Call | None:
         """Prepare the epilogue for the number of elements of an image."""
         (x,) = inputs
-        if len(x.storage.shape) not in {3, 4} or not x.storage.channels_last or not fits(x, output):
+        if len(x.storage.shape) not in {3, 4, 5} or not x.storage.channels_last or not fits(x, output):
             return None
         images = as_images(x.memory)
-        kernel = (images.shape[1], images.shape[2])
+        kernel = images.shape[1:-1]
         means = prepare_means(self.node, prod(kernel), [prod(kernel)])
         from qtool.runtime.native._kernels import WindowShape
 
-        whole = WindowShape(kernel, (1, 1), (1, 1), (0, 0))
-        parts = means, False, (0, 0), x.storage.zero
+        whole = WindowShape(kernel, (1, 1, 1), (1, 1, 1), (0, 0, 0))
+        parts = means, False, (0, 0, 0), x.storage.zero
         return partial(
-            self.executor.average_pool, whole, *parts, images, output.memory.reshape(len(images), 1, 1, -1)
+            self.executor.average_pool, whole, *parts, images, output.memory.reshape(len(images), 1, 1, 1, -1)
         )
 
 
 def max_pool(node: Node, executor: Executor) -> Prepared:
     """Prepare a MaxPool."""
-    check_storable(node)
+    check_storable(node, MAX_WIDE_BITS, MAX_WIDE_BITS)
     window = Window.of(node, node.step.integers("kernel_shape"))
     return MaxPool(node, executor, window, window_shape(node, window))
 
 
 def average_pool(node: Node, executor: Executor) -> Prepared:
     """Prepare an AveragePool."""
-    check_storable(node)
+    check_storable(node, MAX_WIDE_BITS, MAX_WIDE_BITS)
     window = Window.of(node, node.step.integers("kernel_shape"))
     padding_counts = bool(node.step.integer("count_include_pad"))
     return AveragePool(node, executor, window, window_shape(node, window), padding_counts)
@@ -132,13 +132,13 @@ def average_pool(node: Node, executor: Executor) -> Prepared:
 
 def global_average_pool(node: Node, executor: Executor) -> Prepared:
     """Prepare a GlobalAveragePool."""
-    check_storable(node)
+    check_storable(node, MAX_WIDE_BITS, MAX_WIDE_BITS)
     return Mean(node, executor, keepdims=True)
 
 
 def reduce_mean(node: Node, executor: Executor) -> Prepared | None:
     """Prepare a ReduceMean over exactly the spatial axes of images."""
-    check_storable(node)
+    check_storable(node, MAX_WIDE_BITS, MAX_WIDE_BITS)
     rank = len(node.inputs[0].shape)
     if sorted(axis % max(1, rank) for axis in node.step.integers("axes")) != [*range(2, rank)]:
         return None

@@ -12,7 +12,17 @@ import numpy as np
 from passes.errors import ArtifactError
 from passes.numerics import RequantRule, Rounding
 from qtool.runtime.engine import BUILDERS
-from qtool.runtime.native_engine import elementwise, moves, pools, products, tables
+from qtool.runtime.native_engine import (
+    conv_transpose,
+    elementwise,
+    gathers,
+    matmul,
+    moves,
+    normalization,
+    pools,
+    products,
+    tables,
+)
 from qtool.runtime.node import Array, Kernel, Node
 from qtool.runtime.recurrent import states_shape
 
@@ -23,7 +33,17 @@ if TYPE_CHECKING:
 
 _PREPARE: dict[str, Callable[[Node, Executor], Prepared | None]] = {
     op: prepare
-    for family in (products, elementwise, moves, pools, tables)
+    for family in (
+        products,
+        conv_transpose,
+        matmul,
+        elementwise,
+        normalization,
+        moves,
+        gathers,
+        pools,
+        tables,
+    )
     for op, prepare in family.KERNELS.items()
 }
 

@@ -1,7 +1,8 @@
 """`Storage` and `Stored`: how a tensor lies in memory while native kernels work on it.
 
-Codes of 8 bits or fewer are unsigned bytes: a signed code is kept less the lowest code of its format. The
-channels of images may come last, (batch, spatial ..., channel), while shapes are always told in ONNX order.
+Codes of 8 bits or fewer are unsigned bytes, wider ones unsigned words of 16 bits: a signed code is kept less
+the lowest code of its format. The channels of images may come last, (batch, spatial ..., channel), while shapes
+are always told in ONNX order.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from qtool.runtime.native.codes import stored_type
 
 if TYPE_CHECKING:
     from passes.artifact import TensorInfo
@@ -41,7 +44,7 @@ class Storage:
     @property
     def offset(self) -> int:
         """What is added to a code before it is stored."""
-        return -self.info.qmin if self.is_bytes else 0
+        return 0 if self.info.is_float else -self.info.qmin
 
     @property
     def zero(self) -> int:
@@ -62,7 +65,7 @@ class Storage:
     @property
     def dtype(self) -> np.dtype[np.generic]:
         """Type in memory."""
-        return np.dtype(np.uint8 if self.is_bytes else self.info.dtype)
+        return stored_type(self.info)
 
     @property
     def size_bytes(self) -> int:
@@ -101,13 +104,14 @@ class Stored:
         """Codes in their container, or float32 values, in ONNX order; may be a view."""
         if not self.storage.offset:
             return self.logical
-        moved = self.logical - np.uint8(self.storage.offset)
-        return np.asarray(moved.view(np.int8))
+        moved = self.logical - self.storage.dtype.type(self.storage.offset)
+        return np.asarray(moved.view(self.storage.info.dtype))
 
     def write(self, codes: Array) -> None:
         """Store codes, or float32 values, of the same shape."""
         if self.storage.offset:
-            codes = codes.view(np.uint8) + np.uint8(self.storage.offset)
+            stored = self.storage.dtype
+            codes = codes.view(stored) + stored.type(self.storage.offset)
         self.logical[...] = codes
 
 

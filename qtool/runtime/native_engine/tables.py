@@ -11,7 +11,7 @@ import numpy as np
 
 from qtool.runtime.lut import lut as lut_kernel
 from qtool.runtime.lut import rescale
-from qtool.runtime.native.codes import check_storable
+from qtool.runtime.native.codes import MAX_WIDE_BITS, check_storable, code_bytes, stored_type
 from qtool.runtime.native_engine.elementwise import long_rows
 from qtool.runtime.native_engine.prepared import Call, Prepared, Shape, fits, in_rows, run_all
 from qtool.runtime.native_engine.stored import Storage, Stored
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from passes.artifact import TensorInfo
     from qtool.runtime.native._kernels import Executor
     from qtool.runtime.node import Array, Kernel, Node
-
-STORED_CODES = 256
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,7 +40,7 @@ class Table:
         (x,) = inputs
         if x.memory.shape != output.memory.shape or not fits(x, output):
             return None
-        if output.storage.info.is_float:
+        if not (x.storage.is_bytes and output.storage.is_bytes):
             # The codes index the table, so no mode has anything to do; this one writes without a buffer.
             return partial(np.take, self.table, x.memory, out=output.memory, mode="clip")
         rows = long_rows(x.memory.shape)
@@ -77,29 +75,37 @@ class Concat:
             return None
         axis = order.index(self.axis % len(order))
         whole = in_rows(output.memory, axis)
-        calls, column = [], 0
+        calls: list[Call] = []
+        column = 0
         for item, table in zip(inputs, self.tables, strict=True):
             part = in_rows(item.memory, axis)
-            calls.append(partial(self.executor.copy, part, table, whole, column))
+            if part.itemsize == whole.itemsize == 1:
+                calls.append(partial(self.executor.copy, part, table, whole, column))
+            else:
+                calls.append(partial(_copy_wide, part, table, whole[:, column : column + part.shape[1]]))
             column += part.shape[1]
         return partial(run_all, calls)
 
 
+def _copy_wide(part: Array, table: Array | None, out: Array) -> None:
+    np.copyto(out, part if table is None else table[part])
+
+
 def lut(node: Node, executor: Executor) -> Prepared:
     """Prepare a table of output codes."""
-    check_storable(node)
+    check_storable(node, MAX_WIDE_BITS, MAX_WIDE_BITS)
     return Table(executor, _stored_table(lut_kernel(node), node.inputs[0], node.output))
 
 
 def requantize(node: Node, executor: Executor) -> Prepared:
     """Prepare new parameters, a Relu or a Clip on its own, or the way to float32."""
-    check_storable(node)
+    check_storable(node, MAX_WIDE_BITS, MAX_WIDE_BITS)
     return Table(executor, _stored_table(rescale(node, node.inputs[0]), node.inputs[0], node.output))
 
 
 def concat(node: Node, executor: Executor) -> Prepared:
     """Prepare a Concat."""
-    check_storable(node)
+    check_storable(node, MAX_WIDE_BITS, MAX_WIDE_BITS)
     unbounded = node.step.lo is None and node.step.hi is None
     tables = tuple(
         None
@@ -113,7 +119,7 @@ def concat(node: Node, executor: Executor) -> Prepared:
 def _stored_table(kernel: Kernel, source: TensorInfo, output: TensorInfo) -> Array:
     """Ask the reference kernel for every code, and arrange the answers as both tensors are stored."""
     values = kernel(np.arange(source.qmin, source.qmax + 1).astype(source.dtype))
-    table = np.zeros(STORED_CODES, np.float32 if output.is_float else np.uint8)
+    table = np.zeros(1 << 8 * code_bytes(source), stored_type(output))
     form = Storage(output, (len(values),))
     form.at(table.view(np.uint8)).write(values)
     return table

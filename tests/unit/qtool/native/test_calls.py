@@ -61,7 +61,7 @@ def test_absurd_windows_are_refused():
 
     for kernel, strides in (((0, 1), (1, 1)), ((1, 1), (1, 1 << 40)), ((1 << 13, 1), (1, 1))):
         with pytest.raises(ValueError, match="window"):
-            WindowShape(kernel, strides, (1, 1), (0, 0))
+            WindowShape((1, *kernel), (1, *strides), (1, 1, 1), (0, 0, 0))
 
 
 def test_unknown_instruction_sets_are_refused():

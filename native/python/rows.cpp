@@ -1,0 +1,64 @@
+// Layers that work on rows: softmax and layer normalization.
+#include <cmath>
+
+#include "layers.h"
+
+namespace qtool {
+namespace {
+
+// With gains below 2**16 and normalized values below 2**24, sums stay below 2**53.
+constexpr size_t kMaxNormalized = size_t{1} << 14;
+constexpr double kMaxGain = 1 << 15;
+constexpr double kMaxShift = static_cast<double>(int64_t{1} << 46);
+constexpr int64_t kMaxEpsilon = int64_t{1} << 60;
+constexpr int32_t kSoftmaxOne = 1 << 24;
+constexpr int64_t kMaxReciprocal = int64_t{1} << 36;
+
+}  // namespace
+
+LayerNormLayer::LayerNormLayer(Array<double> gains, Array<double> shifts, bool centred, int64_t epsilon,
+                               int zero_point, const EpilogueLayer& epilogue)
+    : gains_(gains.data(), gains.data() + gains.size()), shifts_(shifts.data(), shifts.data() + shifts.size()) {
+  const size_t length = gains_.size();
+  require_length(gains, length, "gains: expected one axis");
+  require_length(shifts, length, "shifts: expected one for each gain");
+  require(length >= 1 && length <= kMaxNormalized, "gains: expected 1..2**14");
+  for (size_t i = 0; i < length; ++i) {
+    require(std::fabs(gains_[i]) <= kMaxGain && std::trunc(gains_[i]) == gains_[i], "gains: expected small whole numbers");
+    require(std::fabs(shifts_[i]) <= kMaxShift && std::trunc(shifts_[i]) == shifts_[i], "shifts: expected whole numbers");
+  }
+  require(epsilon >= 0 && epsilon <= kMaxEpsilon, "epsilon: expected 0..2**60");
+  require(zero_point >= 0 && zero_point <= 65535, "zero point: expected a code");
+  require(epilogue.plan().channels == length, "epilogue: made for another number of channels");
+  plan_ = {length, centred, epsilon, zero_point, gains_.data(), shifts_.data(), &epilogue.plan()};
+}
+
+SoftmaxLayer::SoftmaxLayer(Array<int32_t> powers, int64_t reciprocal, int zero_point, int lo, int hi)
+    : powers_(powers.data(), powers.data() + powers.size()) {
+  require_length(powers, powers_.size(), "powers: expected one axis");
+  require(powers_.size() == 256 || powers_.size() == 65536, "powers: expected 2**8 or 2**16");
+  require(powers_[0] == kSoftmaxOne, "powers: expected 2**24 in front");
+  for (const int32_t power : powers_) require(power >= 0 && power <= kSoftmaxOne, "powers: expected 0..2**24");
+  require(reciprocal >= 1 && reciprocal <= kMaxReciprocal, "reciprocal: expected 1..2**36");
+  check_codes(zero_point, lo, hi, 65535);
+  plan_ = {powers_.data(), reciprocal, 0, zero_point, lo, hi};
+}
+
+Softmax SoftmaxLayer::plan(size_t length) const {
+  Softmax made = plan_;
+  made.length = length;
+  return made;
+}
+
+void bind_rows(nb::module_& m) {
+  using nb::arg;
+  nb::class_<LayerNormLayer>(m, "LayerNorm")
+      .def(nb::init<Array<double>, Array<double>, bool, int64_t, int, const EpilogueLayer&>(),
+           arg("gains").noconvert(), arg("shifts").noconvert(), arg("centred"), arg("epsilon"), arg("zero_point"),
+           arg("epilogue"), nb::keep_alive<1, 7>());
+  nb::class_<SoftmaxLayer>(m, "Softmax")
+      .def(nb::init<Array<int32_t>, int64_t, int, int, int>(), arg("powers").noconvert(), arg("reciprocal"),
+           arg("zero_point"), arg("lo"), arg("hi"));
+}
+
+}  // namespace qtool
