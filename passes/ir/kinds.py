@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+LOWEST = -1e30
+"""A Where that puts this or less into scores hides them from a Softmax."""
+
+
 def node_kind(node: gs.Node) -> OpClass:
     """Return the class of a node; one that integers cannot express as it stands is float."""
     info = op_info(node.op, node.domain)
