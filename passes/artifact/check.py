@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
+from passes.artifact.check_integers import integer_problem
 from passes.artifact.ops import OPS, Family, OpSpec
 from passes.artifact.weight import WeightLayout
 from passes.errors import ArtifactError
@@ -77,6 +78,9 @@ def _check_step(step: Step, tensors: dict[str, TensorInfo]) -> None:
     operands = [tensors[name] for name in step.inputs]
     output = tensors[step.output]
     _check_numbers(step, spec.family, operands, output)
+    problem = integer_problem(step, operands, output)
+    if problem:
+        _fail(step, problem)
     _check_bounds(step, output)
     _check_weight(step)
     _check_table(step, operands, output)
@@ -94,7 +98,7 @@ def _check_signature(step: Step, spec: OpSpec) -> None:
     for part, wanted, found in (("weight", spec.weight, step.weight), ("table", spec.table, step.table)):
         if wanted != (found is not None):
             _fail(step, f"{'lacks its' if wanted else 'has no use for a'} {part}")
-    if step.bias is not None and not spec.weight:
+    if step.bias is not None and (not spec.weight or step.op == "embedding"):
         _fail(step, "has no use for a bias")
 
 
@@ -122,7 +126,7 @@ def _check_bounds(step: Step, output: TensorInfo) -> None:
 
 def _check_weight(step: Step) -> None:
     weight = step.weight
-    if weight is None:
+    if weight is None or step.op == "embedding":
         return
     channels, layouts = _channels(step)
     if weight.layout not in layouts:

@@ -106,7 +106,9 @@ def settle_reshapes(graph: gs.Graph) -> int:
         values = np.asarray(target.values).tolist()
         before, after = node.inputs[0].shape or [], node.outputs[0].shape or []
         index = values.index(-1) if -1 in values else len(before)
-        if index < min(len(before), len(after)) and before[index] == after[index] is not None:
+        if index >= min(len(before), len(after)):
+            continue
+        if isinstance(before[index], str) and before[index] == after[index]:
             values[index] = 0
             node.inputs[1] = gs.Constant(f"{node.name}.settled", np.array(values, dtype=np.int64))
             settled += 1
