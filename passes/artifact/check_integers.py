@@ -26,17 +26,21 @@ def integer_problem(step: Step, operands: list[TensorInfo], output: TensorInfo) 
     family = OPS[step.op].family
     if family is Family.INDEX:
         return _index_problem(step, operands[0], output)
-    if family is Family.ARITHMETIC and output.is_index:
+    if family is Family.ARITHMETIC:
+        return _code_problem(step, operands, output)
+    counted = {"trim": "axes", "reshape_like": "shape"}.get(step.op)
+    if counted and len(step.integers(counted)) != len(step.integers("like_axes")):
+        return f"expected as many like_axes as {counted}"
+    return ""
+
+
+def _code_problem(step: Step, operands: list[TensorInfo], output: TensorInfo) -> str:
+    if output.is_index:
         return "writes codes, but its output holds plain integers"
-    counted = any(tensor.is_index for tensor in operands)
-    if family is Family.ARITHMETIC and counted and step.op != "requantize":
+    if any(tensor.is_index for tensor in operands) and step.op != "requantize":
         return "works on codes, but an input holds plain integers"
     if step.op == "integer_softmax" and len(operands) > 1 and operands[1].params != _BIT:
         return "expected a mask of one unsigned bit with scale 1"
-    if step.op == "trim" and len(step.integers("axes")) != len(step.integers("like_axes")):
-        return "expected as many like_axes as axes"
-    if step.op == "reshape_like" and len(step.integers("shape")) != len(step.integers("like_axes")):
-        return "expected as many like_axes as extents"
     return ""
 
 

@@ -27,8 +27,8 @@ class TensorInfo:
     Attributes:
         name: unique in its artifact.
         shape: as in ONNX; ``None`` stands for an extent known only at run time.
-        bits: width of a code, 1 to 8 or 16; 32 for signed integers that stand for themselves, with scale 1 and
-            zero point 0; ``None`` for a float32 tensor, whose other fields mean nothing.
+        bits: width of a code, 1 to 8 or 16; 32 for signed integers that stand for themselves, with scale 1
+            and zero point 0; ``None`` for a float32 tensor, whose other fields mean nothing.
         signed: whether codes are two's complement.
         scale: a positive, normal number; kept as the nearest float32.
         zero_point: the code that stands for 0.
@@ -51,7 +51,9 @@ class TensorInfo:
             return
         if self.is_index:
             if (self.signed, self.scale, self.zero_point) != (True, 1.0, 0):
-                raise ArtifactError(f"tensor {self.name!r}: integers of 32 bits are signed and stand for themselves")
+                raise ArtifactError(
+                    f"tensor {self.name!r}: integers of 32 bits are signed and stand for themselves"
+                )
             return
         if self.bits not in TENSOR_BITS:
             raise ArtifactError(f"tensor {self.name!r}: bits must be 1 to 8, 16 or 32, got {self.bits}")

@@ -9,7 +9,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from passes.ir.extent import Extent
-from passes.ir.known_integers import known_integers, known_value
+from passes.ir.known_integers import front_cut, known_integers, known_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 INDEX_TYPES = (np.int64, np.int32, np.bool_)
 """Element types that an integer program can take in as they are."""
-_MOVERS = frozenset({"Reshape", "Unsqueeze", "Squeeze", "Transpose", "Flatten", "Identity", "Expand", "Slice"})
+_MOVERS = frozenset(
+    {"Reshape", "Unsqueeze", "Squeeze", "Transpose", "Flatten", "Identity", "Expand", "Slice"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ class Length:
 
 
 class IntegerGraph:
-    """What is known in advance of the integers of a graph, and what can be computed beside the activations."""
+    """What is known in advance of the integers of a graph, and what can be had beside the activations."""
 
     def __init__(self, graph: gs.Graph) -> None:
         """Evaluate what depends on shapes only; the graph is in topological order."""
@@ -60,10 +62,10 @@ class IntegerGraph:
             return False
         if self.lengths(value) is None:
             return False
-        return node.op == "Reshape" or self._cuts_the_end(node)
+        return node.op == "Reshape" or front_cut(node, self.known) is not None
 
     def computes(self, tensor: gs.Tensor) -> bool:
-        """Tell whether integers or truth values come from inputs and constants by moving and casting alone."""
+        """Tell whether integers or truth values come from inputs and constants by moves and casts alone."""
         if isinstance(tensor, gs.Constant):
             return bool(tensor.dtype in INDEX_TYPES)
         if not tensor.inputs:
@@ -74,19 +76,3 @@ class IntegerGraph:
             widens = source.dtype == np.bool_ and tensor.dtype != np.bool_
             return tensor.dtype in INDEX_TYPES and not widens and self.computes(source)
         return node.op in _MOVERS and self.can_set(node, node.inputs[1:]) and self.computes(node.inputs[0])
-
-    def _cuts_the_end(self, node: gs.Node) -> bool:
-        """Tell whether a Slice takes elements one by one from the front, up to symbolic ends."""
-        starts, ends, _, steps = self.slice_settings(node)
-        return (
-            starts is not None
-            and not any(starts)
-            and all(isinstance(end, Extent) for end in ends or [])
-            and all(step == 1 for step in steps or [])
-        )
-
-    def slice_settings(self, node: gs.Node) -> tuple[list[object] | None, ...]:
-        """Return starts, ends, axes and steps of a Slice (opset 10), each ``None`` where it is not given."""
-        values = [known_value(tensor, self.known) for tensor in node.inputs[1:5]]
-        lists = [None if value is None else list(value) for value in values]
-        return (*lists, *[None] * (4 - len(lists)))

@@ -62,7 +62,9 @@ def _where(node: gs.Node, kind: OpClass) -> OpClass:
 
 def _cast(node: gs.Node, kind: OpClass) -> OpClass:
     """Integers become activations where they become real numbers."""
-    return kind if node.outputs[0].dtype == np.float32 and node.inputs[0].dtype in INDEX_TYPES else OpClass.FLOAT
+    return (
+        kind if node.outputs[0].dtype == np.float32 and node.inputs[0].dtype in INDEX_TYPES else OpClass.FLOAT
+    )
 
 
 def _table(node: gs.Node, kind: OpClass) -> OpClass:

@@ -1,7 +1,7 @@
 """Integers that a graph computes from the shapes of its tensors, told in advance.
 
-Exporters compute shapes at run time: Shape, Gather, Concat and arithmetic between them. With the symbolic axes
-as names, all of this can be evaluated.
+Exporters compute shapes at run time: Shape, Gather, Concat and arithmetic between them. With the symbolic
+axes as names, all of this can be evaluated.
 """
 
 from __future__ import annotations
@@ -60,6 +60,25 @@ def known_value(tensor: gs.Tensor, known: Values) -> NDArray[Any] | None:
     if tensor.dtype not in (np.int64, np.int32, np.bool_) or np.prod(tensor.shape) > MAX_VALUES:
         return None
     return np.asarray(tensor.values).astype(object)
+
+
+def front_cut(node: gs.Node, known: Values) -> dict[int, Extent] | None:
+    """Return the lengths to which a Slice (ONNX, opset 10) cuts, by axis; ``None`` for any other Slice.
+
+    It must take elements one by one, from the first one on, and up to symbolic lengths.
+    """
+    settings = [known_value(tensor, known) for tensor in node.inputs[1:5]]
+    lists = [None if value is None else value.tolist() for value in settings]
+    if len(lists) < 2 or any(value is None for value in lists):
+        return None
+    starts, ends = lists[0] or [], lists[1] or []
+    axes = range(len(ends)) if len(lists) < 3 else lists[2] or []
+    steps = [1] if len(lists) < 4 else lists[3] or []
+    if any(start != 0 for start in starts) or any(step != 1 for step in steps):
+        return None
+    if not all(isinstance(end, Extent) for end in ends):
+        return None
+    return {int(axis): end for axis, end in zip(axes, ends, strict=True)}
 
 
 def _shape(node: gs.Node) -> NDArray[Any] | None:

@@ -79,8 +79,8 @@ def _table() -> dict[str, OpInfo]:
         "Concat": OpInfo(OpClass.MOVE, None),
     }
     unary = (
-        "Sigmoid", "Tanh", "LeakyRelu", "Elu", "HardSigmoid", "HardSwish", "Gelu", "Softplus", "Selu", "Swish",
-        "Neg",
+        "Sigmoid", "Tanh", "LeakyRelu", "Elu", "HardSigmoid", "HardSwish", "Gelu", "Softplus", "Selu",
+        "Swish", "Neg",
     )  # fmt: skip
     table.update(dict.fromkeys(unary, OpInfo(OpClass.UNARY)))
     movers = (

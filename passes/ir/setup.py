@@ -201,7 +201,9 @@ def _enters(node: gs.Node, integers: IntegerGraph) -> bool:
         return integers.computes(node.inputs[0])
     if node.inputs[0].dtype != np.float32:
         return False
-    return integers.computes(node.inputs[1]) if node.op == "Gather" else integers.can_set(node, node.inputs[1:])
+    return (
+        integers.computes(node.inputs[1]) if node.op == "Gather" else integers.can_set(node, node.inputs[1:])
+    )
 
 
 def _stays(node: gs.Node, chosen: set[str], leaving: set[str]) -> bool:

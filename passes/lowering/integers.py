@@ -12,6 +12,7 @@ from passes.artifact.tensor import INDEX_BITS
 from passes.errors import LoweringError
 from passes.ir.extent import Extent
 from passes.ir.integer_graph import IntegerGraph, Length
+from passes.ir.known_integers import front_cut
 from passes.lowering.attributes import mover_step
 from passes.numerics import quantize
 
@@ -62,7 +63,7 @@ class IntegerSteps:
         return name
 
     def move(self, node: gs.Node, source: str, result: str) -> None:
-        """Write the step of an operator that moves values, whose settings may depend on the size of an input."""
+        """Write the step of an operator that moves values, maybe as far as the size of an input says."""
         dynamic = self._dynamic(node)
         if dynamic is None:
             op, attrs, table = mover_step(node)
@@ -104,11 +105,10 @@ class IntegerSteps:
         if not computed:
             return None
         if node.op == "Slice":
-            _, ends, axes, _ = self._integers.slice_settings(node)
-            where = range(len(ends or [])) if axes is None else axes
-            lengths = self._lengths(node, ends or [])
+            cut = front_cut(node, self._integers.known) or {}
+            lengths = self._lengths(node, list(cut.values()))
             attrs: dict[str, Attr] = {
-                "axes": [int(axis) for axis in where],  # type: ignore[call-overload]
+                "axes": list(cut),
                 "like_axes": [length.axis for length in lengths if length is not None],
             }
             return "trim", attrs, _only(lengths)

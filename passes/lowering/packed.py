@@ -228,7 +228,7 @@ class _Emitter:
 
 
 def _stands_beside(node: gs.Node) -> bool:
-    """Whether a node has no step of its own: a mask, part of its Softmax, or integers, computed when needed."""
+    """Whether a node has no step of its own: a mask, or integers, which are computed where they are read."""
     return node_kind(node) is OpClass.MASK or all(tensor.dtype in INDEX_TYPES for tensor in node.outputs)
 
 

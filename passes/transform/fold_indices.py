@@ -1,7 +1,7 @@
 """Indices that only count are no indices: rows picked in order are a Reshape, or a Slice.
 
 Exporters write the mask of an attention as ``Gather(Flatten(mask), i * columns + j)`` and positions as
-``Gather(table, Slice(0..511, length))``; what is left of the two is a Reshape of the mask and a Slice of rows.
+``Gather(table, Slice(0..511, length))``; what is left is a Reshape of the mask and a Slice of rows.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from passes.ir.extent import Extent
-from passes.ir.known_integers import known_value
+from passes.ir.known_integers import front_cut
 from passes.transform.index_values import Affine
 from passes.transform.patterns import producer
 
@@ -58,23 +58,19 @@ def name_slices(graph: gs.Graph, known: Values, indices: Mapping[str, IndexValue
 
 def _cut(node: gs.Node, known: Values) -> list[Size] | None:
     """Return the shape of what a Slice takes from the front, up to a symbolic length on some axis."""
-    shape, settings = node.inputs[0].shape, [known_value(tensor, known) for tensor in node.inputs[1:]]
-    if shape is None or len(settings) < 2 or any(setting is None for setting in settings):
+    shape, front = node.inputs[0].shape, front_cut(node, known)
+    if shape is None or front is None:
         return None
-    starts, ends, axes, steps = (*settings, *[None] * (4 - len(settings)))
-    where = range(len(starts)) if axes is None else axes
     cut: list[Size] = [Extent.parse(size) if isinstance(size, str) else size for size in shape]
-    if any(starts) or (steps is not None and any(step != 1 for step in steps)):
-        return None
-    for axis, end in zip(where, ends, strict=True):
-        if not isinstance(end, Extent) or not isinstance(cut[axis], int):
+    for axis, end in front.items():
+        if not isinstance(cut[axis], int):
             return None
         cut[axis] = end
     return cut
 
 
 def _reshape(node: gs.Node, indices: Mapping[str, IndexValue]) -> int:
-    """Replace ``Gather(Flatten(x), 0, 1, 2 ...)`` by a Reshape; its target is an ONNX shape, -1 at the most."""
+    """Replace ``Gather(Flatten(x), 0, 1, 2 ...)`` by a Reshape with at most one inferred extent."""
     value = indices.get(node.inputs[1].name)
     flat = node.inputs[0]
     before = next((it for op in _FLATTENING if (it := producer(flat, op)) is not None), None)

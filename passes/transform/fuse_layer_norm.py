@@ -74,7 +74,7 @@ def _norm(root: gs.Node, outputs: set[str]) -> Norm | None:
     """Follow a square root backwards to what it is the root of, and forwards to what it divides."""
     total = producer(root.inputs[0], "Add")
     epsilon = None if total is None else scalar(total)
-    mean = None if epsilon is None else _mean_of(total.inputs)
+    mean = None if epsilon is None or total is None else _mean_of(total.inputs)
     squared = None if mean is None else _square_of(mean.inputs[0])
     if epsilon is None or squared is None or squared.shape is None or not isinstance(squared.shape[-1], int):
         return None
@@ -112,7 +112,9 @@ def _centred(tensor: gs.Variable) -> gs.Variable | None:
     """Return what a tensor is less its own mean along the last axis."""
     difference = producer(tensor, "Sub")
     mean = None if difference is None else producer(difference.inputs[1], "ReduceMean")
-    if mean is None or mean.inputs[0] is not difference.inputs[0] or not along_last(mean):
+    if difference is None or mean is None or mean.inputs[0] is not difference.inputs[0]:
+        return None
+    if not along_last(mean):
         return None
     return mean.inputs[0]
 

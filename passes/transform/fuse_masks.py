@@ -1,10 +1,10 @@
 """A mask that is added to the scores of an attention selects among them instead.
 
-``scores + Where(keep, 0, lowest)`` and ``scores + m``, with m cut from a constant of zeros and lowest values,
-become ``Where(keep, scores, lowest)`` in front of a Softmax. Either way the entries that are not kept get a
-weight of zero in float32, as long as scores stay far from `HIDDEN` and every row keeps an entry: of a constant
-mask the first column must be kept, which no cut from the front takes away. Rows that keep nothing get equal
-weights from a computed mask, whose lowest value must drown the scores.
+``scores + Where(keep, 0, lowest)`` and ``scores + m``, with m cut from a constant of zeros and lowest
+values, become ``Where(keep, scores, lowest)`` in front of a Softmax. Either way the entries that are not kept
+get a weight of zero in float32, as long as scores stay far from `HIDDEN` and every row keeps an entry: of a
+constant mask the first column must be kept, which no cut from the front takes away. Rows that keep nothing
+get equal weights from a computed mask, whose lowest value must drown the scores.
 """
 
 from __future__ import annotations
@@ -71,7 +71,11 @@ def _selector(graph: gs.Graph, mask: gs.Tensor, indices: Mapping[str, IndexValue
     chosen = producer(mask, "Where")
     if chosen is not None:
         zero, low = (_single(tensor) for tensor in chosen.inputs[1:])
-        return _condition(chosen.inputs[0], indices) if zero == 0 and low is not None and low <= DROWNED else None
+        return (
+            _condition(chosen.inputs[0], indices)
+            if zero == 0 and low is not None and low <= DROWNED
+            else None
+        )
     chain: list[gs.Node] = []
     tensor = mask
     while len(tensor.inputs) == 1 and tensor.inputs[0].op in _MOVERS:

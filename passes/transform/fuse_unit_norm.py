@@ -1,7 +1,7 @@
 """Division by the length of a vector is a normalization: RMSNormalization (ONNX, opset 23).
 
-``x / max(|x|, eps)`` becomes ``x / sqrt(mean(x * x) + eps * eps / n) / sqrt(n)``. The two agree within half of
-``(eps / |x|) ** 2`` of their value where ``|x|`` exceeds eps, which is as small as 1e-12 in practice.
+``x / max(|x|, eps)`` becomes ``x / sqrt(mean(x * x) + eps * eps / n) / sqrt(n)``. The two agree within half
+of ``(eps / |x|) ** 2`` of their value where ``|x|`` exceeds eps, which is as small as 1e-12 in practice.
 """
 
 from __future__ import annotations

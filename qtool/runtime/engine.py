@@ -32,8 +32,18 @@ if TYPE_CHECKING:
 
     from passes.artifact import Artifact, Step
 
-_FAMILIES = (conv, conv_transpose, matmul, lut, elementwise, pooling, normalization, movement, indices,
-             float_tail)
+_FAMILIES = (
+    conv,
+    conv_transpose,
+    matmul,
+    lut,
+    elementwise,
+    pooling,
+    normalization,
+    movement,
+    indices,
+    float_tail,
+)
 BUILDERS: dict[str, Callable[[Node], Kernel]] = {
     op: builder for family in _FAMILIES for op, builder in family.KERNELS.items()
 }

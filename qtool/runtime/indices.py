@@ -1,4 +1,4 @@
-"""Steps beside the activations: rows of a table by index, truth values, and lengths known at run time only."""
+"""Steps beside the activations: rows of a table by index, truth values, lengths known at run time only."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def trim(node: Node) -> Kernel:
         for axis, other in zip(axes, like_axes, strict=True):
             if like.shape[other] > x.shape[axis]:
                 raise DataError(
-                    f"step {node.step.name!r}: the data are {like.shape[other]} long on axis {other}; the model "
-                    f"has a table for {x.shape[axis]} at the most"
+                    f"step {node.step.name!r}: the data are {like.shape[other]} long on axis {other}; "
+                    f"the model has a table for {x.shape[axis]} at the most"
                 )
             cut[axis] = slice(like.shape[other])
         return np.ascontiguousarray(x[tuple(cut)])
