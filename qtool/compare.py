@@ -46,6 +46,7 @@ def compare(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
     second, _ = open_runner(b, Level.BASIC, workers)
     dataset = open_dataset(data, inputs, preprocess, samples)
     chosen = choose_metric(metric, dataset.labels, label_offset)
+    truth = dataset.truth(chosen)
     reference, other = run_all([first, second], dataset, tell)
     if [output.shape for output in reference] != [output.shape for output in other]:
         shapes = [[list(output.shape) for output in side] for side in (reference, other)]
@@ -56,8 +57,8 @@ def compare(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
         "samples": dataset.count,
         "metric": {
             "name": chosen.name,
-            "a": chosen(reference, reference, dataset.labels),
-            "b": chosen(other, reference, dataset.labels),
+            "a": chosen(reference, reference, truth),
+            "b": chosen(other, reference, truth),
         },
         "agreement": agreement(other, reference),
         "outputs": [_output(*entry) for entry in zip(first.outputs, reference, other, strict=True)],

@@ -72,7 +72,7 @@ class _Trial:
         self._model, self._ctx = model, ctx
         self._reference = run_float(model, ctx.evaluation, ctx.workers)
         self._metric = choose_metric(request.metric, ctx.evaluation.labels, request.label_offset)
-        self._float = self._metric(self._reference, self._reference, ctx.evaluation.labels)
+        self._float = self._metric(self._reference, self._reference, ctx.evaluation.truth(self._metric))
 
     def search(self) -> tuple[PassRecord, ...]:
         """Return the records of the last plan within the drop, with that plan in the model."""
@@ -100,5 +100,5 @@ class _Trial:
         records = PassManager((replace(self._allocate, max_loss=loss), *self._rest)).run(model, ctx)
         setup = quantizer_setup(model.graph, ctx.target)
         outputs = simulate(model, setup, ctx.evaluation, ctx.workers)
-        value = self._metric(outputs, self._reference, ctx.evaluation.labels)
+        value = self._metric(outputs, self._reference, ctx.evaluation.truth(self._metric))
         return records, self._float - value <= (self._request.max_drop or 0.0)

@@ -92,7 +92,8 @@ def _measure(
     reference, *results = run_all(runners, data, ctx.progress)
     if any(result[0].ndim < 1 for result in results):
         raise UsageError("the model's output has no sample axis; no metric can be computed")
-    values = [metric(outputs, reference, data.labels) for outputs in (reference, *results)]
+    truth = data.truth(metric)
+    values = [metric(outputs, reference, truth) for outputs in (reference, *results)]
     return Proof(
         metric=metric,
         samples=data.count,

@@ -110,7 +110,10 @@ def open_runner(path: Path, level: Level, threads: int) -> tuple[Runner, tuple[I
     if path.suffix == ".qpk":
         artifact = Artifact.load(path)
         tensors = [artifact.tensors[name] for name in artifact.inputs]
-        specs = tuple(InputSpec(tensor.name, tensor.shape, np.dtype(np.float32)) for tensor in tensors)
+        specs = tuple(
+            InputSpec(tensor.name, tensor.shape, np.dtype(np.int64 if tensor.is_index else np.float32))
+            for tensor in tensors
+        )
         return PackedRunner(open_engine(artifact, threads=threads)[0], threads), specs
     model = read_model(path)
     return OnnxRunner.of(to_proto(model), level, threads), graph_inputs(model.graph)

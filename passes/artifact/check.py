@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
+from passes.artifact.check_integers import integer_problem
 from passes.artifact.ops import OPS, Family, OpSpec
 from passes.artifact.recurrent import TABLE_LENGTH, recurrent_problem
 from passes.artifact.weight import WeightLayout
@@ -78,6 +79,9 @@ def _check_step(step: Step, tensors: dict[str, TensorInfo]) -> None:
     operands = [tensors[name] for name in step.inputs]
     output = tensors[step.output]
     _check_numbers(step, spec.family, operands, output)
+    problem = integer_problem(step, operands, output)
+    if problem:
+        _fail(step, problem)
     _check_bounds(step, output)
     if spec.hidden_weight:
         _check_recurrent(step)
@@ -102,7 +106,7 @@ def _check_signature(step: Step, spec: OpSpec) -> None:
     ):
         if wanted != (found is not None):
             _fail(step, f"{'lacks its' if wanted else 'has no use for a'} {part}")
-    if step.bias is not None and not spec.weight:
+    if step.bias is not None and (not spec.weight or step.op == "embedding"):
         _fail(step, "has no use for a bias")
 
 
@@ -138,7 +142,7 @@ def _check_recurrent(step: Step) -> None:
 
 def _check_weight(step: Step) -> None:
     weight = step.weight
-    if weight is None:
+    if weight is None or step.op == "embedding":
         return
     channels, layouts = _channels(step)
     if weight.layout not in layouts:

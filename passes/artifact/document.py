@@ -9,7 +9,7 @@ import numpy as np
 from passes.artifact.constants import ConstantReader, ConstantWriter
 from passes.artifact.fields import Fields
 from passes.artifact.step import Step
-from passes.artifact.tensor import MAX_ELEMENTS, TensorInfo
+from passes.artifact.tensor import INDEX_BITS, MAX_ELEMENTS, TensorInfo
 from passes.artifact.weight import PackedWeight, WeightLayout
 from passes.errors import ArtifactError
 
@@ -37,7 +37,7 @@ def tensor_from_json(value: object) -> TensorInfo:
     name = fields.text("name")
     fields.where = f"tensor {name[:80]!r}"
     shape = tuple(_extent(item, fields.where) for item in fields.items("shape"))
-    bits = fields.optional_integer("bits", 1, 16)
+    bits = fields.optional_integer("bits", 1, INDEX_BITS)
     if bits is None:
         tensor = TensorInfo(name, shape)
     else:

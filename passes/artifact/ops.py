@@ -22,12 +22,14 @@ class Family(StrEnum):
         ARITHMETIC: computes on codes and rounds once to new codes, or yields float32.
         MOVER: copies values; its tensors share one set of parameters.
         FLOAT: float32 in, float32 out: the tail of a network.
+        INDEX: reads integers that stand for themselves.
         CONSTANT: has no input.
     """
 
     ARITHMETIC = "arithmetic"
     MOVER = "mover"
     FLOAT = "float"
+    INDEX = "index"
     CONSTANT = "constant"
 
 
@@ -113,16 +115,19 @@ OPS: dict[str, OpSpec] = {
     "add": OpSpec(Family.ARITHMETIC, inputs=(2, 2)),
     "sub": OpSpec(Family.ARITHMETIC, inputs=(2, 2)),
     "mul": OpSpec(Family.ARITHMETIC, inputs=(2, 2)),
+    "div": OpSpec(Family.ARITHMETIC, inputs=(2, 2)),
     "concat": OpSpec(Family.ARITHMETIC, inputs=(1, ANY_NUMBER), attrs={"axis": _AXIS}),
     "average_pool": OpSpec(Family.ARITHMETIC, attrs={**_POOL, "count_include_pad": _FLAG}),
     "global_average_pool": OpSpec(Family.ARITHMETIC),
     "reduce_mean": OpSpec(Family.ARITHMETIC, attrs={"axes": _AXES, "keepdims": _FLAG}),
+    "reduce_sum": OpSpec(Family.ARITHMETIC, attrs={"axes": _AXES, "keepdims": _FLAG}),
     # New parameters or bounds for the same values: also an unfused Relu or Clip, and the way to float32.
     "requantize": OpSpec(Family.ARITHMETIC),
     # Any function of one value: table[code - qmin] is the output code.
     "lut": OpSpec(Family.ARITHMETIC, table=True),
-    # Softmax along the last axis: table[d] is 2**24 * exp(-d * scale), d codes below the greatest.
-    "integer_softmax": OpSpec(Family.ARITHMETIC, table=True),
+    # Softmax along the last axis: table[d] is 2**24 * exp(-d * scale), d codes below the greatest. Of the
+    # entries where the second input, one bit each and repeated along the first, is 0, none has a share.
+    "integer_softmax": OpSpec(Family.ARITHMETIC, inputs=(1, 2), table=True),
     # Normalization along the last axis, of `length`; with `center`, its mean is taken off before. The table
     # holds the gains, in units of 2**-gain_bits, and then the shifts, in units of 2**-(16 + gain_bits);
     # `epsilon` counts in squares of the input's scale over length**2.
@@ -135,6 +140,18 @@ OPS: dict[str, OpSpec] = {
             "epsilon": AttrSpec(0, 1 << 60),
         },
         table=True,
+    ),
+    # Rows of the weight, whose numbers are those of the output, by the integers of the input.
+    "embedding": OpSpec(Family.INDEX, weight=True),
+    # 1 where an integer is not 0.
+    "nonzero": OpSpec(Family.INDEX),
+    # The first elements along `axes`, as many as the second input has along `like_axes`.
+    "trim": OpSpec(Family.MOVER, inputs=(2, 2), attrs={"axes": _AXES, "like_axes": _AXES}),
+    # Extents from `shape`, as for reshape, or where `like_axes` is not -1 from that axis of the second input.
+    "reshape_like": OpSpec(
+        Family.MOVER,
+        inputs=(2, 2),
+        attrs={"shape": AttrSpec(-1, 1 << 31, many=True), "like_axes": AttrSpec(-1, 7, many=True)},
     ),
     "max_pool": OpSpec(Family.MOVER, attrs=_POOL),
     "identity": OpSpec(Family.MOVER),

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
 TENSOR_BITS = (1, 2, 3, 4, 5, 6, 7, 8, 16)
+INDEX_BITS = 32
+"""Width of integers that are no codes: token ids, positions, lengths."""
 MAX_RANK = 8
 MAX_ELEMENTS = 1 << 31
 
@@ -25,7 +27,8 @@ class TensorInfo:
     Attributes:
         name: unique in its artifact.
         shape: as in ONNX; ``None`` stands for an extent known only at run time.
-        bits: width of a code, 1 to 8 or 16; ``None`` for a float32 tensor, whose other fields mean nothing.
+        bits: width of a code, 1 to 8 or 16; 32 for signed integers that stand for themselves, with scale 1
+            and zero point 0; ``None`` for a float32 tensor, whose other fields mean nothing.
         signed: whether codes are two's complement.
         scale: a positive, normal number; kept as the nearest float32.
         zero_point: the code that stands for 0.
@@ -46,8 +49,14 @@ class TensorInfo:
         check_shape(self.name, self.shape)
         if self.bits is None:
             return
+        if self.is_index:
+            if (self.signed, self.scale, self.zero_point) != (True, 1.0, 0):
+                raise ArtifactError(
+                    f"tensor {self.name!r}: integers of 32 bits are signed and stand for themselves"
+                )
+            return
         if self.bits not in TENSOR_BITS:
-            raise ArtifactError(f"tensor {self.name!r}: bits must be 1 to 8 or 16, got {self.bits}")
+            raise ArtifactError(f"tensor {self.name!r}: bits must be 1 to 8, 16 or 32, got {self.bits}")
         check_scales(f"tensor {self.name!r}", np.array([self.scale]))
         object.__setattr__(self, "scale", float(np.float32(self.scale)))
         if not self.qmin <= self.zero_point <= self.qmax:
@@ -61,26 +70,37 @@ class TensorInfo:
         return self.bits is None
 
     @property
+    def is_index(self) -> bool:
+        """Whether the tensor holds integers that stand for themselves."""
+        return self.bits == INDEX_BITS
+
+    @property
     def format(self) -> IntFormat:
-        """Integer format of the codes; asking for that of a float tensor raises `ArtifactError`."""
-        if self.bits is None:
-            raise ArtifactError(f"tensor {self.name!r} is float32: it has no codes")
+        """Integer format of the codes; asking for that of another tensor raises `ArtifactError`."""
+        if self.bits is None or self.is_index:
+            raise ArtifactError(f"tensor {self.name!r} holds {self._kind}: it has no codes")
         return IntFormat(self.bits, self.signed)
 
     @property
     def qmin(self) -> int:
         """Lowest code."""
-        return self.format.qmin
+        return -(1 << INDEX_BITS - 1) if self.is_index else self.format.qmin
 
     @property
     def qmax(self) -> int:
         """Highest code."""
-        return self.format.qmax
+        return (1 << INDEX_BITS - 1) - 1 if self.is_index else self.format.qmax
 
     @property
     def dtype(self) -> DTypeLike:
         """NumPy type that holds the values: float32, or the smallest integer for the codes."""
+        if self.is_index:
+            return np.int32
         return np.float32 if self.is_float else self.format.dtype
+
+    @property
+    def _kind(self) -> str:
+        return "float32 values" if self.bits is None else "plain integers"
 
     @property
     def params(self) -> tuple[int | None, bool, float, int]:

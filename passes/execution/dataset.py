@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from passes.errors import DataError, ModelError
+from passes.errors import DataError, ModelError, UsageError
 from passes.execution.sources import open_source
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
     from numpy.typing import NDArray
 
+    from passes.execution.metrics import Metric
     from passes.execution.preprocess import Preprocess
     from passes.execution.sources import Source
 
@@ -71,6 +72,22 @@ class Dataset:
     def labels(self) -> NDArray[np.int64] | None:
         """Labels of the samples in use, or ``None``."""
         return None if self.source.labels is None else self.source.labels[: self.count]
+
+    def truth(self, metric: Metric) -> NDArray[np.int64] | None:
+        """Return what a metric compares outputs with: labels, or the tokens that the model reads.
+
+        Raises:
+            UsageError: tokens are needed, and the first input holds no integers of shape (N, length).
+        """
+        if not metric.needs_tokens:
+            return self.labels
+        tokens = self.source.load(0, self.count)[self.arrays[0]]
+        if tokens.dtype.kind not in "iu" or tokens.ndim != 2:
+            raise UsageError(
+                f"metric {metric.name} needs tokens of shape (samples, length) as the first input; "
+                f"{self.where} has {tokens.dtype} of shape {tokens.shape}"
+            )
+        return np.asarray(tokens, dtype=np.int64)
 
     def batch_size(self, wanted: int) -> int:
         """Return the batch size the model accepts that is nearest to the wanted one."""

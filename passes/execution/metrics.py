@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-METRICS = ("top1", "top5", "sqnr", "cosine", "agreement")
+METRICS = ("top1", "top5", "sqnr", "cosine", "agreement", "likelihood")
 Outputs = list["NDArray[Any]"]
 
 
@@ -36,16 +36,23 @@ class Metric:
         """True when the value depends on labels rather than on the float model."""
         return self.name in ("top1", "top5")
 
+    @property
+    def needs_tokens(self) -> bool:
+        """True when a language model is measured, against the tokens that it reads."""
+        return self.name == "likelihood"
+
     def __call__(self, outputs: Outputs, reference: Outputs, labels: NDArray[np.int64] | None) -> float:
         """Return the value of the metric.
 
         Args:
             outputs: the model's outputs, samples along the first axis.
             reference: the float model's outputs, same shapes.
-            labels: (N,) classes, or ``None``.
+            labels: (N,) classes; for ``likelihood`` the (N, length) tokens; or ``None``.
         """
         if ":" in self.name:
             return float(_user_function(self.name)(outputs, reference, labels))
+        if self.needs_tokens and labels is not None:
+            return likelihood(outputs[0], labels)
         if self.needs_labels and labels is not None:
             return _top_k(outputs[0], labels + self.label_offset, 1 if self.name == "top1" else 5)
         return _COMPARISONS[self.name](outputs, reference)
@@ -87,6 +94,33 @@ def agreement(outputs: Outputs, reference: Outputs) -> float:
     """Return the share of samples (and positions) whose largest entry is the float model's."""
     equal = [np.argmax(o, -1) == np.argmax(r, -1) for o, r in zip(outputs, reference, strict=True)]
     return float(np.mean(np.concatenate([e.reshape(-1) for e in equal])))
+
+
+def likelihood(logits: NDArray[Any], tokens: NDArray[np.int64]) -> float:
+    """Return the geometric mean of the probabilities of the next tokens: 1 / perplexity.
+
+    Perplexity is the exponential of the mean cross-entropy between the logits at one position and the token
+    at the next; its inverse lies in 0..1, and larger is better.
+
+    Args:
+        logits: (N, length, vocabulary).
+        tokens: (N, length), what the model read; each lies in the vocabulary.
+
+    Raises:
+        UsageError: the shapes do not belong together, or there is no next token.
+    """
+    if logits.ndim != 3 or logits.shape[:2] != tokens.shape or tokens.shape[1] < 2:
+        raise UsageError(
+            f"metric likelihood: expected logits of shape (N, length, vocabulary) for tokens of shape "
+            f"{tokens.shape}, 2 long at least, found {logits.shape}"
+        )
+    following = tokens[:, 1:, None]
+    total = 0.0
+    for scores, wanted in zip(logits[:, :-1].astype(np.float64), following, strict=True):
+        shifted = scores - scores.max(-1, keepdims=True)
+        picked = np.take_along_axis(shifted, wanted, -1)[..., 0]
+        total += float((picked - np.log(np.exp(shifted).sum(-1))).sum())
+    return float(np.exp(total / following.size))
 
 
 _COMPARISONS: dict[str, Callable[[Outputs, Outputs], float]] = {

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_graphsurgeon as gs
 
+from passes.ir.integer_graph import INDEX_TYPES
 from passes.ir.ops import OpClass, op_info
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 _POOLED_AXES = {3: {1}, 4: {2, 3}}
 """Axes over which a mean is pooling, by rank."""
+LOWEST = -1e30
+"""A Where that puts this or less into scores hides them from a Softmax."""
 
 
 def node_kind(node: gs.Node) -> OpClass:
@@ -41,6 +44,43 @@ def addend(node: gs.Node) -> gs.Constant | None:
     if node.op != "Add" or len(constants) != 1 or constants[0].values.size < 2:
         return None
     return constants[0] if constants[0].dtype == np.float32 else None
+
+
+def hiding(node: gs.Node) -> gs.Node | None:
+    """Return the Where that hides scores from a Softmax, or ``None``."""
+    producers = node.inputs[0].inputs if node.op == "Softmax" else []
+    return producers[0] if producers and node_kind(producers[0]) is OpClass.MASK else None
+
+
+def _where(node: gs.Node, kind: OpClass) -> OpClass:
+    keep, scores, low = node.inputs
+    hides = isinstance(low, gs.Constant) and np.asarray(low.values).max(initial=-np.inf) <= LOWEST
+    read = node.outputs[0].outputs
+    softmax = bool(read) and all(it.op == "Softmax" and _works_along_last(it) for it in read)
+    variables = isinstance(keep, gs.Variable) and isinstance(scores, gs.Variable)
+    same = scores.shape is not None and scores.shape == node.outputs[0].shape
+    return kind if hides and softmax and variables and same else OpClass.FLOAT
+
+
+def _cast(node: gs.Node, kind: OpClass) -> OpClass:
+    """Integers become activations where they become real numbers."""
+    return (
+        kind if node.outputs[0].dtype == np.float32 and node.inputs[0].dtype in INDEX_TYPES else OpClass.FLOAT
+    )
+
+
+def _table(node: gs.Node, kind: OpClass) -> OpClass:
+    """A table enters where rows of it are picked, or where it is cut, by what is known at run time."""
+    from_table = isinstance(node.inputs[0], gs.Constant) and len(node.inputs) > 1
+    if node.op == "Gather" and node.attrs.get("axis", 0) != 0:
+        return kind
+    return OpClass.SOURCE if from_table else kind
+
+
+def _reduce_sum(node: gs.Node, kind: OpClass) -> OpClass:
+    """The axes must be given; without any, a ReduceSum sums all or nothing."""
+    axes = node.attrs.get("axes") or (len(node.inputs) > 1 and isinstance(node.inputs[1], gs.Constant))
+    return kind if axes else OpClass.FLOAT
 
 
 def _mul(node: gs.Node, kind: OpClass) -> OpClass:
@@ -104,6 +144,11 @@ _RULES: dict[str, Callable[[gs.Node, OpClass], OpClass]] = {
     "Mul": _mul,
     "Div": _mul,
     "Add": _add,
+    "Cast": _cast,
+    "Gather": _table,
+    "ReduceSum": _reduce_sum,
+    "Slice": _table,
+    "Where": _where,
     "Resize": _resize,
     "ReduceMean": _reduce_mean,
     "Softmax": _softmax,

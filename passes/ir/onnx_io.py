@@ -179,10 +179,17 @@ def infer_missing_shapes(model: Model) -> bool:
     return found
 
 
-def sharpen_shapes(model: Model) -> None:
-    """Infer all shapes once more, and take over what is known better than before."""
+def sharpen_shapes(model: Model, kept: frozenset[str] = frozenset()) -> None:
+    """Infer all shapes once more, and take over what is known better than before.
+
+    Args:
+        model: its graph is changed.
+        kept: tensors whose shapes are right as they are; the others are inferred from them.
+    """
     proto = to_proto(model)
+    known = [value for value in proto.graph.value_info if value.name in kept]
     del proto.graph.value_info[:]
+    proto.graph.value_info.extend(known)
     inferred = {value.name: value.type.tensor_type for value in _infer_shapes(proto).graph.value_info}
     for node in model.graph.nodes:
         for tensor in node.outputs:

@@ -24,6 +24,10 @@ class OpClass(StrEnum):
     """Has a method of its own on codes, with a stated error: a normalization, the addition of a constant."""
     MOVE = "move"
     """Copies or selects codes: its output must share the parameters of its input."""
+    SOURCE = "source"
+    """Yields codes from integers or constants: rows of a table by index, a table cut to a length, a Cast."""
+    MASK = "mask"
+    """Hides scores from a Softmax: disappears into it."""
     FLOAT = "float"
     """Stays in floating point; the report says so."""
 
@@ -59,10 +63,15 @@ def _table() -> dict[str, OpInfo]:
         "MatMul": OpInfo(OpClass.LAYER, 2, 1, None, -1, -2),
         **dict.fromkeys(("LSTM", "GRU", "RNN"), OpInfo(OpClass.LAYER, 1, 1, None, 1, 2)),
         "Add": OpInfo(OpClass.ARITHMETIC, 2),
+        "Sub": OpInfo(OpClass.ARITHMETIC, 2),
         "Mul": OpInfo(OpClass.ARITHMETIC, 2),
+        "Div": OpInfo(OpClass.ARITHMETIC, 2),
         "AveragePool": OpInfo(OpClass.ARITHMETIC),
         "GlobalAveragePool": OpInfo(OpClass.ARITHMETIC),
         "ReduceMean": OpInfo(OpClass.ARITHMETIC),
+        "ReduceSum": OpInfo(OpClass.ARITHMETIC),
+        "Cast": OpInfo(OpClass.SOURCE, 0),
+        "Where": OpInfo(OpClass.MASK),
         "Softmax": OpInfo(OpClass.METHOD),
         "LayerNormalization": OpInfo(OpClass.METHOD),
         "RMSNormalization": OpInfo(OpClass.METHOD),
@@ -70,7 +79,10 @@ def _table() -> dict[str, OpInfo]:
         "Clip": OpInfo(OpClass.CLAMP),
         "Concat": OpInfo(OpClass.MOVE, None),
     }
-    unary = ("Sigmoid", "Tanh", "LeakyRelu", "Elu", "HardSigmoid", "HardSwish", "Gelu", "Softplus", "Selu")
+    unary = (
+        "Sigmoid", "Tanh", "LeakyRelu", "Elu", "HardSigmoid", "HardSwish", "Gelu", "Softplus", "Selu",
+        "Swish", "Neg",
+    )  # fmt: skip
     table.update(dict.fromkeys(unary, OpInfo(OpClass.UNARY)))
     movers = (
         "Transpose", "Slice", "Pad", "MaxPool", "GlobalMaxPool", "Expand", "DepthToSpace", "SpaceToDepth",

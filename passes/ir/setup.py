@@ -22,7 +22,8 @@ import networkx as nx
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from passes.ir.kinds import node_kind
+from passes.ir.integer_graph import IntegerGraph
+from passes.ir.kinds import hiding, node_kind
 from passes.ir.layers import Layer, Unquantized, find_layers
 from passes.ir.legality import obey
 from passes.ir.ops import OpClass, OpInfo, op_info
@@ -84,7 +85,12 @@ class QuantizerSetup:
 
 
 def data_inputs(node: gs.Node, info: OpInfo) -> list[gs.Tensor]:
-    """Return the inputs of a node that carry data (not weights, shapes or bounds)."""
+    """Return the inputs of a node that carry data (not weights, shapes, bounds, indices or masks)."""
+    kind, mask = node_kind(node), hiding(node)
+    if kind is OpClass.SOURCE:
+        return []
+    if kind is OpClass.MASK or mask is not None:
+        return [(mask or node).inputs[1]]
     return list(node.inputs) if info.data_inputs is None else list(node.inputs[: info.data_inputs])
 
 
@@ -163,7 +169,8 @@ def _all_leave(tensor: gs.Variable, leaving: set[str]) -> bool:
 def _integer_nodes(graph: gs.Graph, layers: set[str], leaving: set[str]) -> set[str]:
     """Return the nodes that run on integers: the largest set in which every rule of the module holds."""
     nodes = {node.name: node for node in graph.nodes}
-    chosen = {name for name, node in nodes.items() if name in layers or _eligible(node)}
+    integers = IntegerGraph(graph)
+    chosen = {name for name, node in nodes.items() if name in layers or _eligible(node, integers)}
     while True:
         dropped = {name for name in chosen - layers if not _stays(nodes[name], chosen, leaving)}
         if not dropped:
@@ -171,27 +178,43 @@ def _integer_nodes(graph: gs.Graph, layers: set[str], leaving: set[str]) -> set[
         chosen -= dropped
 
 
-def _eligible(node: gs.Node) -> bool:
+def _eligible(node: gs.Node, integers: IntegerGraph) -> bool:
     info, kind = op_info(node.op, node.domain), node_kind(node)
     if kind in (OpClass.FLOAT, OpClass.LAYER) or len(node.outputs) != 1:
         return False
+    if kind is OpClass.SOURCE:
+        return _enters(node, integers)
     data = data_inputs(node, info)
     if not data or any(tensor.dtype != np.float32 for tensor in (*data, node.outputs[0])):
         return False
+    if kind is OpClass.MASK:
+        return integers.computes(node.inputs[0])
     constants = sum(isinstance(tensor, gs.Constant) for tensor in data)
     if constants and (kind not in _WITH_CONSTANTS or constants == len(data)):
         return False
-    settings = [t for t in node.inputs[len(data) :] if isinstance(t, gs.Variable) and t.name]
-    return not settings
+    return integers.can_set(node, node.inputs[len(data) :])
+
+
+def _enters(node: gs.Node, integers: IntegerGraph) -> bool:
+    """Tell whether a source reads float tables and integers that can be had."""
+    if node.op == "Cast":
+        return integers.computes(node.inputs[0])
+    if node.inputs[0].dtype != np.float32:
+        return False
+    return (
+        integers.computes(node.inputs[1]) if node.op == "Gather" else integers.can_set(node, node.inputs[1:])
+    )
 
 
 def _stays(node: gs.Node, chosen: set[str], leaving: set[str]) -> bool:
     fed = all(
         not tensor.inputs or tensor.inputs[0].name in chosen for tensor in act_inputs(node, op_info(node.op))
     )
-    result = node.outputs[0]
+    result, mask = node.outputs[0], hiding(node)
     read = any(reader.name in chosen for reader in result.outputs)
-    may_leave = node_kind(node) not in (OpClass.MOVE, OpClass.METHOD)
+    if mask is not None and mask.name not in chosen:
+        return False
+    may_leave = node_kind(node) not in (OpClass.MOVE, OpClass.METHOD, OpClass.SOURCE)
     return fed and (read or (result.name in leaving and may_leave))
 
 

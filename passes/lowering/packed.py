@@ -9,12 +9,14 @@ import numpy as np
 
 from passes.artifact import Artifact, PackedWeight, Step, TensorInfo, WeightLayout
 from passes.errors import LoweringError
-from passes.ir.kinds import addend, node_kind, scaling
+from passes.ir.integer_graph import INDEX_TYPES
+from passes.ir.kinds import addend, hiding, node_kind, scaling
 from passes.ir.ops import OpClass, op_info
 from passes.ir.setup import act_inputs
 from passes.lowering.accumulators import check_accumulators
 from passes.lowering.attributes import clamp_bounds, layer_attrs, mover_step, pool_attrs, reduce_attrs
 from passes.lowering.bias import bias_codes, quantization_of
+from passes.lowering.integers import IntegerSteps
 from passes.lowering.methods import CONSTANT_BITS, constant_codes, method_step
 from passes.lowering.qdq import quantized_weight
 from passes.lowering.recurrent import Wiring, recurrent_step
@@ -34,7 +36,7 @@ _FLOAT_TAIL = {"Softmax": "softmax", "LogSoftmax": "log_softmax", "Sigmoid": "si
 _FLOAT_MOVES = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity"})
 _ARITHMETIC = {
     "Add": "add", "Mul": "mul", "AveragePool": "average_pool", "GlobalAveragePool": "global_average_pool",
-    "ReduceMean": "reduce_mean",
+    "ReduceMean": "reduce_mean", "ReduceSum": "reduce_sum", "Sub": "sub", "Div": "div",
 }  # fmt: skip
 
 
@@ -74,14 +76,18 @@ class _Emitter:
         self._clamps = set(setup.fused.values())
         self._steps: list[Step] = []
         self._tensors: dict[str, TensorInfo] = {}
+        self._integers = IntegerSteps(model.graph, self._steps, self._tensors)
 
     def emit(self, origin: Origin) -> Artifact:
         graph = self._model.graph
         inputs = [tensor for tensor in graph.inputs if tensor.outputs]
         for tensor in inputs:
-            self._define(tensor, self._quantized(tensor.name))
+            if tensor.dtype in INDEX_TYPES:
+                self._integers.define(tensor)
+            else:
+                self._define(tensor, self._quantized(tensor.name))
         for node in graph.nodes:
-            if node.name in self._clamps:
+            if node.name in self._clamps or _stands_beside(node):
                 continue
             (self._integer if node.name in self._setup.nodes else self._float)(node)
         return Artifact(
@@ -103,6 +109,12 @@ class _Emitter:
         bounds = self._bounds(clamp if clamp is not None else node, result.name)
         inputs = tuple(tensor.name for tensor in act_inputs(node, op_info(node.op)))
         kind = node_kind(node)
+        if kind is OpClass.SOURCE:
+            self._integers.source(node, quantization_of(self._plan, result.name, node.name))
+            return
+        if kind is OpClass.MOVE and len(inputs) == 1:
+            self._integers.move(node, inputs[0], result.name)
+            return
         if kind is OpClass.LAYER:
             step = self._layer(self._layers[node.name], inputs, result.name, bounds)
         elif kind is OpClass.MOVE:
@@ -139,6 +151,9 @@ class _Emitter:
         if constant is not None:
             return Step("add", node.name, (*inputs, self._constant(constant)), result)
         op, attrs, table = method_step(node, self._plan.tensors[inputs[0]])
+        mask = hiding(node)
+        if mask is not None:
+            inputs = (*inputs, self._integers.tensor(mask.inputs[0]))
         return Step(op, node.name, inputs, result, attrs, table=table)
 
     def _constant(self, constant: gs.Constant) -> str:
@@ -217,6 +232,11 @@ class _Emitter:
         return _code(low, quant), _code(high, quant)
 
 
+def _stands_beside(node: gs.Node) -> bool:
+    """Whether a node has no step of its own: a mask, or integers, which are computed where they are read."""
+    return node_kind(node) is OpClass.MASK or all(tensor.dtype in INDEX_TYPES for tensor in node.outputs)
+
+
 def _code(value: float | None, quant: TensorQuant) -> int | None:
     if value is None:
         return None
@@ -237,7 +257,7 @@ def _layout(layer: Layer) -> WeightLayout:
 def _arithmetic_attrs(node: gs.Node) -> dict[str, Attr]:
     if node.op == "AveragePool":
         return pool_attrs(node)
-    return reduce_attrs(node) if node.op == "ReduceMean" else {}
+    return reduce_attrs(node) if node.op in ("ReduceMean", "ReduceSum") else {}
 
 
 def _softmax_attrs(node: gs.Node) -> dict[str, Attr]:

@@ -46,6 +46,8 @@ _FUNCTIONS: dict[str, Callable[[NDArray[np.float64], Mapping[str, Any]], NDArray
     "HardSigmoid": lambda x, a: _hard_sigmoid(x, a.get("alpha", 0.2), a.get("beta", 0.5)),
     "HardSwish": lambda x, a: x * _hard_sigmoid(x, 1 / 6, 0.5),
     "Gelu": lambda x, a: _gelu(x, a.get("approximate", "none")),
+    "Swish": lambda x, a: x * _sigmoid(a.get("alpha", 1.0) * x),
+    "Neg": lambda x, a: -x,
     "Softplus": lambda x, a: np.logaddexp(0.0, x),
     "Selu": lambda x, a: (
         a.get("gamma", _SELU_GAMMA)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Span = tuple[int, int]
 """Least and greatest value of one quantity; zero lies between them."""
 
-_MEANS = frozenset({"AveragePool", "GlobalAveragePool", "ReduceMean"})
+_MEANS = frozenset({"AveragePool", "GlobalAveragePool", "ReduceMean", "ReduceSum"})
 
 
 def span(quant: TensorQuant) -> Span:
@@ -69,7 +69,7 @@ def node_sums(node: gs.Node, operands: Sequence[Span]) -> Span | None:
     """Return the range of the sums of an operator without weights.
 
     Args:
-        node: an Add, Mul, AveragePool, GlobalAveragePool or ReduceMean; others add nothing up.
+        node: an Add, Sub, Mul, AveragePool, GlobalAveragePool or ReduceMean; others add nothing up.
         operands: ranges of what it reads.
 
     Returns:
@@ -77,6 +77,9 @@ def node_sums(node: gs.Node, operands: Sequence[Span]) -> Span | None:
     """
     if node.op == "Add":
         return sum(low for low, _ in operands), sum(high for _, high in operands)
+    if node.op == "Sub":
+        (low, high), (least, greatest) = operands
+        return low - greatest, high - least
     if node.op == "Mul":
         return _product(*operands)
     count = _pooled(node) if node.op in _MEANS else None

@@ -10,13 +10,16 @@ import onnx_graphsurgeon as gs
 import onnxruntime
 
 from passes.api import Aspect, Pass, PassContext, PassResult
-from passes.errors import ModelError
-from passes.ir.onnx_io import infer_missing_shapes, set_opset, sharpen_shapes
+from passes.ir.known_integers import known_integers
+from passes.ir.onnx_io import infer_missing_shapes, sharpen_shapes
 from passes.ir.ops import OpClass, op_info
-from passes.transform.fold_shapes import fold_shapes, known_integers
+from passes.transform.fold_indices import fold_indices, name_slices
+from passes.transform.fold_shapes import fold_shapes, join_reshapes, settle_reshapes
 from passes.transform.fuse_bias import fuse_bias
-from passes.transform.fuse_gelu import GELU_OPSET, find_gelus, fuse_gelus
+from passes.transform.fuse_functions import fuse_functions
+from passes.transform.fuse_masks import fuse_masks
 from passes.transform.fuse_tokens import fuse_tokens
+from passes.transform.index_values import index_values
 from passes.transform.name_extents import name_extents
 from passes.transform.split_recurrent import split_recurrent
 from passes.transform.split_slices import split_slices
@@ -45,7 +48,7 @@ class Canonicalize(Pass):
     def run(self, model: Model, ctx: PassContext) -> PassResult:
         """Apply every rule once, in the order of the class documentation."""
         before = len(model.graph.nodes)
-        folded = _fold_constants(model) + _fuse_gelus(model)
+        folded = _fold_constants(model) + fuse_functions(model) + _fold_constants(model) + _fuse_masks(model)
         graph = model.graph
         removed = _remove_copies(graph)
         fused = (
@@ -71,27 +74,26 @@ def _fold_constants(model: Model) -> int:
     if not any(node.op in _FOLDABLE for node in graph.nodes):
         return 0
     total = 0
+    named: frozenset[str] = frozenset()
     while True:
         graph.fold_constants(should_exclude_node=lambda node: node.op in _QUANTIZERS)
-        folded = fold_shapes(graph)
-        if not folded:
+        known = known_integers(graph)
+        indices = index_values(graph, known)
+        folded = fold_shapes(graph) + join_reshapes(graph, known) + fold_indices(graph, indices)
+        newly = (name_slices(graph, known, indices) | name_extents(graph)) - named
+        folded += settle_reshapes(graph)
+        if not folded and not newly:
             return total
         total += folded
+        named |= newly
         graph.cleanup().toposort()
-        sharpen_shapes(model)
+        sharpen_shapes(model, named)
 
 
-def _fuse_gelus(model: Model) -> int:
-    """Spell every GELU as one operator, which needs an opset that has it."""
-    if not find_gelus(model.graph):
-        return 0
-    model.graph.cleanup().toposort()
-    try:
-        set_opset(model, GELU_OPSET)
-    except ModelError:
-        return 0
-    fused = fuse_gelus(model.graph)
-    model.graph.cleanup().toposort()
+def _fuse_masks(model: Model) -> int:
+    fused = fuse_masks(model.graph, index_values(model.graph, known_integers(model.graph)))
+    if fused:
+        model.graph.cleanup().toposort()
     return fused
 
 

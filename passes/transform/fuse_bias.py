@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 import onnx_graphsurgeon as gs
 
+SHAPE_RANGE_OPSET = 15
+"""Since then Shape can leave out the last extent."""
+
 
 def fuse_bias(graph: gs.Graph) -> int:
     """Turn every MatMul by a constant and the Add of a vector behind it into a Gemm; return how many.
 
-    A product of rank 3 or more is flattened to rows and brought back by a Reshape on either side, where at
-    most one of its extents is symbolic.
+    A product of rank 3 or more is flattened to rows and brought back by a Reshape on either side; where more
+    than one of its extents is symbolic, the second takes them from the input at run time (opset 15).
     """
     outputs = {tensor.name for tensor in graph.outputs}
     fused = 0
@@ -22,7 +25,7 @@ def fuse_bias(graph: gs.Graph) -> int:
         if len(shape) == 2:
             _make_gemm(node, add, add.outputs[0])
             fused += 1
-        elif len(shape) > 2 and _symbolic(shape[:-1]) <= 1:
+        elif len(shape) > 2 and (_symbolic(shape[:-1]) <= 1 or graph.opset >= SHAPE_RANGE_OPSET):
             _make_flat(graph, node, add)
             fused += 1
     return fused
@@ -60,13 +63,25 @@ def _make_flat(graph: gs.Graph, node: gs.Node, add: gs.Node) -> None:
     """Put a Gemm on rows in place of both nodes; it keeps the name of the product."""
     x, result, name = node.inputs[0], add.outputs[0], node.name
     depth, columns = node.inputs[1].shape
-    back = [extent if isinstance(extent, int) else -1 for extent in x.shape[:-1]]
     rows, flat = gs.Variable(f"{name}.rows", x.dtype), gs.Variable(f"{name}.flat", x.dtype)
     _make_gemm(node, add, flat)
     node.inputs[0] = rows
+    flatten = gs.Constant(f"{name}.flatten.shape", np.array([-1, depth], dtype=np.int64))
     for label, source, shape, target in (
-        ("flatten", x, [-1, depth], rows),
-        ("restore", flat, [*back, columns], result),
+        ("flatten", x, flatten, rows),
+        ("restore", flat, _restored(graph, name, x, columns), result),
     ):
-        constant = gs.Constant(f"{name}.{label}.shape", np.array(shape, dtype=np.int64))
-        graph.nodes.append(gs.Node("Reshape", f"{name}.{label}", {}, [source, constant], [target]))
+        graph.nodes.append(gs.Node("Reshape", f"{name}.{label}", {}, [source, shape], [target]))
+
+
+def _restored(graph: gs.Graph, name: str, x: gs.Variable, columns: int) -> gs.Tensor:
+    """Return the shape of the product: a constant where one inferred extent suffices."""
+    if _symbolic(x.shape[:-1]) <= 1:
+        back = [extent if isinstance(extent, int) else -1 for extent in x.shape[:-1]]
+        return gs.Constant(f"{name}.restore.shape", np.array([*back, columns], dtype=np.int64))
+    leading = gs.Variable(f"{name}.leading", np.int64, [len(x.shape) - 1])
+    shape = gs.Variable(f"{name}.restore.shape", np.int64, [len(x.shape)])
+    last = gs.Constant(f"{name}.columns", np.array([columns], dtype=np.int64))
+    graph.nodes.append(gs.Node("Shape", f"{name}.shape", {"start": 0, "end": -1}, [x], [leading]))
+    graph.nodes.append(gs.Node("Concat", f"{name}.join", {"axis": 0}, [leading, last], [shape]))
+    return shape

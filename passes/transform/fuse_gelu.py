@@ -22,14 +22,12 @@ def find_gelus(graph: gs.Graph) -> list[tuple[gs.Variable, gs.Variable]]:
     return [found for node in graph.nodes if node.op == "Erf" for found in _gelu(node, outputs)]
 
 
-def fuse_gelus(graph: gs.Graph) -> int:
-    """Put a Gelu in place of each; return how many. The graph must be of opset 20 or later."""
-    found = find_gelus(graph)
-    for x, result in found:
-        name = f"{result.inputs[0].name}.gelu"
-        result.inputs.clear()
-        graph.nodes.append(gs.Node("Gelu", name, {"approximate": "none"}, [x], [result]))
-    return len(found)
+def fuse_gelu(graph: gs.Graph, found: tuple[gs.Variable, gs.Variable]) -> None:
+    """Put a Gelu between an input and an output. The graph must be of opset 20 or later."""
+    x, result = found
+    name = f"{result.inputs[0].name}.gelu"
+    result.inputs.clear()
+    graph.nodes.append(gs.Node("Gelu", name, {"approximate": "none"}, [x], [result]))
 
 
 def _gelu(erf: gs.Node, outputs: set[str]) -> Iterator[tuple[gs.Variable, gs.Variable]]:

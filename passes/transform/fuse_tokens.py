@@ -14,7 +14,7 @@ import onnx_graphsurgeon as gs
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from passes.transform.fold_shapes import Values
+    from passes.ir.known_integers import Values
 
 PAD_OPSET = 11
 """Since then the pads of a Pad are an input."""
@@ -25,7 +25,7 @@ def fuse_tokens(graph: gs.Graph, known: Values) -> int:
 
     Args:
         graph: changed in place; replaced nodes stay, unread, for a cleanup.
-        known: integers that are known in advance, from `known_integers`.
+        known: integers that are known in advance, from `passes.ir.known_integers`.
     """
     if graph.opset < PAD_OPSET:
         return 0

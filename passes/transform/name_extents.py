@@ -19,33 +19,39 @@ Names = dict[str, Extent | int]
 """What a symbolic dimension stands for, by its name."""
 
 
-def name_extents(graph: gs.Graph) -> None:
-    """Rename symbolic dimensions throughout a graph in topological order; nothing else changes."""
+def name_extents(graph: gs.Graph) -> frozenset[str]:
+    """Rename symbolic dimensions throughout a graph in topological order; nothing else changes.
+
+    Returns:
+        Names of the results of Reshapes of which an extent was found.
+    """
     names: Names = {}
-    for node in graph.nodes:
-        if node.op == "Reshape":
-            _solve(node, names)
+    solved = frozenset(
+        node.outputs[0].name for node in graph.nodes if node.op == "Reshape" and _solve(node, names)
+    )
     for node in graph.nodes:
         for tensor in node.outputs:
             if tensor.shape is not None and tensor not in graph.outputs:
                 tensor.shape = [_renamed(dim, names) for dim in tensor.shape]
+    return solved
 
 
-def _solve(node: gs.Node, names: Names) -> None:
+def _solve(node: gs.Node, names: Names) -> bool:
     """Learn the one dimension of a Reshape's result that its input does not have."""
     before, after = (tensor.shape for tensor in (node.inputs[0], node.outputs[0]))
     if before is None or after is None or not all(isinstance(dim, int | str) for dim in (*before, *after)):
-        return
+        return False
     own = {dim for dim in before if isinstance(dim, str)}
     new = [dim for dim in after if isinstance(dim, str) and dim not in own and dim not in names]
     if len(new) != 1 or 0 in after:
-        return
+        return False
     rest = prod(_extent(dim, names) for dim in after if dim != new[0])
     total: Extent | int = prod(_extent(dim, names) for dim in before)
     try:
         names[new[0]] = total // rest if isinstance(total, Extent) else _divided(total, rest)
     except ValueError:
-        return
+        return False
+    return True
 
 
 def _divided(total: int, rest: Extent | int) -> int:

@@ -20,7 +20,12 @@ PREPROCESS = Annotated[
     str | None, typer.Option(help="How images become inputs: imagenet, tf, or key=value pairs.")
 ]
 SAMPLES = Annotated[int | None, typer.Option(min=1, help="Use the first so many samples.")]
-METRIC = Annotated[str | None, typer.Option(help="top1, top5, sqnr, cosine, agreement, or module:function.")]
+METRIC = Annotated[
+    str | None,
+    typer.Option(
+        help="top1, top5, sqnr, cosine, agreement, likelihood (1 / perplexity), or module:function."
+    ),
+]
 LABEL_OFFSET = Annotated[int, typer.Option(help="Added to labels; 1 for a background class.")]
 WORKERS = Annotated[int, typer.Option(min=0, help="Threads; 0 lets ONNX Runtime choose.")]
 SEED = Annotated[int, typer.Option(min=0, help="Root of every random choice.")]

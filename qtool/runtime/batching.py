@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from passes.artifact.ops import OPS, Family
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -27,7 +29,7 @@ def samples_per_slice(artifact: Artifact) -> int | None:
     A batch may be cut when the first axis of every tensor is unknown in advance, constants aside, and no step
     works along it. In doubt it is not cut.
     """
-    constants = {step.output for step in artifact.steps if step.op == "constant"}
+    constants = _fixed(artifact)
     computed = {name: tensor for name, tensor in artifact.tensors.items() if name not in constants}
     if not all(tensor.shape and tensor.shape[0] is None for tensor in computed.values()):
         return None
@@ -35,6 +37,17 @@ def samples_per_slice(artifact: Artifact) -> int | None:
         return None
     elements = sum(prod(extent or 1 for extent in tensor.shape) for tensor in computed.values())
     return max(1, SLICE_ELEMENTS // max(1, elements))
+
+
+def _fixed(artifact: Artifact) -> set[str]:
+    """Return tensors whose values do not depend on the samples: constants, as a whole or cut to a length."""
+    fixed: set[str] = set()
+    for step in artifact.steps:
+        moves = OPS[step.op].family is Family.MOVER and step.inputs[0] in fixed
+        counts_samples = "like_axes" in step.attrs and 0 in step.integers("like_axes")
+        if step.op == "constant" or (moves and not counts_samples):
+            fixed.add(step.output)
+    return fixed
 
 
 def run_in_slices(
@@ -53,8 +66,13 @@ def run_in_slices(
 
 def _keeps_samples(step: Step, tensors: dict[str, TensorInfo], constants: set[str]) -> bool:
     """Whether a step leaves the first axis alone."""
+    if step.output in constants:
+        return True
     match step.op:
-        case "constant":
+        case "reshape_like":
+            leading = step.integers("like_axes")[:1], step.integers("shape")[:1]
+            return leading[0] == (0,) or leading == ((-1,), (-1,))
+        case "integer_softmax" if len(step.inputs) == 1:
             return True
         case "transpose" | "reshape":
             return step.integers("perm" if step.op == "transpose" else "shape")[:1] in {(0,), (-1,)}
@@ -63,7 +81,7 @@ def _keeps_samples(step: Step, tensors: dict[str, TensorInfo], constants: set[st
         case "pad":
             pads = step.integers("pads")
             return not pads[0] and not pads[len(pads) // 2]
-        case "add" | "sub" | "mul" | "matmul" | "expand":
+        case "add" | "sub" | "mul" | "div" | "matmul" | "expand" | "integer_softmax":
             return _broadcasts_samples(step, tensors, constants)
         case _:
             return _axes_keep_samples(step, tensors)

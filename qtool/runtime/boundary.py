@@ -21,7 +21,7 @@ def check_inputs(artifact: Artifact, inputs: Mapping[str, Array]) -> None:
     """Refuse inputs that the program cannot take.
 
     Raises:
-        DataError: an input is missing, has another shape, or holds NaN.
+        DataError: an input is missing, has another shape, holds NaN, or integers are not what they should be.
     """
     expected = set(artifact.inputs)
     if set(inputs) != expected:
@@ -32,6 +32,16 @@ def check_inputs(artifact: Artifact, inputs: Mapping[str, Array]) -> None:
             raise DataError(f"input {name!r}: expected shape {info.shape}, found {array.shape}")
         if array.dtype.kind not in "fiub" or _has_nan(array):
             raise DataError(f"input {name!r}: expected real numbers without NaN, found {array.dtype}")
+        if info.is_index:
+            _check_integers(name, array, info)
+
+
+def _check_integers(name: str, array: Array, info: TensorInfo) -> None:
+    if array.dtype.kind not in "iub":
+        raise DataError(f"input {name!r}: expected integers, found {array.dtype}")
+    least, most = int(array.min(initial=0)), int(array.max(initial=0))
+    if least < info.qmin or most > info.qmax:
+        raise DataError(f"input {name!r}: expected integers of 32 bits, found {least} to {most}")
 
 
 def _has_nan(array: Array) -> bool:
@@ -44,8 +54,8 @@ def _has_nan(array: Array) -> bool:
 
 def to_codes(x: Array, info: TensorInfo) -> Array:
     """Codes of an input, as ONNX QuantizeLinear (opset 21) computes them in float32."""
-    if info.is_float:
-        return x.astype(np.float32)
+    if info.is_float or info.is_index:
+        return x.astype(info.dtype)
     spec = QuantSpec(info.format, PerTensor(), symmetric=False, rounding=Rounding.HALF_EVEN)
     return quantize(
         x, spec, QuantParams(np.array(info.scale, np.float32), np.array(info.zero_point, np.int32))

@@ -1,13 +1,18 @@
-"""Products of two tensors (ONNX Mul, opset 14), with one rounding each; and the kernels of sums."""
+"""Products and quotients of two tensors (ONNX Mul and Div, opset 14), and the kernels of sums."""
 
 from __future__ import annotations
+
+from fractions import Fraction
 
 import numpy as np
 
 from qtool.runtime.epilogue import Epilogue
 from qtool.runtime.node import Array, Kernel, Node, reach
+from qtool.runtime.normalization import rounded_quotient
 from qtool.runtime.sums import add, sub
 from qtool.runtime.tiles import tiles
+
+RATIO_BITS = 40
 
 
 def mul(node: Node) -> Kernel:
@@ -28,4 +33,30 @@ def mul(node: Node) -> Kernel:
     return run
 
 
-KERNELS = {"add": add, "sub": sub, "mul": mul}
+def div(node: Node) -> Kernel:
+    """Build the kernel for ``a / b``, rounded half up to a code; a divisor of 0 counts as its least step.
+
+    The scales are brought to integers ``p / q`` of at most `RATIO_BITS` bits each, exactly for short scales.
+    """
+    first, second = node.inputs
+    if node.output.is_float:
+        node.fail("a quotient has no float32 form; put a requantize to float32 behind it")
+    ratio = Fraction(first.scale) / (Fraction(second.scale) * Fraction(node.output.scale))
+    # What a ratio beyond this range gives is 0 or saturates whatever the codes are.
+    exact = min(max(ratio, Fraction(1, 1 << RATIO_BITS)), Fraction(1 << RATIO_BITS))
+    exact = exact.limit_denominator(1 << RATIO_BITS)
+    if exact.numerator > 1 << RATIO_BITS:
+        node.fail(f"the scales {first.scale}, {second.scale} and {node.output.scale} are too far apart")
+
+    def run(a: Array, b: Array) -> Array:
+        numerator = (a.astype(np.int64) - first.zero_point) * exact.numerator
+        divisor = b.astype(np.int64) - second.zero_point
+        divisor[divisor == 0] = 1
+        denominator = divisor * exact.denominator
+        codes = rounded_quotient(numerator * np.sign(denominator), np.abs(denominator))
+        return np.clip(codes + node.output.zero_point, node.lo, node.hi).astype(node.output.dtype)
+
+    return run
+
+
+KERNELS = {"add": add, "sub": sub, "mul": mul, "div": div}

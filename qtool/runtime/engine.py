@@ -14,6 +14,7 @@ from qtool.runtime import (
     conv_transpose,
     elementwise,
     float_tail,
+    indices,
     lut,
     matmul,
     movement,
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
     from passes.artifact import Artifact, Step
 
 _FAMILIES = (
-    conv, conv_transpose, matmul, recurrent, lut, elementwise, pooling, normalization, movement, float_tail,
+    conv, conv_transpose, matmul, recurrent, lut, elementwise, pooling, normalization, movement, indices,
+    float_tail,
 )  # fmt: skip
 BUILDERS: dict[str, Callable[[Node], Kernel]] = {
     op: builder for family in _FAMILIES for op, builder in family.KERNELS.items()

@@ -55,7 +55,16 @@ def rescale(node: Node, info: TensorInfo) -> Kernel:
 
 def requantize(node: Node) -> Kernel:
     """Build the kernel for new parameters, a Relu or a Clip that is on its own, or the way to float32."""
-    return rescale(node, node.inputs[0])
+    info = node.inputs[0]
+    return _count(node, info) if info.is_index else rescale(node, info)
+
+
+def _count(node: Node, info: TensorInfo) -> Kernel:
+    """Build a kernel that brings integers that stand for themselves to codes: too many values for a table."""
+    if node.rule is RequantRule.FLOAT and not node.output.is_float:
+        return lambda x: np.clip(to_codes(x.astype(np.float32), node.output), node.lo, node.hi)
+    epilogue = Epilogue(node, np.asarray(np.float64(info.scale)), reach(info))
+    return lambda x: epilogue(x.astype(np.int64))
 
 
 def concat(node: Node) -> Kernel:

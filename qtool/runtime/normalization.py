@@ -33,16 +33,29 @@ def integer_softmax(node: Node) -> Kernel:
     if table is None or not 1 <= reciprocal <= MAX_RECIPROCAL:
         node.fail(f"the output's scale {output.scale} leaves the range of the integer division")
 
-    def run(x: Array) -> Array:
+    def run(x: Array, mask: Array | None = None) -> Array:
         if x.ndim < 1 or not 1 <= x.shape[-1] <= MAX_CLASSES:
             node.fail(f"expected 1 to {MAX_CLASSES} classes, found an input of shape {x.shape}")
-        wide = x.astype(np.int32)
-        powers = table[wide.max(-1, keepdims=True) - wide]
+        powers = _powers(x.astype(np.int32), table, mask)
         total = powers.sum(-1, keepdims=True) << RECIPROCAL_BITS
         codes = rounded_quotient(powers * reciprocal, total) + output.zero_point
         return np.clip(codes, node.lo, node.hi).astype(output.dtype)
 
     return run
+
+
+def _powers(x: Array, table: NDArray[np.int64], mask: Array | None) -> NDArray[np.int64]:
+    """Look up the power of every score below the greatest; hidden ones have none.
+
+    In a row of which all is hidden, all scores are alike, as they are where -3.4e38 takes their place.
+    """
+    if mask is None:
+        return np.asarray(table[x.max(-1, keepdims=True) - x])
+    kept = np.broadcast_to(mask.astype(bool), x.shape)
+    greatest = np.where(kept, x, np.iinfo(np.int32).min).max(-1, keepdims=True)
+    powers = np.where(kept, table[np.where(kept, greatest - x, 0)], 0)
+    powers[~kept.any(-1)] = table[0]
+    return powers
 
 
 def layer_norm(node: Node) -> Kernel:

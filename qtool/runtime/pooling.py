@@ -72,6 +72,20 @@ def reduce_mean(node: Node) -> Kernel:
     return lambda x: _mean(node, x, axes, keepdims)
 
 
+def reduce_sum(node: Node) -> Kernel:
+    """Build the kernel for the sum over the axes given (ONNX ReduceSum, opset 13)."""
+    axes, keepdims = node.step.integers("axes"), bool(node.step.integer("keepdims"))
+    info = node.inputs[0]
+    scale = np.asarray(np.float64(info.scale))
+
+    def run(x: Array) -> Array:
+        count = prod(x.shape[axis] for axis in axes)
+        sums = np.asarray(x.sum(axis=axes, dtype=np.int64, keepdims=keepdims)) - count * info.zero_point
+        return Epilogue(node, scale, reach(info) * max(count, 1))(sums)
+
+    return run
+
+
 def _mean(node: Node, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
     info = node.inputs[0]
     count = prod(x.shape[axis] for axis in axes)
@@ -86,4 +100,5 @@ KERNELS = {
     "average_pool": average_pool,
     "global_average_pool": global_average_pool,
     "reduce_mean": reduce_mean,
+    "reduce_sum": reduce_sum,
 }

@@ -1,0 +1,74 @@
+"""Functions that exporters spell out become one operator each, in the opset that has it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from passes.errors import ModelError
+from passes.ir.onnx_io import set_opset
+from passes.transform.fuse_gelu import GELU_OPSET, find_gelus, fuse_gelu
+from passes.transform.fuse_layer_norm import (
+    LAYER_NORM_OPSET,
+    RMS_NORM_OPSET,
+    find_layer_norms,
+    find_rms_norms,
+    fuse_norm,
+)
+from passes.transform.fuse_swish import SWISH_OPSET, find_swishes, fuse_swish
+from passes.transform.fuse_unit_norm import find_unit_norms
+
+if TYPE_CHECKING:
+    import onnx_graphsurgeon as gs
+
+    from passes.ir.model import Model
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A spelling that is recognized.
+
+    Attributes:
+        opset: first one with the operator.
+        find: returns every place.
+        fuse: puts the operator there.
+    """
+
+    opset: int
+    find: Callable[[gs.Graph], list[Any]]
+    fuse: Callable[[gs.Graph, Any], None]
+
+
+_FUNCTIONS = (
+    Function(LAYER_NORM_OPSET, find_layer_norms, fuse_norm),
+    Function(GELU_OPSET, find_gelus, fuse_gelu),
+    Function(RMS_NORM_OPSET, find_rms_norms, fuse_norm),
+    Function(RMS_NORM_OPSET, find_unit_norms, fuse_norm),
+    Function(SWISH_OPSET, find_swishes, fuse_swish),
+)
+
+
+def fuse_functions(model: Model) -> int:
+    """Replace every spelling; return how many were replaced.
+
+    The opset is raised only where something is found, and not where the converter cannot do it.
+    """
+    return sum([_fuse(model, function) for function in _FUNCTIONS])
+
+
+def _fuse(model: Model, function: Function) -> int:
+    if not function.find(model.graph):
+        return 0
+    model.graph.cleanup().toposort()
+    try:
+        set_opset(model, function.opset)
+    except ModelError:
+        return 0
+    # The converter leaves what used to be attributes as Constant nodes.
+    model.graph.fold_constants()
+    found = function.find(model.graph)
+    for place in found:
+        function.fuse(model.graph, place)
+    model.graph.cleanup().toposort()
+    return len(found)
