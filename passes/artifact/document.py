@@ -8,6 +8,7 @@ import numpy as np
 
 from passes.artifact.constants import ConstantReader, ConstantWriter
 from passes.artifact.fields import Fields
+from passes.artifact.runs import runs_from_json, runs_to_json
 from passes.artifact.step import Step
 from passes.artifact.tensor import MAX_ELEMENTS, TensorInfo
 from passes.artifact.weight import PackedWeight, WeightLayout
@@ -115,7 +116,7 @@ def _attrs(fields: Fields) -> dict[str, Attr]:
 
 
 def _weight_to_json(weight: PackedWeight, key: str | None, constants: ConstantWriter) -> dict[str, Any]:
-    return {
+    entry = {
         "tensor": key,
         "name": weight.name,
         "layout": str(weight.layout),
@@ -125,6 +126,7 @@ def _weight_to_json(weight: PackedWeight, key: str | None, constants: ConstantWr
         "scale": constants.add_scales(weight.scale),
         "zero_point": constants.add(weight.zero_point),
     }
+    return entry if weight.runs is None else entry | {"runs": runs_to_json(weight.runs, constants)}
 
 
 def _weight_from_json(
@@ -145,6 +147,7 @@ def _weight_from_json(
         tuple(_known(item, fields.where) for item in shape),
         constants.read_scales(fields.child("scale")),
         constants.read(fields.child("zero_point")),
+        runs_from_json(fields.child("runs"), constants) if fields.has("runs") else None,
     )
     fields.done()
     return weight
