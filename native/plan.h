@@ -63,26 +63,18 @@ struct Tile {
   size_t out_stride;  // elements from row to row
 };
 
-// Runs of codes along k that share a multiplier: every `size` of the `inner` codes of a kernel position, the last of
-// them possibly fewer. A sum over all runs fits int32, multiplied.
-struct Runs {
-  size_t size, inner, count;
-  const int32_t* multiplier;  // (blocks of columns, count, 16)
+// Codes begin..end along k that share a multiplier for each channel, and the slices that they lie in.
+struct Run {
+  size_t begin, end, first_slice, slices;
+};
 
-  size_t in_tap() const { return (inner + size - 1) / size; }
-  size_t begin(size_t run) const { return run / in_tap() * inner + run % in_tap() * size; }
-  size_t end(size_t run) const {
-    const size_t left = inner - run % in_tap() * size;
-    return begin(run) + (left < size ? left : size);
-  }
-  size_t first_slice(size_t run) const { return begin(run) / kDepth; }
-  size_t slices(size_t run) const { return round_up(end(run), kDepth) / kDepth - first_slice(run); }
-  // Slices of all runs: one that two runs share counts twice.
-  size_t all_slices() const {
-    size_t total = 0;
-    for (size_t run = 0; run < count; ++run) total += slices(run);
-    return total;
-  }
+// All runs of a matrix, in order. A sum over them, multiplied, fits int32.
+struct Runs {
+  const Run* run;
+  size_t count;
+  size_t slices;              // of all runs: one that two runs share counts twice
+  bool whole_slices;          // no slice belongs to two runs
+  const int32_t* multiplier;  // (blocks of columns, count, 16)
 };
 
 // One or more packed matrices (n, k) of equal shape, one for each group, in the GEMM order of 16 x 32 slices.

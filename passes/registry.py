@@ -17,7 +17,6 @@ BUILTIN: tuple[tuple[str, str], ...] = (
     ("fold-batchnorm", "passes.transform.fold_batchnorm:FoldBatchNorm"),
     ("equalize", "passes.transform.equalize:Equalize"),
     ("allocate", "passes.allocation.allocate:Allocate"),
-    ("group-weights", "passes.transform.group_weights:GroupWeights"),
     ("assign-scales", "passes.transform.assign_scales:AssignScales"),
     ("bias-correction", "passes.transform.bias_correction:BiasCorrection"),
     ("lower", "passes.lowering.lower:Lower"),

@@ -35,7 +35,7 @@ struct GemmLayout {
     row_at = round_up(rows * row_bytes, kAlign);
     sums_at = row_at + round_up(depth, kAlign);
     panel_at = sums_at + round_up(rows * sizeof(int32_t), kAlign);
-    const size_t panel_depth = g.runs == nullptr ? depth : g.runs->all_slices() * kDepth;
+    const size_t panel_depth = g.runs == nullptr ? depth : g.runs->slices * kDepth;
     panel_bytes = kColumns * panel_depth * element;
     tile_at = panel_at + Tiles::kBlocks * panel_bytes;
     bytes = tile_at + kTileRows * Tiles::kBlocks * kColumns * sizeof(int32_t);
@@ -97,9 +97,17 @@ inline void multiply_vector(const Gemm& g, size_t group, const Rows& source, con
   // 128 is the zero of this path; the codes that fill up a slice are not always.
   memset(row + g.k, 0x80, at.depth - g.k);
   Tiles::vector_row(g, row, at.depth, spread);
+  // Behind the row, of two bytes for each activation at most; a panel is longer than both.
+  int32_t* run_sums = reinterpret_cast<int32_t*>(spread + 2 * at.depth);
+  if (g.runs != nullptr) run_row_sums(*g.runs, row, run_sums);
   alignas(64) int32_t sums[kColumns];
   for (size_t block = region.block_begin; block < region.block_end; ++block) {
-    Tiles::multiply_vector(g, g.weights + group * g.group_bytes() + block * g.block_bytes(), spread, sums);
+    const uint8_t* weights = g.weights + group * g.group_bytes() + block * g.block_bytes();
+    if (g.runs != nullptr) {
+      multiply_vector_runs(g, weights, block, spread, run_sums, sums);
+    } else {
+      Tiles::multiply_vector(g, weights, spread, sums);
+    }
     const size_t column = block * kColumns, channel = group * g.n + column;
     const size_t count = g.n - column < kColumns ? g.n - column : kColumns;
     finish(*g.epilogue, g.vector, channel,
@@ -111,7 +119,8 @@ inline void gemm(const Gemm& g, size_t group, const Rows& source, const Region& 
                  void* out, size_t out_stride) {
   uint8_t* scratch = static_cast<uint8_t*>(scratch_memory);
   const size_t rows = region.row_end - region.row_begin;
-  if (Tiles::kVector && rows == 1 && g.runs == nullptr) return multiply_vector(g, group, source, region, scratch, out, out_stride);
+  const bool sliced = g.runs == nullptr || g.runs->whole_slices;
+  if (Tiles::kVector && rows == 1 && sliced) return multiply_vector(g, group, source, region, scratch, out, out_stride);
   const GemmLayout at(g, rows);
   const int32_t* row_sums = reinterpret_cast<const int32_t*>(scratch + at.sums_at);
   int32_t* tile = reinterpret_cast<int32_t*>(scratch + at.tile_at);

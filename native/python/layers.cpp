@@ -2,6 +2,7 @@
 
 #include <nanobind/stl/string.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace qtool {
@@ -117,8 +118,17 @@ GemmLayer::GemmLayer(Array<uint8_t> weights, int bits, size_t n, size_t k, size_
 void GemmLayer::set_runs(size_t size, size_t inner, const Array<int32_t>& multiplier) {
   require(size >= 1 && inner >= 1 && plan_.k % inner == 0, "runs: expected runs of whole kernel positions");
   require(plan_.groups == 1 && plan_.rows.slope == nullptr, "runs: expected one group and no zero points");
-  runs_ = {size, inner, 0, nullptr};
-  runs_.count = plan_.k / inner * runs_.in_tap();
+  require(plan_.runs == nullptr, "runs: they are set already");
+  for (size_t tap = 0; tap < plan_.k; tap += inner) {
+    for (size_t begin = tap; begin < tap + inner; begin += size) {
+      const size_t end = std::min(tap + inner, begin + size), first = begin / kDepth;
+      run_.push_back({begin, end, first, round_up(end, kDepth) / kDepth - first});
+      runs_.slices += run_.back().slices;
+    }
+  }
+  runs_.run = run_.data();
+  runs_.count = run_.size();
+  runs_.whole_slices = runs_.slices == plan_.slices();
   require(multiplier.ndim() == 2 && multiplier.shape(0) == plan_.n && multiplier.shape(1) == runs_.count,
           "runs: expected a multiplier for each column and run");
   multiplier_.assign(plan_.column_blocks() * runs_.count * kColumns, 0);
@@ -129,6 +139,10 @@ void GemmLayer::set_runs(size_t size, size_t inner, const Array<int32_t>& multip
     }
   }
   runs_.multiplier = multiplier_.data();
+  // Products of one row take the centre of the codes from the sums of every run.
+  const int64_t centres = static_cast<int64_t>(plan_.k) << (plan_.bits - 1);
+  for (size_t i = 0; i < plan_.n; ++i) vector_offset_[i] = wrapped(vector_offset_[i] - 128 * centres);
+  plan_.vector.slope = nullptr;
   plan_.runs = &runs_;
 }
 

@@ -47,6 +47,7 @@ class GemmLayer {
  private:
   Array<uint8_t> weights_;
   std::vector<int32_t> multiplier_;
+  std::vector<Run> run_;
   Runs runs_{};
   std::vector<int32_t> offset_, slope_, vector_offset_, vector_slope_;
   Gemm plan_{};

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from passes.artifact.runs import SIZES
 from passes.errors import PlanError, UsageError
+from passes.ir.plan import Role, TensorQuant
 from passes.numerics import PerGroup, split_scales
 
 if TYPE_CHECKING:
@@ -12,7 +15,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from passes.ir.layers import Layer
-    from passes.ir.plan import TensorQuant
+    from passes.ir.plan import QuantPlan
+    from passes.ir.setup import QuantizerSetup
 
 MAX_BITS = 8
 """Widest weights that gain from groups, and that the kernels take."""
@@ -27,6 +31,52 @@ def group_axis(layer: Layer) -> int | None:
     if layer.weight is None or layer.op not in ("Conv", "Gemm", "MatMul") or layer.groups > 1:
         return None
     return 1 - layer.channel_axis
+
+
+def has_groups(layer: Layer, bits: int, size: int) -> bool:
+    """Return whether the weight of a layer gets groups: not beyond 8 bits, nor where one would be all."""
+    axis = group_axis(layer)
+    if not size or axis is None or layer.weight is None:
+        return False
+    return bits <= MAX_BITS and int(layer.weight.shape[axis]) >= size
+
+
+def with_groups(plan: QuantPlan, setup: QuantizerSetup, size: int) -> QuantPlan:
+    """Give weights a scale for every few input channels, where layer and machine allow it.
+
+    Scales that the plan had for them are dropped.
+
+    Args:
+        plan: bits of every tensor.
+        setup: the quantizable part of the graph.
+        size: input channels of a group, out of `passes.artifact.runs.SIZES`; 0 changes nothing.
+
+    Raises:
+        UsageError: there is no such size, or the machine knows no scales of groups for any layer.
+    """
+    if not size:
+        return plan
+    if size not in SIZES:
+        raise UsageError(f"group size: expected one of {SIZES}, found {size}")
+    known = [name for name, rules in setup.rules.items() if "per_group" in rules.granularities]
+    if not known:
+        raise UsageError(
+            "group size: the target scales weights per tensor or per channel only; take another target, or "
+            "leave the groups out"
+        )
+    tensors = dict(plan.tensors)
+    for layer in setup.layers:
+        quant = tensors[layer.weight.name] if layer.weight is not None and layer.name in known else None
+        if quant is not None and has_groups(layer, quant.spec.format.bits, size):
+            spec = replace(quant.spec, granularity=PerGroup(group_axis(layer) or 0, size))
+            tensors[layer.weight.name] = TensorQuant(Role.WEIGHT, spec)  # type: ignore[union-attr]
+    return replace(plan, tensors=tensors)
+
+
+def group_size(plan: QuantPlan) -> int:
+    """Return the size of the groups of a plan, or 0 where it has none."""
+    found = (quant.spec.granularity for quant in plan.tensors.values())
+    return next((granularity.size for granularity in found if isinstance(granularity, PerGroup)), 0)
 
 
 def base_scale(layer: Layer, quant: TensorQuant) -> NDArray[np.float32]:
