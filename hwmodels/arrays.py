@@ -39,6 +39,7 @@ class LayerArrays:
     out_elements: Floats
     rhs_elements: Floats
     weight_count: Floats
+    multiplier_count: Floats
     steps: Floats
     depthwise: Floats
 

@@ -13,6 +13,7 @@ from hwmodels.elementwise import Elementwise, VectorUnit
 from hwmodels.model import narrowest_cover
 from hwmodels.rules import Arithmetic, Rules, kind_of
 from hwmodels.types import Cost, Metric, Precision
+from hwmodels.workload import MULTIPLIED_BITS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -166,7 +167,8 @@ class ArrayMachine(ABC):
             "latency_s": found.latency_s,
             "energy_j": found.energy_j,
             "cycles": found.cycles,
-            "weight_bytes": np.ceil(layers.weight_count * stored.weight / 8),
+            "weight_bytes": np.ceil(layers.weight_count * stored.weight / 8)
+            + layers.multiplier_count * (asked.weight <= MULTIPLIED_BITS),
             "peak_memory_bytes": np.ceil(read * stored.act / 8) + np.ceil(written * stored.act / 8),
             "bops": layers.macs * asked.weight * asked.act,
         }

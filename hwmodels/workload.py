@@ -13,6 +13,9 @@ from hwmodels.types import Precision
 Op = Literal["Conv", "ConvTranspose", "Gemm", "MatMul", "Recurrent"]
 """The operators that carry the multiplications, under their ONNX names; LSTM, GRU and RNN are Recurrent."""
 
+MULTIPLIED_BITS = 8
+"""Widest weights whose groups have multipliers."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
@@ -32,6 +35,7 @@ class Workload:
         weight_count: stored weights; 0 where the right side is itself computed.
         rhs_elements: elements of a computed right side over the whole batch; 0 where it is stored.
         bias_count: bias values; carried for machines that price them.
+        multiplier_count: multipliers of groups of weights, a byte each; weights of over 8 bits have none.
         steps: rounds of which each needs the result of the one before; the rows are spread over them.
 
     Raises:
@@ -51,6 +55,7 @@ class Workload:
     kernel: tuple[int, ...] = ()
     rhs_elements: int = 0
     bias_count: int = 0
+    multiplier_count: int = 0
     steps: int = 1
 
     def __post_init__(self) -> None:
@@ -105,8 +110,9 @@ class Workload:
         return self.macs * precision.weight_bits * precision.act_bits
 
     def weight_bytes(self, precision: Precision) -> int:
-        """Bytes of the weights, packed at the width asked for and padded to a whole byte."""
-        return -(-self.weight_count * precision.weight_bits // 8)
+        """Bytes of the weights, packed at the width asked for and padded to a whole byte, and multipliers."""
+        packed = -(-self.weight_count * precision.weight_bits // 8)
+        return packed + (self.multiplier_count if precision.weight_bits <= MULTIPLIED_BITS else 0)
 
     @classmethod
     def conv(  # noqa: PLR0913 - a convolution has this many sizes

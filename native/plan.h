@@ -65,6 +65,20 @@ struct Tile {
   size_t out_stride;  // elements from row to row
 };
 
+// Codes begin..end along k that share a multiplier for each channel, and the slices that they lie in.
+struct Run {
+  size_t begin, end, first_slice, slices;
+};
+
+// All runs of a matrix, in order. A sum over them, multiplied, fits int32.
+struct Runs {
+  const Run* run;
+  size_t count;
+  size_t slices;              // of all runs: one that two runs share counts twice
+  bool whole_slices;          // no slice belongs to two runs
+  const int32_t* multiplier;  // (blocks of columns, count, 16)
+};
+
 // One or more packed matrices (n, k) of equal shape, one for each group, in the GEMM order of 16 x 32 slices.
 struct Gemm {
   const uint8_t* weights;
@@ -74,6 +88,7 @@ struct Gemm {
   Correction rows;    // for products with codes less 2**(bits - 1)
   Correction vector;  // for products of one row: codes as they are, activations less 128
   const Epilogue* epilogue;
+  const Runs* runs = nullptr;  // null where a channel has one scale
 
   size_t slices() const { return round_up(k, kDepth) / kDepth; }
   size_t column_blocks() const { return round_up(n, kColumns) / kColumns; }

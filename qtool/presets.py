@@ -46,6 +46,8 @@ def allocation(request: QuantizeRequest) -> Allocate:
     options: dict[str, object] = dict(budgets)
     if request.bits:
         options["bits"] = request.bits
+    if request.group_size:
+        options["group_size"] = request.group_size
     return Allocate(
         solver=request.solver,
         pin=tuple(f"{pattern}={precision}" for pattern, precision in request.pins),

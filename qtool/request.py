@@ -49,6 +49,7 @@ class QuantizeRequest:
         minimize: what is minimised within ``max_drop``; the target's first metric by default.
         bits: widths that weights and activations may take; empty for all that the target runs.
         pins: pattern and precision of layers that are fixed, in order; the last that matches counts.
+        group_size: input channels that share a scale of the weights; 0 for a scale per output channel.
         solver: name of the solver.
         seed: root of every random choice.
         workers: threads; 0 leaves the choice to ONNX Runtime.
@@ -78,6 +79,7 @@ class QuantizeRequest:
     minimize: Metric | None = None
     bits: tuple[int, ...] = ()
     pins: tuple[tuple[str, Precision], ...] = ()
+    group_size: int = 0
     solver: str = "ilp"
     seed: int = 0
     workers: int = 0

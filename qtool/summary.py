@@ -11,6 +11,7 @@ from passes.analysis.accumulators import Accumulators
 from passes.analysis.cost import price_plan
 from passes.analysis.workloads import Workloads
 from passes.ir.setup import quantizer_setup
+from passes.ir.weight_groups import group_size
 from passes.pipeline import parse
 from qtool import __version__
 from qtool.report import (
@@ -53,7 +54,7 @@ def build_report(request: QuantizeRequest, done: Compilation, seconds: float, pe
     model, ctx = done.model, done.ctx
     setup = quantizer_setup(model.graph, ctx.target)
     bits = {name: layer.precision for name, layer in model.plan.layers.items()}
-    total, by_layer = price_plan(model, ctx, bits)
+    total, by_layer = price_plan(model, ctx, bits, group_size(model.plan))
     eight, _ = price_plan(model, ctx, dict.fromkeys(bits, Precision(8, 8)))
     journal = [JournalLine(entry.source, entry.subject, entry.message) for entry in ctx.journal]
     if done.lowered.refusal:

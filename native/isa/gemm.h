@@ -9,6 +9,7 @@
 #pragma once
 
 #include "gather.h"
+#include "runs.h"
 #include "unpack.h"
 
 namespace qtool::QTOOL_ISA {
@@ -21,6 +22,7 @@ constexpr size_t kTileRows = 4 * Tiles::kRows;
 
 struct GemmLayout {
   size_t element, depth, row_bytes, rows;
+  size_t panel_bytes;  // of 16 columns
   size_t row_at, sums_at, panel_at, tile_at, bytes;
 
   GemmLayout(const Gemm& g, size_t wanted) {
@@ -33,7 +35,9 @@ struct GemmLayout {
     row_at = round_up(rows * row_bytes, kAlign);
     sums_at = row_at + round_up(depth, kAlign);
     panel_at = sums_at + round_up(rows * sizeof(int32_t), kAlign);
-    tile_at = panel_at + Tiles::kBlocks * kColumns * row_bytes;
+    const size_t panel_depth = g.runs == nullptr ? depth : g.runs->slices * kDepth;
+    panel_bytes = kColumns * panel_depth * element;
+    tile_at = panel_at + Tiles::kBlocks * panel_bytes;
     bytes = tile_at + kTileRows * Tiles::kBlocks * kColumns * sizeof(int32_t);
   }
 };
@@ -65,6 +69,7 @@ inline LeftBlock load_rows(const Gemm& g, const GemmLayout& at, const Rows& sour
 }
 
 inline void load_panel(const Gemm& g, const GemmLayout& at, const uint8_t* weights, uint8_t* panel) {
+  if (g.runs != nullptr) return load_runs(g, at.element, weights, panel);
   const uint8_t centre = static_cast<uint8_t>(1 << (g.bits - 1));
   if (at.element == 1) return with_bits(g.bits, UnpackSlices{weights, g.slices(), centre, panel});
   uint8_t codes[kSliceCodes];
@@ -90,9 +95,17 @@ inline void multiply_vector(const Gemm& g, size_t group, const Rows& source, con
   // 128 is the zero of this path; the codes that fill up a slice are not always.
   memset(row + g.k, 0x80, at.depth - g.k);
   Tiles::vector_row(g, row, at.depth, spread);
+  // Behind the row, of two bytes for each activation at most; a panel is longer than both.
+  int32_t* run_sums = reinterpret_cast<int32_t*>(spread + 2 * at.depth);
+  if (g.runs != nullptr) run_row_sums(*g.runs, row, run_sums);
   alignas(64) int32_t sums[kColumns];
   for (size_t block = region.block_begin; block < region.block_end; ++block) {
-    Tiles::multiply_vector(g, g.weights + group * g.group_bytes() + block * g.block_bytes(), spread, sums);
+    const uint8_t* weights = g.weights + group * g.group_bytes() + block * g.block_bytes();
+    if (g.runs != nullptr) {
+      multiply_vector_runs(g, weights, block, spread, run_sums, sums);
+    } else {
+      Tiles::multiply_vector(g, weights, spread, sums);
+    }
     const size_t column = block * kColumns, channel = group * g.n + column;
     const size_t count = g.n - column < kColumns ? g.n - column : kColumns;
     finish(*g.epilogue, g.vector, channel,
@@ -104,13 +117,13 @@ inline void gemm(const Gemm& g, size_t group, const Rows& source, const Region& 
                  void* out, size_t out_stride) {
   uint8_t* scratch = static_cast<uint8_t*>(scratch_memory);
   const size_t rows = region.row_end - region.row_begin;
-  if (Tiles::kVector && rows == 1) return multiply_vector(g, group, source, region, scratch, out, out_stride);
+  const bool sliced = g.runs == nullptr || g.runs->whole_slices;
+  if (Tiles::kVector && rows == 1 && sliced) return multiply_vector(g, group, source, region, scratch, out, out_stride);
   const GemmLayout at(g, rows);
   const int32_t* row_sums = reinterpret_cast<const int32_t*>(scratch + at.sums_at);
   int32_t* tile = reinterpret_cast<int32_t*>(scratch + at.tile_at);
   uint8_t* panel = scratch + at.panel_at;
   const uint8_t* weights = g.weights + group * g.group_bytes();
-  const size_t panel_bytes = kColumns * at.row_bytes;
   for (size_t first = region.row_begin; first < region.row_end; first += at.rows) {
     const size_t height = region.row_end - first < at.rows ? region.row_end - first : at.rows;
     const LeftBlock left = load_rows(g, at, source, first, height, scratch);
@@ -118,7 +131,7 @@ inline void gemm(const Gemm& g, size_t group, const Rows& source, const Region& 
       const size_t left_over = region.block_end - block;
       const size_t blocks = left_over < Tiles::kBlocks ? left_over : Tiles::kBlocks;
       for (size_t i = 0; i < blocks; ++i) {
-        load_panel(g, at, weights + (block + i) * g.block_bytes(), panel + i * panel_bytes);
+        load_panel(g, at, weights + (block + i) * g.block_bytes(), panel + i * at.panel_bytes);
       }
       const size_t column = block * kColumns, channel = group * g.n + column;
       const size_t columns = g.n - column < blocks * kColumns ? g.n - column : blocks * kColumns;
@@ -126,8 +139,13 @@ inline void gemm(const Gemm& g, size_t group, const Rows& source, const Region& 
         const size_t count = height - row < kTileRows ? height - row : kTileRows;
         for (size_t i = 0; i < count; i += Tiles::kRows) {
           const size_t some = count - i < Tiles::kRows ? count - i : Tiles::kRows;
-          Tiles::multiply(g, some, blocks, left.data + (row + i) * left.stride, left.stride, panel, panel_bytes,
-                          tile + i * blocks * kColumns);
+          const uint8_t* rows_at = left.data + (row + i) * left.stride;
+          int32_t* sums = tile + i * blocks * kColumns;
+          if (g.runs != nullptr) {
+            multiply_runs(g, at.element, some, block, blocks, rows_at, left.stride, panel, at.panel_bytes, sums);
+          } else {
+            Tiles::multiply(g, some, blocks, rows_at, left.stride, panel, at.panel_bytes, sums);
+          }
         }
         finish(*g.epilogue, g.rows, channel,
                Tile{tile, blocks * kColumns, count, columns, row_sums + row,

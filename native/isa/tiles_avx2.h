@@ -159,6 +159,8 @@ struct Tiles {
     }
   }
 
+  // Bytes of an activation in the row that vector_row() makes.
+  static size_t vector_element(const Gemm& g) { return g.bits == 8 ? 2 : 1; }
   static void vector_row(const Gemm& g, const uint8_t* row, size_t depth, uint8_t* out);
   static void multiply_vector(const Gemm& g, const uint8_t* weights, const uint8_t* row, int32_t* sums);
 };

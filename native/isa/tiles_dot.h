@@ -114,6 +114,7 @@ struct Tiles {
     }
   }
 
+  static size_t vector_element(const Gemm&) { return 1; }
   static void vector_row(const Gemm&, const uint8_t* row, size_t depth, uint8_t* out) {
     for (size_t i = 0; i < depth; ++i) out[i] = row[i] ^ 0x80;
   }

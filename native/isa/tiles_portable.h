@@ -13,6 +13,7 @@ struct Tiles {
   static bool wide(const Gemm&) { return false; }
   static void widen_row(const uint8_t*, size_t, uint8_t*) {}
   static void widen_slice(const uint8_t*, uint8_t*) {}
+  static size_t vector_element(const Gemm&) { return 1; }
   static void vector_row(const Gemm&, const uint8_t*, size_t, uint8_t*) {}
   static void multiply_vector(const Gemm&, const uint8_t*, const uint8_t*, int32_t*) {}
 

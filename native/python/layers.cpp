@@ -2,6 +2,7 @@
 
 #include <nanobind/stl/string.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace qtool {
@@ -126,6 +127,37 @@ GemmLayer::GemmLayer(Array<uint8_t> weights, int bits, size_t n, size_t k, size_
   plan_.vector = {vector_offset_.data(), vector_slope_.data()};
 }
 
+void GemmLayer::set_runs(size_t size, size_t inner, const Array<int32_t>& multiplier) {
+  require(size >= 1 && inner >= 1 && plan_.k % inner == 0, "runs: expected runs of whole kernel positions");
+  require(plan_.groups == 1 && plan_.rows.slope == nullptr, "runs: expected one group and no zero points");
+  require(plan_.runs == nullptr, "runs: they are set already");
+  for (size_t tap = 0; tap < plan_.k; tap += inner) {
+    for (size_t begin = tap; begin < tap + inner; begin += size) {
+      const size_t end = std::min(tap + inner, begin + size), first = begin / kDepth;
+      run_.push_back({begin, end, first, round_up(end, kDepth) / kDepth - first});
+      runs_.slices += run_.back().slices;
+    }
+  }
+  runs_.run = run_.data();
+  runs_.count = run_.size();
+  runs_.whole_slices = runs_.slices == plan_.slices();
+  require(multiplier.ndim() == 2 && multiplier.shape(0) == plan_.n && multiplier.shape(1) == runs_.count,
+          "runs: expected a multiplier for each column and run");
+  multiplier_.assign(plan_.column_blocks() * runs_.count * kColumns, 0);
+  for (size_t column = 0; column < plan_.n; ++column) {
+    for (size_t run = 0; run < runs_.count; ++run) {
+      const size_t row = column / kColumns * runs_.count + run;
+      multiplier_[row * kColumns + column % kColumns] = multiplier.data()[column * runs_.count + run];
+    }
+  }
+  runs_.multiplier = multiplier_.data();
+  // Products of one row take the centre of the codes from the sums of every run.
+  const int64_t centres = static_cast<int64_t>(plan_.k) << (plan_.bits - 1);
+  for (size_t i = 0; i < plan_.n; ++i) vector_offset_[i] = wrapped(vector_offset_[i] - 128 * centres);
+  plan_.vector.slope = nullptr;
+  plan_.runs = &runs_;
+}
+
 DepthwiseLayer::DepthwiseLayer(Array<int16_t> weights, int input_zero, Array<int64_t> bias,
                                const EpilogueLayer& epilogue) {
   require(weights.ndim() == 2 && weights.size() > 0, "weights: expected (taps, channels)");
@@ -206,12 +238,13 @@ void bind_layers(nb::module_& m) {
            arg("rule"), arg("rounding"), arg("factor").noconvert(), arg("divisor").noconvert(),
            arg("multiplier").noconvert(), arg("shift").noconvert(), arg("zero_point"), arg("lo"), arg("hi"),
            arg("largest"), arg("code_bytes"));
-  nb::class_<GemmLayer>(m, "Gemm").def(
-      nb::init<Array<uint8_t>, int, size_t, size_t, size_t, int, Array<int32_t>, Array<int64_t>, int, Array<int64_t>,
-               const EpilogueLayer&>(),
-      arg("weights").noconvert(), arg("bits"), arg("n"), arg("k"), arg("groups"), arg("act_max"),
-      arg("zero").noconvert(), arg("sums").noconvert(), arg("input_zero"), arg("bias").noconvert(), arg("epilogue"),
-      nb::keep_alive<1, 12>());
+  nb::class_<GemmLayer>(m, "Gemm")
+      .def(nb::init<Array<uint8_t>, int, size_t, size_t, size_t, int, Array<int32_t>, Array<int64_t>, int,
+                    Array<int64_t>, const EpilogueLayer&>(),
+           arg("weights").noconvert(), arg("bits"), arg("n"), arg("k"), arg("groups"), arg("act_max"),
+           arg("zero").noconvert(), arg("sums").noconvert(), arg("input_zero"), arg("bias").noconvert(),
+           arg("epilogue"), nb::keep_alive<1, 12>())
+      .def("set_runs", &GemmLayer::set_runs, arg("size"), arg("inner"), arg("multiplier").noconvert());
   nb::class_<DepthwiseLayer>(m, "Depthwise")
       .def(nb::init<Array<int16_t>, int, Array<int64_t>, const EpilogueLayer&>(), arg("weights").noconvert(),
            arg("input_zero"), arg("bias").noconvert(), arg("epilogue"), nb::keep_alive<1, 5>());

@@ -38,10 +38,16 @@ class GemmLayer {
             Array<int64_t> sums, int input_zero, Array<int64_t> bias, const EpilogueLayer& epilogue);
   GemmLayer(const GemmLayer&) = delete;
 
+  // Multipliers (columns, runs), of one group and of weights whose zero points are the middle of the codes.
+  void set_runs(size_t size, size_t inner, const Array<int32_t>& multiplier);
+
   const Gemm& plan() const { return plan_; }
 
  private:
   Array<uint8_t> weights_;
+  std::vector<int32_t> multiplier_;
+  std::vector<Run> run_;
+  Runs runs_{};
   std::vector<int32_t> offset_, slope_, vector_offset_, vector_slope_;
   Gemm plan_{};
 };

@@ -21,6 +21,7 @@ from passes.errors import ModelError, UsageError, unknown_name
 from passes.execution.collect import HISTOGRAMS, PATCHES
 from passes.ir.setup import quantizer_setup
 from passes.ir.specs import plan_of_bits
+from passes.ir.weight_groups import with_groups
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,6 +54,8 @@ class Allocate(Pass):
         minimize: ``loss``, ``latency``, ``energy``, ``size`` or ``bops``.
         bits: widths that the solver may choose from.
         pin: ``PATTERN=w8a8`` entries; the last that matches a layer counts.
+        group_size: input channels that share a scale of the weights: 16, 32, 64 or 128; 0 for all of them.
+            Losses are estimated as for 0.
         uniform: precision of all layers when there is nothing to solve.
         sensitivity: ``attribution``, ``scaled`` or ``sqnr``, from the cheapest to the most thorough.
         time_limit: seconds for the solver.
@@ -69,6 +72,7 @@ class Allocate(Pass):
     minimize: str = LOSS
     bits: tuple[int, ...] = (2, 3, 4, 5, 6, 7, 8)
     pin: tuple[str, ...] = ()
+    group_size: int = 0
     uniform: str = "w8a8"
     sensitivity: str = "scaled"
     time_limit: float = 60.0
@@ -100,13 +104,15 @@ class Allocate(Pass):
         if self.searches:
             return self._solve(model, ctx, setup, pins)
         bits = uniform_bits(setup, parse_precision(self.uniform, "uniform"), pins)
-        model.plan = plan_of_bits(setup, bits)
+        model.plan = with_groups(plan_of_bits(setup, bits), setup, self.group_size)
         return PassResult(Aspect.PLAN, _histogram(bits), {"solver": "uniform"})
 
     def problem(self, model: Model, ctx: PassContext, pins: Mapping[str, Precision]) -> AllocationProblem:
         """Return the allocation problem of a model."""
         setup = quantizer_setup(model.graph, ctx.target)
-        costs = _with_pins(ctx.get(Costs(self.bits), model), pins, model, ctx)
+        costs = _with_pins(
+            ctx.get(Costs(self.bits, self.group_size), model), pins, model, ctx, self.group_size
+        )
         table = self.sensitivities(model, ctx, costs)
         between = ctx.get(BetweenLayers(), model)
         return build_problem(setup, costs, table, ctx.target, pins, between)
@@ -132,7 +138,8 @@ class Allocate(Pass):
         chosen = [layer.choices[index] for layer, index in zip(problem.layers, found.choices, strict=True)]
         named = {layer.name: choice for layer, choice in zip(problem.layers, chosen, strict=True)}
         bits = {name: Precision(choice.weight_bits, choice.act_bits) for name, choice in named.items()}
-        model.plan = plan_of_bits(setup, bits, {name: choice.loss for name, choice in named.items()})
+        plan = plan_of_bits(setup, bits, {name: choice.loss for name, choice in named.items()})
+        model.plan = with_groups(plan, setup, self.group_size)
         facts: dict[str, float | int | str] = {
             "solver": self.solver,
             "status": found.status,
@@ -171,13 +178,15 @@ def _summed(target: HardwareModel, word: str) -> str:
     return metric.value
 
 
-def _with_pins(costs: CostTable, pins: Mapping[str, Precision], model: Model, ctx: PassContext) -> CostTable:
+def _with_pins(
+    costs: CostTable, pins: Mapping[str, Precision], model: Model, ctx: PassContext, group_size: int
+) -> CostTable:
     """Add the prices of pinned precisions outside the widths to choose from."""
     if all(precision in costs.layers[name] for name, precision in pins.items()):
         return costs
     everything = {name: dict(prices) for name, prices in costs.layers.items()}
     eight = uniform_bits(quantizer_setup(model.graph, ctx.target), EIGHT, pins)
-    for name, price in price_plan(model, ctx, eight)[1].items():
+    for name, price in price_plan(model, ctx, eight, group_size)[1].items():
         if name in pins:
             everything[name][pins[name]] = price
     return replace(costs, layers=everything)

@@ -56,16 +56,18 @@ class Costs(Analysis[CostTable]):
     Attributes:
         bits: widths to consider on either side; a target that runs none of them at a layer offers its
             narrowest pair that covers the widest.
+        group_size: input channels that share a scale of the weights; 0 for none.
     """
 
     name: ClassVar[str] = "cost"
     reads: ClassVar[Aspect] = Aspect.GRAPH
     bits: tuple[int, ...] = (2, 3, 4, 5, 6, 7, 8)
+    group_size: int = 0
 
     def run(self, model: Model, ctx: PassContext) -> CostTable:
         """Ask the target."""
         target = ctx.target
-        works = ctx.get(Workloads(), model)
+        works = ctx.get(Workloads(self.group_size), model)
         offers: dict[tuple[Precision, ...], list[str]] = {}
         for name, work in works.items():
             offers.setdefault(self._offered(target, work), []).append(name)
@@ -87,12 +89,14 @@ def _cost(tables: Mapping[Metric, NDArray[np.float64]], row: int, column: int) -
     return Cost(**values)
 
 
-def price_plan(model: Model, ctx: PassContext, bits: Mapping[str, Precision]) -> tuple[Cost, dict[str, Cost]]:
+def price_plan(
+    model: Model, ctx: PassContext, bits: Mapping[str, Precision], group_size: int = 0
+) -> tuple[Cost, dict[str, Cost]]:
     """Return the cost of a network whose layers have the given precisions, in total and by layer.
 
     The total includes conversions between precisions and operators without products, and the peak memory.
     """
-    works = ctx.get(Workloads(), model)
+    works = ctx.get(Workloads(group_size), model)
     setup = quantizer_setup(model.graph, ctx.target)
     groups = {group.name: group_bits(group, bits) for group in setup.groups}
     steps = [entry.at(groups) for entry in ctx.get(BetweenLayers(), model)]

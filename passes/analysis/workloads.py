@@ -18,10 +18,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Workloads(Analysis["Mapping[str, Workload]"]):
-    """Geometry of every layer, by name; symbolic dimensions count as one."""
+    """Geometry of every layer, by name; symbolic dimensions count as one.
+
+    Attributes:
+        group_size: input channels that share a scale of the weights; 0 for none.
+    """
 
     name: ClassVar[str] = "workloads"
     reads: ClassVar[Aspect] = Aspect.GRAPH
+    group_size: int = 0
 
     def run(self, model: Model, ctx: PassContext) -> Mapping[str, Workload]:
         """Read shapes.
@@ -30,4 +35,4 @@ class Workloads(Analysis["Mapping[str, Workload]"]):
             ModelError: the shape of a layer's input or output is unknown.
         """
         setup = quantizer_setup(model.graph, ctx.target)
-        return {layer.name: workload(layer) for layer in setup.layers}
+        return {layer.name: workload(layer, self.group_size) for layer in setup.layers}

@@ -23,6 +23,7 @@ MAX_BIAS = 1 << 46
 MAX_GAIN = 1 << 15
 SOFTMAX_ONE = 1 << 24
 """What the table of a softmax holds for the greatest of its inputs."""
+_WITH_RUNS = ("gemm", "conv")
 _CODES_ONLY = frozenset({"lut", "constant", "integer_softmax"})
 
 
@@ -149,6 +150,8 @@ def _check_weight(step: Step) -> None:
         _fail(step, f"expected a weight stored as {' or '.join(layouts)}, found {weight.layout}")
     if step.op == "gemm" and len(weight.shape) != 2:
         _fail(step, f"expected a matrix, found a weight of shape {weight.shape}")
+    if weight.runs is not None and step.op not in _WITH_RUNS:
+        _fail(step, f"only {' and '.join(_WITH_RUNS)} take weights with groups")
     for part in (weight.scale, weight.zero_point):
         if part.shape not in {(1,), (channels,)}:
             _fail(step, f"expected 1 or {channels} scales and zero points, found {part.shape}")

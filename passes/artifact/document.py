@@ -8,6 +8,7 @@ import numpy as np
 
 from passes.artifact.constants import ConstantReader, ConstantWriter
 from passes.artifact.fields import Fields
+from passes.artifact.runs import runs_from_json, runs_to_json
 from passes.artifact.step import Step
 from passes.artifact.tensor import INDEX_BITS, MAX_ELEMENTS, TensorInfo
 from passes.artifact.weight import PackedWeight, WeightLayout
@@ -120,7 +121,7 @@ def _attrs(fields: Fields) -> dict[str, Attr]:
 
 
 def _weight_to_json(weight: PackedWeight, key: str, constants: ConstantWriter) -> dict[str, Any]:
-    return {
+    entry = {
         "tensor": key,
         "name": weight.name,
         "layout": str(weight.layout),
@@ -130,6 +131,7 @@ def _weight_to_json(weight: PackedWeight, key: str, constants: ConstantWriter) -
         "scale": constants.add_scales(weight.scale),
         "zero_point": constants.add(weight.zero_point),
     }
+    return entry if weight.runs is None else entry | {"runs": runs_to_json(weight.runs, constants)}
 
 
 def _optional_weight(
@@ -156,6 +158,7 @@ def _weight_from_json(
         tuple(_known(item, fields.where) for item in shape),
         constants.read_scales(fields.child("scale")),
         constants.read(fields.child("zero_point")),
+        runs_from_json(fields.child("runs"), constants) if fields.has("runs") else None,
     )
     fields.done()
     return weight

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
+from passes.artifact.runs import Runs
 from passes.artifact.tensor import TENSOR_BITS, check_scales, check_shape
 from passes.errors import ArtifactError
 from passes.numerics import IntFormat, Layout, pack_flat, pack_gemm, packed_size, unpack_flat, unpack_gemm
+
+BYTE_BITS = 8
 
 
 class WeightLayout(StrEnum):
@@ -48,7 +51,7 @@ class WeightLayout(StrEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PackedWeight:
-    """Weights of one layer: ``real = scale * (code - zero_point)``.
+    """Weights of one layer: ``real = scale * (code - zero_point)``, times the multiplier of a group if any.
 
     Attributes:
         name: name of the ONNX initializer.
@@ -59,6 +62,7 @@ class PackedWeight:
         shape: ONNX shape of the initializer.
         scale: float32, one value or one per output channel.
         zero_point: int64, one value or one per output channel.
+        runs: the multipliers of groups of input channels; ``None`` without groups.
 
     Raises:
         ArtifactError: on construction, when a field is out of its range or `data` has another length.
@@ -72,6 +76,7 @@ class PackedWeight:
     shape: tuple[int, ...]
     scale: NDArray[np.float32] = field(repr=False)
     zero_point: NDArray[np.int64] = field(repr=False)
+    runs: Runs | None = None
 
     def __post_init__(self) -> None:
         """Check every field against its range and the length of the data."""
@@ -92,6 +97,16 @@ class PackedWeight:
         lowest, highest = self.format.qmin, self.format.qmax
         if not np.all((self.zero_point >= lowest) & (self.zero_point <= highest)):
             raise ArtifactError(f"{where}: a zero point lies outside {lowest}..{highest}")
+        if self.runs is not None:
+            self._check_runs(where, self.runs)
+
+    def _check_runs(self, where: str, runs: Runs) -> None:
+        if not self.layout.tiled or np.any(self.zero_point) or self.bits > BYTE_BITS:
+            raise ArtifactError(
+                f"{where}: groups need a weight stored as a matrix, of 8 bits or less, with zero points of 0"
+            )
+        channels, *taps, inner = (self.shape[axis] for axis in self.layout.order(len(self.shape)))
+        runs.check(where, channels, prod(taps), inner)
 
     @property
     def format(self) -> IntFormat:
@@ -129,6 +144,16 @@ class PackedWeight:
         scales = np.atleast_1d(np.asarray(scale, np.float32))
         zeros = np.atleast_1d(np.asarray(zero_point, np.int64))
         return cls(name, data, layout, fmt.bits, fmt.signed, q.shape, scales, zeros)
+
+    def grouped(self, multiplier: NDArray[np.int64], size: int) -> PackedWeight:
+        """Return the same codes with a multiplier for each group of `size` input channels.
+
+        Args:
+            multiplier: in ONNX shape, its input channels replaced by their groups.
+            size: input channels of a group; the last may have fewer.
+        """
+        stored = multiplier.transpose(self.layout.order(multiplier.ndim))
+        return replace(self, runs=Runs(size, np.ascontiguousarray(stored).reshape(len(stored), -1)))
 
     def unpack(self) -> NDArray[np.integer]:
         """Return the codes in ONNX shape, in the smallest integer type that holds them."""

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 from hwmodels import Precision
 from hwmodels.errors import HardwareError
 from passes.errors import PlanError, UsageError
-from passes.numerics import IntFormat, PerChannel, PerTensor, QuantParams, QuantSpec, Rounding
+from passes.numerics import IntFormat, PerChannel, PerGroup, PerTensor, QuantParams, QuantSpec, Rounding
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from passes.numerics import Granularity
 
 SCHEMA_VERSION = 1
 MAX_PLAN_BYTES = 1 << 28
@@ -156,8 +158,9 @@ def _tensor_to_json(quant: TensorQuant) -> dict[str, Any]:
         "signed": fmt.signed,
         "narrow_range": fmt.narrow_range,
         "symmetric": spec.symmetric,
-        "axis": spec.granularity.axis if isinstance(spec.granularity, PerChannel) else None,
+        "axis": None if isinstance(spec.granularity, PerTensor) else spec.granularity.axis,
     }
+    entry |= {"group_size": spec.granularity.size} if isinstance(spec.granularity, PerGroup) else {}
     entry |= {"power_of_two": True} if spec.power_of_two else {}
     return entry | (quant.params.to_json() if quant.params is not None else {})
 
@@ -171,13 +174,18 @@ def _finite(values: list[Any]) -> tuple[float, ...]:
 
 def _tensor_from_json(entry: dict[str, Any]) -> TensorQuant:
     fmt = IntFormat(int(entry["bits"]), bool(entry["signed"]), bool(entry["narrow_range"]))
-    axis = entry["axis"]
-    granularity = PerTensor() if axis is None else PerChannel(int(axis))
     power_of_two = bool(entry.get("power_of_two", False))
-    spec = QuantSpec(fmt, granularity, bool(entry["symmetric"]), Rounding.HALF_EVEN, power_of_two)
+    spec = QuantSpec(fmt, _granularity(entry), bool(entry["symmetric"]), Rounding.HALF_EVEN, power_of_two)
     params = (
         QuantParams.from_json({key: entry[key] for key in ("scale", "zero_point")})
         if "scale" in entry
         else None
     )
     return TensorQuant(Role(entry["role"]), spec, params)
+
+
+def _granularity(entry: dict[str, Any]) -> Granularity:
+    axis, size = entry["axis"], entry.get("group_size")
+    if size is not None:
+        return PerGroup(int(axis), int(size))
+    return PerTensor() if axis is None else PerChannel(int(axis))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -9,13 +10,19 @@ from hwmodels import Workload
 from passes.errors import ModelError
 from passes.ir.layers import elements, static_shape
 from passes.ir.recurrent import GATES
+from passes.ir.weight_groups import group_axis, has_groups
+from passes.numerics import PerGroup
 
 if TYPE_CHECKING:
     from passes.ir.layers import Layer
 
 
-def workload(layer: Layer) -> Workload:
+def workload(layer: Layer, group_size: int = 0) -> Workload:
     """Return the work of one layer for one sample.
+
+    Args:
+        layer: with known shapes.
+        group_size: input channels that share a scale where the layer can have such groups; 0 for none.
 
     Raises:
         ModelError: a shape is unknown, or is none that the operator can have.
@@ -26,7 +33,15 @@ def workload(layer: Layer) -> Workload:
         )
     if layer.recurrent:
         return _recurrent(layer)
-    return _matrix(layer) if layer.op in ("Gemm", "MatMul") else _convolution(layer)
+    work = _matrix(layer) if layer.op in ("Gemm", "MatMul") else _convolution(layer)
+    return replace(work, multiplier_count=_multipliers(layer, group_size))
+
+
+def _multipliers(layer: Layer, size: int) -> int:
+    if not has_groups(layer, 1, size):
+        return 0
+    shape = tuple(layer.weight.shape)  # type: ignore[union-attr]
+    return prod(PerGroup(group_axis(layer) or 0, size).param_shape(shape))
 
 
 def _convolution(layer: Layer) -> Workload:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from passes.errors import LoweringError
+from passes.ir.weight_groups import base_scale
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,8 +36,8 @@ def accumulator_scale(layer: Layer, plan: QuantPlan) -> NDArray[np.float32]:
     """Return the value of one accumulator step per output channel: float32, shape (channels,)."""
     name = layer.weight.name if layer.weight is not None else layer.rhs.name  # type: ignore[union-attr]
     act = quantization_of(plan, layer.act.name, layer.name).params
-    other = quantization_of(plan, name, layer.name).params
-    scale = np.atleast_1d(act.scale * other.scale).astype(np.float32)  # type: ignore[union-attr]
+    other = base_scale(layer, quantization_of(plan, name, layer.name))
+    scale = np.atleast_1d(act.scale * other).astype(np.float32)  # type: ignore[union-attr]
     return np.tile(scale, layer.groups) if layer.op == "ConvTranspose" and scale.size > 1 else scale
 
 

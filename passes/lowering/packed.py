@@ -13,6 +13,7 @@ from passes.ir.integer_graph import INDEX_TYPES
 from passes.ir.kinds import addend, hiding, node_kind, scaling
 from passes.ir.ops import OpClass, op_info
 from passes.ir.setup import act_inputs
+from passes.ir.weight_groups import base_scale, multipliers
 from passes.lowering.accumulators import check_accumulators
 from passes.lowering.attributes import clamp_bounds, layer_attrs, mover_step, pool_attrs, reduce_attrs
 from passes.lowering.bias import bias_codes, quantization_of
@@ -21,7 +22,7 @@ from passes.lowering.methods import CONSTANT_BITS, constant_codes, method_step
 from passes.lowering.qdq import quantized_weight
 from passes.lowering.recurrent import Wiring, recurrent_step
 from passes.lowering.tables import unary_table
-from passes.numerics import quantize
+from passes.numerics import PerGroup, quantize
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
@@ -169,14 +170,17 @@ class _Emitter:
     def _packed_weight(self, layer: Layer) -> PackedWeight:
         name = layer.weight.name  # type: ignore[union-attr]
         quant = quantization_of(self._plan, name, layer.name)
-        scale = np.atleast_1d(quant.params.scale)  # type: ignore[union-attr]
+        scale, factors = np.atleast_1d(base_scale(layer, quant)), multipliers(layer, quant)
         zero = np.atleast_1d(quant.params.zero_point).astype(np.int64)  # type: ignore[union-attr]
+        zero = zero if factors is None else np.zeros(1, np.int64)
         if layer.op == "ConvTranspose" and scale.size > 1:
             scale, zero = np.tile(scale, layer.groups), np.tile(zero, layer.groups)
         codes = quantized_weight(layer, quant)
         codes = codes[0] if layer.recurrent else codes
         layout, fmt = _layout(layer), quant.spec.format
-        return PackedWeight.pack(codes, name=name, layout=layout, fmt=fmt, scale=scale, zero_point=zero)
+        packed = PackedWeight.pack(codes, name=name, layout=layout, fmt=fmt, scale=scale, zero_point=zero)
+        size = quant.spec.granularity.size if isinstance(quant.spec.granularity, PerGroup) else 0
+        return packed if factors is None else packed.grouped(factors, size)
 
     def _float(self, node: gs.Node) -> None:
         """Carry on in floating point after the last integer step."""

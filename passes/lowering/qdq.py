@@ -17,9 +17,12 @@ from onnx import helper, numpy_helper
 from passes.ir.kinds import addend
 from passes.ir.onnx_io import MAX_IR, opset_of, raise_opset, to_proto
 from passes.ir.plan import Role
+from passes.ir.weight_groups import multipliers
 from passes.lowering.accumulators import check_accumulators
 from passes.lowering.bias import accumulator_scale, bias_codes, quantization_of
+from passes.lowering.blocked import blocked_dequantize, must_detach
 from passes.lowering.encoding import (
+    INT4_OPSET,
     PER_CHANNEL_OPSET,
     Encoding,
     Form,
@@ -28,6 +31,7 @@ from passes.lowering.encoding import (
     weight_encoding,
 )
 from passes.lowering.methods import constant_codes
+from passes.lowering.narrow_acts import native4_tensors
 from passes.lowering.saturate import saturate_codes
 from passes.numerics import PerChannel, quantize
 
@@ -88,7 +92,7 @@ def emit_qdq(model: Model, setup: QuantizerSetup, form: Form) -> onnx.ModelProto
         constant = addend(node) if node.name in setup.nodes else None
         if constant is not None:
             _emit_constant(constant, emission)
-    native4 = _native4_tensors(model, setup) if form is Form.QDQ else frozenset()
+    native4 = native4_tensors(model, setup) if form is Form.QDQ else frozenset()
     for name, quant in model.plan.tensors.items():
         if quant.role is Role.ACT:
             encoding = act_encoding(quant.spec.format, form, native4=name in native4)
@@ -140,6 +144,9 @@ def _emit_constant(constant: gs.Constant, emission: _Emission) -> None:
 def _emit_weight(layer: Layer, quant: TensorQuant, encoding: Encoding, emission: _Emission) -> None:
     name = layer.weight.name  # type: ignore[union-attr]
     codes = quantized_weight(layer, quant)
+    if multipliers(layer, quant) is not None:
+        _emit_blocked(name, quant, codes, encoding, emission)
+        return
     axis = quant.spec.granularity.axis if isinstance(quant.spec.granularity, PerChannel) else None
     emission.opset = max(emission.opset, encoding.opset)
     if encoding.bits == 2:
@@ -150,8 +157,20 @@ def _emit_weight(layer: Layer, quant: TensorQuant, encoding: Encoding, emission:
     _dequantize(name, "", np.asarray(quant.params.scale), zero, axis, emission)  # type: ignore[union-attr]
 
 
+def _emit_blocked(
+    name: str, quant: TensorQuant, codes: NDArray[np.integer], encoding: Encoding, emission: _Emission
+) -> None:
+    node, tensors = blocked_dequantize(name, quant, codes, encoding)
+    emission.opset = max(emission.opset, encoding.opset, INT4_OPSET)
+    emission.initializers.extend(tensors)
+    emission.at("").append(node)
+    if must_detach(encoding):
+        _detach(name, codes.shape, emission)
+    emission.renamed.setdefault(name, f"{name}.dq")
+
+
 def _detach(name: str, shape: tuple[int, ...], emission: _Emission) -> None:
-    """Put a Reshape between an INT2 weight and its layer.
+    """Put a Reshape between an INT2 weight, or a blocked one, and its layer.
 
     ONNX Runtime 1.31 fuses DequantizeLinear into integer kernels that do not know INT2, and then refuses the
     model; a Reshape between the two stops the fusion and costs nothing at run time.
@@ -215,30 +234,6 @@ def _dequantize(
     )
     emission.at(at).insert(position, node)
     emission.renamed.setdefault(name, f"{name}.dq")
-
-
-def _native4_tensors(model: Model, setup: QuantizerSetup) -> frozenset[str]:
-    """Return activations that may be UINT4: read and written by layers of at most 4-bit weights only.
-
-    Beside 8-bit weights, behind a Clip, and through pooling or other movers, ONNX Runtime 1.31 fails to load
-    them.
-    """
-    narrow = {
-        layer.name
-        for layer in setup.layers
-        if layer.name in model.plan.layers and model.plan.layers[layer.name].precision.weight_bits <= 4
-    }
-    clamps = {clamp: name for name, clamp in setup.fused.items()}
-    safe = set()
-    for group in setup.groups:
-        tensors = model.graph.tensors()
-        if len(group.members) > 1 or group.is_output:
-            continue
-        tensor = tensors[group.name]
-        users = [clamps.get(node.name, node.name) for node in (*tensor.inputs, *tensor.outputs)]
-        if tensor.inputs and tensor.inputs[0].op != "Clip" and all(user in narrow for user in users):
-            safe.add(group.name)
-    return frozenset(safe)
 
 
 def _assemble(proto: onnx.ModelProto, emission: _Emission) -> onnx.ModelProto:

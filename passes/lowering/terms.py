@@ -10,6 +10,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from passes.ir.layers import weight_matrix
+from passes.ir.weight_groups import multipliers
 from passes.lowering.bias import bias_codes, quantization_of
 from passes.lowering.recurrent import state_bits
 from passes.lowering.settings import setting
@@ -120,6 +121,8 @@ def _signed_sums(layer: Layer, quant: TensorQuant) -> tuple[Sums, Sums]:
     values, params = layer.weight_values(), quant.params
     codes = quantize(values, quant.spec, params).astype(np.int64)  # type: ignore[arg-type]
     codes -= quant.spec.granularity.expand(params.zero_point, values.shape)  # type: ignore[union-attr]
+    factors = multipliers(layer, quant)
+    codes *= 1 if factors is None else quant.spec.granularity.expand(factors, values.shape)
     parts = np.minimum(codes, 0), np.maximum(codes, 0)
     negative, positive = (_channel_sums(layer, part) for part in parts)
     return negative, positive

@@ -8,6 +8,7 @@ from passes.numerics.bitstream import pack_bits, unpack_bits
 from passes.numerics.exact import ExactRequantizer, exact_requantizer
 from passes.numerics.formats import SUPPORTED_BITS, IntFormat
 from passes.numerics.granularity import Granularity, PerChannel, PerGroup, PerTensor, parse_granularity
+from passes.numerics.group_scales import group_params, multiplier_limit, split_scales
 from passes.numerics.histogram import Histogram
 from passes.numerics.kl_clip import kl_range
 from passes.numerics.mse_clip import best_short_params, mse_range
@@ -54,9 +55,11 @@ __all__ = [
     "dequantize",
     "exact_requantizer",
     "fake_quantize",
+    "group_params",
     "kl_range",
     "minmax_range",
     "mse_range",
+    "multiplier_limit",
     "pack_bits",
     "pack_flat",
     "pack_gemm",
@@ -72,6 +75,7 @@ __all__ = [
     "round_float",
     "rounding_shift_right",
     "short_scale",
+    "split_scales",
     "tile_flat",
     "tile_gemm",
     "unpack_bits",

@@ -83,7 +83,7 @@ def best_short_scale(w: NDArray[Any], spec: QuantSpec) -> NDArray[np.float32]:
     scales = np.stack([shorter_scale(covering, step) for step in tried])
     blocks = np.ascontiguousarray(spec.granularity.blocks(w), dtype=np.float32)
     lowest = np.full(scales.shape, spec.format.qmin, dtype=np.float32)
-    errors = _total_errors(blocks, scales, lowest, spec.format.levels)
+    errors = squared_errors(blocks, scales, lowest, spec.format.levels)
     return np.asarray(np.take_along_axis(scales, errors.argmin(axis=0)[None], 0)[0].reshape(low.shape))
 
 
@@ -94,11 +94,11 @@ def _best_factors(
     factors = CLIP_FACTORS.astype(np.float32)[::-1, np.newaxis]
     params = params_from_range(lo * factors, hi * factors, spec)
     lowest = (spec.format.qmin - params.zero_point).astype(np.float32)
-    errors = _total_errors(blocks, params.scale, lowest, spec.format.levels)
+    errors = squared_errors(blocks, params.scale, lowest, spec.format.levels)
     return np.asarray(factors[errors.argmin(axis=0), 0])
 
 
-def _total_errors(
+def squared_errors(
     blocks: NDArray[np.float32], scales: NDArray[np.float32], lowest: NDArray[np.float32], levels: int
 ) -> NDArray[np.float64]:
     """Return the error of each candidate for each block, shape (candidates, blocks), in cached pieces."""
@@ -108,11 +108,11 @@ def _total_errors(
         part = slice(top, top + rows)
         for left in range(0, blocks.shape[1], _CHUNK):
             piece = blocks[part, left : left + _CHUNK]
-            errors[:, part] += _squared_errors(piece, scales[:, part], lowest[:, part], levels)
+            errors[:, part] += _piece_errors(piece, scales[:, part], lowest[:, part], levels)
     return errors
 
 
-def _squared_errors(
+def _piece_errors(
     piece: NDArray[np.float32], scale: NDArray[np.float32], lowest: NDArray[np.float32], levels: int
 ) -> NDArray[np.float64]:
     """Return the error of each candidate for each row.

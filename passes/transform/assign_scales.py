@@ -12,17 +12,21 @@ from passes.errors import PreconditionError
 from passes.execution.collect import HISTOGRAMS, CollectActivations
 from passes.execution.ranges import act_params, weight_params
 from passes.ir.setup import quantizer_setup
-from passes.numerics import QuantParams, RangeMethod
+from passes.numerics import PerChannel, PerGroup, QuantParams, RangeMethod, group_params, multiplier_limit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from hwmodels import Rules
     from passes.ir.layers import Layer
     from passes.ir.model import Model
     from passes.ir.plan import TensorQuant
 
 BIAS_BITS = 32
 """Bits of a bias in Q/DQ models and in the artifact."""
+NARROW_BITS = 8
+EXACT_BITS = 53
+"""Bits of the sums that the reference runtime adds exactly."""
 
 
 @dataclass(frozen=True)
@@ -62,19 +66,19 @@ class AssignScales(Pass):
             params = act_params(group, tensors[group.name].spec, stats, self.method, self.percentile)
             tensors |= {name: tensors[name].with_params(params) for name in group.members}
         for layer in setup.layers:
-            act, bias_bits = tensors[layer.act.name], setup.rules[layer.name].bias_bits
+            act, rules = tensors[layer.act.name], setup.rules[layer.name]
             for part in layer.parts:
                 name = part.weight.name  # type: ignore[union-attr]
-                params = self._weight_params(part, tensors[name], act, bias_bits)
+                params = self._weight_params(part, tensors[name], act, rules)
                 tensors[name] = tensors[name].with_params(params)
         model.plan = replace(model.plan, tensors=tensors)
         facts = {"tensors": len(tensors), "method": self.method.value}
         return PassResult(Aspect.PLAN, f"{len(tensors)} tensors have scales", facts)
 
-    def _weight_params(
-        self, layer: Layer, quant: TensorQuant, act: TensorQuant, bias_bits: int
-    ) -> QuantParams:
-        least = bias_floor(layer, quant, act, bias_bits)
+    def _weight_params(self, layer: Layer, quant: TensorQuant, act: TensorQuant, rules: Rules) -> QuantParams:
+        if isinstance(quant.spec.granularity, PerGroup):
+            return grouped_params(layer, quant, act, self.weights, rules)
+        least = bias_floor(layer, quant, act, rules.bias_bits)
         return weight_params(layer.weight_values(), quant.spec, self.weights, least=least)
 
 
@@ -82,7 +86,12 @@ def bias_floor(
     layer: Layer, quant: TensorQuant, act: TensorQuant, bias_bits: int = BIAS_BITS
 ) -> NDArray[np.float64]:
     """Return the least weight scale at which the bias fits half the range that there is for it."""
-    shape = quant.spec.granularity.param_shape(layer.weight.shape)  # type: ignore[union-attr]
+    granularity = (
+        PerChannel(layer.channel_axis)
+        if isinstance(quant.spec.granularity, PerGroup)
+        else quant.spec.granularity
+    )
+    shape = granularity.param_shape(layer.weight.shape)  # type: ignore[union-attr]
     if layer.bias is None or act.params is None:
         return np.zeros(shape)
     bias = np.abs(np.asarray(layer.bias.values, dtype=np.float64)).reshape(-1)
@@ -90,4 +99,22 @@ def bias_floor(
     largest = bias.reshape(-1, channels).max(axis=0) if bias.size % channels == 0 else bias.max(keepdims=True)
     return np.broadcast_to(
         largest / (float(act.params.scale) * 2.0 ** (min(bias_bits, BIAS_BITS) - 2)), shape
+    )
+
+
+def grouped_params(
+    layer: Layer, quant: TensorQuant, act: TensorQuant, method: RangeMethod, rules: Rules
+) -> QuantParams:
+    """Return two-level scales for a weight with groups, small enough for the sums of its layer."""
+    values, act_bits = layer.weight_values(), act.spec.format.bits
+    wide = act_bits > NARROW_BITS
+    sum_bits = min(rules.wide_accumulator_bits if wide else rules.accumulator_bits, EXACT_BITS)
+    depth = values.size // values.shape[layer.channel_axis]
+    return group_params(
+        values,
+        quant.spec,
+        layer.channel_axis,
+        method=method,
+        least=bias_floor(layer, quant, act, rules.bias_bits),
+        limit=multiplier_limit(depth, quant.spec.format.bits, act_bits, sum_bits),
     )

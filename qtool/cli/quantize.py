@@ -26,6 +26,9 @@ BITS = Annotated[str | None, typer.Option(help="Widths to choose from, such as 2
 PIN = Annotated[
     list[str] | None, typer.Option(help="PATTERN=w8a8: fix layers by name or op:Conv; repeatable.")
 ]
+GROUP = Annotated[
+    int, typer.Option(help="Input channels that share a weight scale: 16, 32, 64, 128; 0: all.")
+]
 RANGES = Annotated[str, typer.Option(help="Activation ranges: minmax, percentile, mse or kl.")]
 SENSITIVITY = Annotated[str, typer.Option(help="Estimate of the harm: attribution, scaled or sqnr.")]
 PRINT = Annotated[bool, typer.Option("--print-pipeline", help="Print the passes of this run and stop.")]
@@ -48,6 +51,7 @@ def quantize(  # noqa: PLR0913 - one parameter per option
     minimize: MINIMIZE = None,
     bits: BITS = None,
     pin: PIN = None,
+    group_size: GROUP = 0,
     solver: options.SOLVER = "ilp",
     time_limit: options.TIME_LIMIT = 60.0,
     to: options.FORMS = "qdq,packed",
@@ -76,8 +80,8 @@ def quantize(  # noqa: PLR0913 - one parameter per option
     limits = zip(q.METRICS, (max_latency, max_energy, max_size, max_bops, max_memory), strict=True)
     # Filled in steps: as one call with a line per argument it would not fit a screen.
     asked = partial(QuantizeRequest, model=model, calib=calib, target=target, out=out, eval=eval_)
-    asked = partial(asked, samples=samples, metric=metric, label_offset=label_offset, force=force)
-    asked = partial(asked, preprocess=options.read_preprocess(preprocess), ranges=ranges)
+    asked = partial(asked, samples=samples, metric=metric, label_offset=label_offset, group_size=group_size)
+    asked = partial(asked, preprocess=options.read_preprocess(preprocess), ranges=ranges, force=force)
     asked = partial(asked, solver=solver, time_limit_s=time_limit, seed=seed, workers=workers)
     asked = partial(asked, forms=q.parse_names(to), sensitivity=sensitivity, pipeline=pipeline)
     request = asked(

@@ -13,7 +13,7 @@ from qtool.runtime.node import Array, Node, reach
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Weights:
-    """Integers ``code - zero_point`` of one step.
+    """Integers ``code - zero_point`` of one step, times the multiplier of their group if any.
 
     Attributes:
         codes: int16 or int32, of shape (out, taps, in / group), or (taps, out, 1) when stored as depthwise.
@@ -44,6 +44,8 @@ class Weights:
         zeros = np.broadcast_to(packed.zero_point, channels).reshape(-1, *[1] * (stored.ndim - 1 - axis))
         wide = np.int32 if packed.bits > 8 else np.int16
         codes = stored.astype(wide) - zeros.astype(wide)
+        if packed.runs is not None:
+            codes = codes * packed.runs.spread(codes.shape)
         bias = np.zeros(channels, np.int64) if node.step.bias is None else np.asarray(node.step.bias)
         scale = np.float64(node.inputs[0].scale) * np.broadcast_to(packed.scale, channels).astype(np.float64)
         magnitude = np.abs(codes)

@@ -18,6 +18,7 @@ from passes.ir.model import Model
 from passes.ir.onnx_io import model_from_proto
 from passes.ir.setup import quantizer_setup
 from passes.ir.specs import plan_of_bits
+from passes.ir.weight_groups import with_groups
 from passes.numerics import RangeMethod
 from passes.transform.assign_scales import AssignScales
 
@@ -111,10 +112,11 @@ def quantized(samples: Callable[[str], np.ndarray]) -> Callable[[str, int, int, 
     return make
 
 
-def assign(model: Model, x: np.ndarray, pair: Precision) -> Dataset:
+def assign(model: Model, x: np.ndarray, pair: Precision, group_size: int = 0) -> Dataset:
     """Plan one precision for all layers, with scales from the range of the samples; return these as data."""
     setup = quantizer_setup(model.graph)
-    model.plan = plan_of_bits(setup, {layer.name: pair for layer in setup.layers})
+    plan = plan_of_bits(setup, {layer.name: pair for layer in setup.layers})
+    model.plan = with_groups(plan, quantizer_setup(model.graph, load_target("generic")), group_size)
     source = ArraySource(("x",), len(x), None, {"x": x})
     data = Dataset(source, graph_inputs(model.graph), ("x",), None, len(x), "test")
     ctx = PassContext(load_target("generic"), calibration=data)
@@ -123,6 +125,6 @@ def assign(model: Model, x: np.ndarray, pair: Precision) -> Dataset:
 
 
 @pytest.fixture
-def assigned() -> Callable[[Model, np.ndarray, Precision], Dataset]:
+def assigned() -> Callable[..., Dataset]:
     """`assign`, for tests that bring their own network."""
     return assign

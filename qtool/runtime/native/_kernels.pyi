@@ -44,6 +44,7 @@ class Gemm:
         bias: NDArray[np.int64],
         epilogue: Epilogue,
     ) -> None: ...
+    def set_runs(self, size: int, inner: int, multiplier: NDArray[np.int32]) -> None: ...
 
 class Depthwise:
     def __init__(

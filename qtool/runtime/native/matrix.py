@@ -12,6 +12,7 @@ from passes.artifact import WeightLayout
 from passes.numerics import pack_gemm
 from qtool.runtime.native.codes import MAX_WIDE_BITS, check_storable, stored_max, stored_zero
 from qtool.runtime.native.epilogue import prepare_epilogue
+from qtool.runtime.native.runs import inner_extent, run_sums
 from qtool.runtime.node import Node, reach
 
 if TYPE_CHECKING:
@@ -52,11 +53,16 @@ def prepare_matrix(node: Node, executor: Executor) -> Gemm:
         node.fail(f"the native kernels take weights of 8 bits or less, found {node.weight.bits}")
     matrices, info = _matrices(node), node.inputs[0]
     channels = matrices.n * matrices.groups
-    sums, magnitudes = _column_sums(executor, matrices, node.weight.bits)
+    runs = node.weight.runs
+    sums, magnitudes = (
+        _column_sums(executor, matrices, node.weight.bits)
+        if runs is None
+        else run_sums(node.weight, runs, matrices.n, matrices.k)
+    )
     bias = np.zeros(channels, np.int64) if node.step.bias is None else np.array(node.step.bias, np.int64)
     largest = int(magnitudes.max()) * reach(info) + int(np.abs(bias).max())
     scale = np.float64(info.scale) * np.broadcast_to(node.weight.scale, channels).astype(np.float64)
-    return Gemm(
+    layer = Gemm(
         matrices.data,
         node.weight.bits,
         matrices.n,
@@ -69,6 +75,9 @@ def prepare_matrix(node: Node, executor: Executor) -> Gemm:
         bias,
         prepare_epilogue(node, scale, largest),
     )
+    if runs is not None:
+        layer.set_runs(runs.size, inner_extent(node.weight), runs.multiplier.astype(np.int32, order="C"))
+    return layer
 
 
 def _matrices(node: Node) -> Matrices:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from hwmodels import HardwareError, Precision, Workload
+from hwmodels import HardwareError, Metric, Precision, Workload, load_target
 
 DENSE = Workload.conv("dense", (64, 64), (3, 3), (56, 56))
 STRIDED = Workload.conv("strided", (3, 64), (7, 7), (112, 112), stride=2, batch=2)
@@ -60,6 +60,16 @@ def test_weights_are_packed_and_padded_to_bytes() -> None:
     work = Workload.gemm("fc", 1, 3, 1)
     assert [work.weight_bytes(Precision(bits, 8)) for bits in (1, 2, 3, 8)] == [1, 1, 2, 3]
     assert work.bops(Precision(2, 8)) == 48
+
+
+def test_multipliers_of_groups_take_a_byte_beside_weights_that_have_them() -> None:
+    work = replace(Workload.gemm("fc", 1, 64, 3), multiplier_count=6)
+    precisions = [Precision(bits, 8) for bits in (4, 8, 16)]
+    assert [work.weight_bytes(precision) for precision in precisions] == [96 + 6, 192 + 6, 384]
+    prices = load_target("generic").prices([work], precisions)
+    assert prices[Metric.WEIGHT_BYTES].tolist() == [[102.0, 198.0, 384.0]]
+    with pytest.raises(HardwareError, match="multiplier_count must be"):
+        replace(work, multiplier_count=-1)
 
 
 @pytest.mark.parametrize(
