@@ -101,7 +101,9 @@ def lowered(text: str, bits: int = 8) -> tuple[onnx.ModelProto, Artifact, Datase
     arrays = {tensor.name: feeds(6, LONGEST)[tensor.name] for tensor in model.graph.inputs}
     ctx = PassContext(load_target("generic"), workers=1)
     inputs = graph_inputs(model.graph)
-    ctx.calibration = Dataset(ArraySource(tuple(arrays), 6, None, arrays), inputs, tuple(arrays), None, 6, "test")
+    ctx.calibration = Dataset(
+        ArraySource(tuple(arrays), 6, None, arrays), inputs, tuple(arrays), None, 6, "test"
+    )
     Canonicalize().run(model, ctx)
     setup = quantizer_setup(model.graph, ctx.target)
     assert setup.unquantized == ()

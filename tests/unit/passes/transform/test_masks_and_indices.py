@@ -96,7 +96,9 @@ def test_a_count_is_never_below_its_start() -> None:
 
 
 def test_indices_in_another_order_stay() -> None:
-    swapped = COUNTED.replace("ic = Mul(iu, t)", "ic = Mul(iu, unit)").replace("at = Add(ic, ju)", "at = Add(ju, ic)")
+    swapped = COUNTED.replace("ic = Mul(iu, t)", "ic = Mul(iu, unit)").replace(
+        "at = Add(ic, ju)", "at = Add(ju, ic)"
+    )
     body = swapped + "z = Cast<to = 1>(deep) y = Add(x, z)"
     assert "Gather" in ops(check_same(body))
 

@@ -134,7 +134,9 @@ def test_hidden_scores_have_no_share(rng, run_one, info):
 def test_a_row_of_which_all_is_hidden_is_even(run_one, info):
     inputs = [info("x", 2), info("m", 2, bits=1)]
     y = info("y", 2, scale=1 / 16)
-    out = run_one("integer_softmax", [[[9, 200, 3, 7]], [[0, 0, 0, 0]]], inputs, y, table=softmax_table(1.0, 8))
+    out = run_one(
+        "integer_softmax", [[[9, 200, 3, 7]], [[0, 0, 0, 0]]], inputs, y, table=softmax_table(1.0, 8)
+    )
     np.testing.assert_array_equal(out, [[4, 4, 4, 4]])
 
 
