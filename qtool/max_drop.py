@@ -13,7 +13,7 @@ from passes.allocation.problem import LOSS
 from passes.allocation.quantities import parse_pin, word_of
 from passes.errors import UsageError
 from passes.execution.metrics import choose_metric
-from passes.execution.simulate import run_float, simulate
+from passes.execution.simulator import Simulator
 from passes.ir.setup import quantizer_setup
 from passes.manager import PassManager
 
@@ -70,7 +70,9 @@ class _Trial:
     ) -> None:
         self._request, self._allocate, self._rest = request, allocate, rest
         self._model, self._ctx = model, ctx
-        self._reference = run_float(model, ctx.evaluation, ctx.workers)
+        setup = quantizer_setup(model.graph, ctx.target)
+        self._simulator = Simulator(model, setup, ctx.evaluation, ctx.workers)
+        self._reference = self._simulator.reference()
         self._metric = choose_metric(request.metric, ctx.evaluation.labels, request.label_offset)
         self._float = self._metric(self._reference, self._reference, ctx.evaluation.labels)
 
@@ -98,7 +100,6 @@ class _Trial:
     def _measure(self, loss: float) -> tuple[tuple[PassRecord, ...], bool]:
         ctx, model = self._ctx, self._model
         records = PassManager((replace(self._allocate, max_loss=loss), *self._rest)).run(model, ctx)
-        setup = quantizer_setup(model.graph, ctx.target)
-        outputs = simulate(model, setup, ctx.evaluation, ctx.workers)
+        outputs = self._simulator.run(model.plan)
         value = self._metric(outputs, self._reference, ctx.evaluation.labels)
         return records, self._float - value <= (self._request.max_drop or 0.0)

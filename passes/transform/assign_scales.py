@@ -10,9 +10,9 @@ import numpy as np
 from passes.api import Aspect, Pass, PassContext, PassResult
 from passes.errors import PreconditionError
 from passes.execution.collect import HISTOGRAMS, CollectActivations
-from passes.execution.ranges import act_params, weight_params
+from passes.execution.scale_memo import ScaleMemos
 from passes.ir.setup import quantizer_setup
-from passes.numerics import QuantParams, RangeMethod
+from passes.numerics import RangeMethod
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -57,27 +57,21 @@ class AssignScales(Pass):
         """Fill in the parameters of every tensor."""
         setup = quantizer_setup(model.graph, ctx.target)
         stats = ctx.get(CollectActivations(), model)
+        memo = ctx.get(ScaleMemos(), model)
         tensors = dict(model.plan.tensors)
         for group in setup.groups:
-            params = act_params(group, tensors[group.name].spec, stats, self.method, self.percentile)
+            spec = tensors[group.name].spec
+            params = memo.act(group, spec, stats, self.method, self.percentile)
             tensors |= {name: tensors[name].with_params(params) for name in group.members}
         for layer in setup.layers:
             if layer.weight is not None:
                 quant = tensors[layer.weight.name]
-                tensors[layer.weight.name] = quant.with_params(
-                    self._weight_params(
-                        layer, quant, tensors[layer.act.name], setup.rules[layer.name].bias_bits
-                    )
-                )
+                least = bias_floor(layer, quant, tensors[layer.act.name], setup.rules[layer.name].bias_bits)
+                params = memo.weight(layer, quant.spec, self.weights, least)
+                tensors[layer.weight.name] = quant.with_params(params)
         model.plan = replace(model.plan, tensors=tensors)
         facts = {"tensors": len(tensors), "method": self.method.value}
         return PassResult(Aspect.PLAN, f"{len(tensors)} tensors have scales", facts)
-
-    def _weight_params(
-        self, layer: Layer, quant: TensorQuant, act: TensorQuant, bias_bits: int
-    ) -> QuantParams:
-        least = bias_floor(layer, quant, act, bias_bits)
-        return weight_params(layer.weight_values(), quant.spec, self.weights, least=least)
 
 
 def bias_floor(
