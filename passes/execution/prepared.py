@@ -94,4 +94,5 @@ def _nodes_of(proto: onnx.ModelProto) -> bytes:
     rest = onnx.GraphProto(node=proto.graph.node, input=proto.graph.input, output=proto.graph.output)
     names = "\0".join(init.name for init in proto.graph.initializer)
     versions: Mapping[str, int] = {entry.domain: entry.version for entry in proto.opset_import}
-    return rest.SerializeToString(deterministic=True) + f"{names}{versions}".encode()
+    nodes: bytes = rest.SerializeToString(deterministic=True)
+    return nodes + f"{names}{versions}".encode()
