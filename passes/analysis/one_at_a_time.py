@@ -167,11 +167,12 @@ class _Scan:
         )
 
 
-def affordable(runs: int, count: int) -> int:
-    """Return how many samples cost `PASSES` passes over `count` samples, half a network per run.
+def affordable(runs: int, count: int, passes: float = PASSES) -> int:
+    """Return how many samples cost a number of passes over the calibration set, half a network per run.
 
     Args:
         runs: quantizers times widths.
         count: size of the calibration set.
+        passes: cost to aim at.
     """
-    return int(np.clip(2 * PASSES * count / max(runs, 1), MIN_SAMPLES, MAX_SAMPLES))
+    return int(np.clip(2 * passes * count / max(runs, 1), MIN_SAMPLES, MAX_SAMPLES))

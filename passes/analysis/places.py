@@ -145,7 +145,7 @@ def fewer_planes(setup: QuantizerSetup, params: Callable[[Layer, QuantSpec], Qua
         spec = weight_spec(layer, PLANES, setup)
         chosen = params(layer, spec)
         codes = quantize(layer.weight_values(), spec, chosen)
-        return dequantize(without_planes(codes, PLANES - bits), spec, chosen)
+        return dequantize(without_planes(codes, max(PLANES - bits, 0)), spec, chosen)
 
     return rounded
 

@@ -27,7 +27,10 @@ PIN = Annotated[
     list[str] | None, typer.Option(help="PATTERN=w8a8: fix layers by name or op:Conv; repeatable.")
 ]
 RANGES = Annotated[str, typer.Option(help="Activation ranges: minmax, percentile, mse or kl.")]
-SENSITIVITY = Annotated[str, typer.Option(help="Estimate of the harm: attribution, scaled or sqnr.")]
+SENSITIVITY = Annotated[
+    str,
+    typer.Option(help="Estimate of the harm: attribution, scaled, sqnr, kl, bit-planes, ompq or size-only."),
+]
 PRINT = Annotated[bool, typer.Option("--print-pipeline", help="Print the passes of this run and stop.")]
 PIPELINE = Annotated[str | None, typer.Option(help="Passes in text form instead of the preset.")]
 
