@@ -11,6 +11,7 @@ from passes.allocation.allocate import Allocate
 from passes.allocation.build import match_pins
 from passes.allocation.problem import LOSS
 from passes.allocation.quantities import parse_pin, word_of
+from passes.api import Aspect
 from passes.errors import UsageError
 from passes.execution.metrics import choose_metric
 from passes.execution.simulator import Simulator
@@ -100,6 +101,10 @@ class _Trial:
     def _measure(self, loss: float) -> tuple[tuple[PassRecord, ...], bool]:
         ctx, model = self._ctx, self._model
         records = PassManager((replace(self._allocate, max_loss=loss), *self._rest)).run(model, ctx)
+        if any(record.wrote & (Aspect.GRAPH | Aspect.WEIGHTS) for record in records):
+            # A pass after the allocation changed what the simulator was prepared for.
+            setup = quantizer_setup(model.graph, ctx.target)
+            self._simulator = Simulator(model, setup, ctx.evaluation, ctx.workers)
         outputs = self._simulator.run(model.plan)
         value = self._metric(outputs, self._reference, ctx.evaluation.labels)
         return records, self._float - value <= (self._request.max_drop or 0.0)

@@ -32,31 +32,28 @@ MAX_SESSIONS = 4
 class PreparedSessions:
     """Runs plans of one model at the exact level, building a session only for nodes never seen before."""
 
-    def __init__(self, base: onnx.ModelProto, threads: int = 0) -> None:
-        """Prepare nothing yet.
-
-        Args:
-            base: the float model.
-            threads: for ONNX Runtime; 0 leaves their number to it.
-        """
-        self._base, self._threads = base, threads
-        self._constants = {init.name for init in base.graph.initializer}
+    def __init__(self, threads: int = 0) -> None:
+        """Prepare nothing yet; `threads` of 0 leaves their number to ONNX Runtime."""
+        self._threads = threads
         self._sessions: OrderedDict[bytes, Session] = OrderedDict()
         self.built = 0
 
-    def open(self, model: Model, setup: QuantizerSetup) -> tuple[Session, dict[str, NDArray[Any]]]:
+    def open(
+        self, model: Model, setup: QuantizerSetup, base: onnx.ModelProto
+    ) -> tuple[Session, dict[str, NDArray[Any]]]:
         """Return the session for a plan, and what to feed beside the data.
 
         Args:
             model: graph and plan, with scales.
             setup: the part of the graph that the plan quantizes.
+            base: the float model, or what of it every lowering keeps.
 
         Raises:
             LoweringError: the plan cannot be lowered.
             ModelError: ONNX Runtime refuses the model.
         """
-        lowered = emit_unsaturated(model, setup, Form.QCDQ, self._base, alike=True)
-        proto, feeds = promote(lowered, self._constants)
+        lowered = emit_unsaturated(model, setup, Form.QCDQ, base, alike=True)
+        proto, feeds = promote(lowered, {init.name for init in base.graph.initializer})
         key = _nodes_of(proto)
         if key not in self._sessions:
             self._sessions[key] = Session(proto, Level.BASIC, self._threads)

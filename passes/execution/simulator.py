@@ -11,8 +11,8 @@ import onnx
 from passes.execution.batches import MEMORY_BYTES, Batches
 from passes.execution.prepared import PreparedSessions
 from passes.execution.session import Level, Session
-from passes.ir.onnx_io import to_proto
-from passes.lowering.encoding import Form
+from passes.ir.onnx_io import raise_opset, to_proto
+from passes.lowering.encoding import PER_CHANNEL_OPSET, Form
 from passes.lowering.qdq import emit_qdq
 
 if TYPE_CHECKING:
@@ -60,16 +60,23 @@ class Simulator:
         """
         self._model, self._setup, self._threads = model, setup, threads
         self._float = to_proto(model)
-        self._base = without_weights(self._float, setup)
+        self._narrow = without_weights(raise_opset(self._float, PER_CHANNEL_OPSET), setup)
         self._batches = Batches(data, BATCH, limit, memory_bytes)
-        self._prepared = PreparedSessions(self._base, threads)
+        self._prepared = PreparedSessions(threads)
         self._reference: Outputs | None = None
+        self._float_session: Session | None = None
 
     def reference(self) -> Outputs:
         """Return the outputs of the float model, samples along the first axis; computed once."""
         if self._reference is None:
-            self._reference = self._run(Session(self._float, Level.DEFAULT, self._threads), {})
+            self._reference = self.run_float()
         return self._reference
+
+    def run_float(self) -> Outputs:
+        """Return the outputs of the float model, computed anew: the unit in which costs are given."""
+        if self._float_session is None:
+            self._float_session = Session(self._float, Level.DEFAULT, self._threads)
+        return self._run(self._float_session, {})
 
     def run(self, plan: QuantPlan, level: Level = Level.DEFAULT) -> Outputs:
         """Return the outputs under a plan, samples along the first axis.
@@ -82,17 +89,22 @@ class Simulator:
             LoweringError: the plan cannot be lowered.
             ModelError: ONNX Runtime refuses the model.
         """
-        model = replace(self._model, plan=plan)
+        model, base = replace(self._model, plan=plan), self._base(plan)
         if level is Level.BASIC:
-            session, fed = self._prepared.open(model, self._setup)
+            session, fed = self._prepared.open(model, self._setup, base)
             return self._run(session, fed)
-        proto = emit_qdq(model, self._setup, Form.QCDQ, self._base)
+        proto = emit_qdq(model, self._setup, Form.QCDQ, base)
         return self._run(Session(proto, level, self._threads), {})
 
     @property
     def sessions_built(self) -> int:
         """Number of sessions that exact runs have needed so far."""
         return self._prepared.built
+
+    def _base(self, plan: QuantPlan) -> onnx.ModelProto:
+        """Return what to lower from: types of more than 8 bits raise the opset, which needs all constants."""
+        narrow = all(quant.spec.format.bits <= 8 for quant in plan.tensors.values())
+        return self._narrow if narrow else self._float
 
     def _run(self, session: Session, fed: Mapping[str, NDArray[Any]]) -> Outputs:
         results = [session.run({**feeds, **fed}) for feeds in self._batches]

@@ -15,6 +15,7 @@ import numpy as np
 import onnx
 from onnx.helper import make_model, make_tensor_value_info
 
+from passes.errors import ModelError
 from passes.execution.session import Level, Session
 
 if TYPE_CHECKING:
@@ -84,21 +85,24 @@ class StagedModel:
         """Return the first point at which a tensor is known; 0 for an input of the model.
 
         Raises:
-            KeyError: no node writes it.
+            ModelError: no node writes it.
         """
         if tensor in self._inputs:
             return 0
-        return 1 + next(at for at, node in enumerate(self._nodes) if tensor in node.output)
+        found = next((at for at, node in enumerate(self._nodes) if tensor in node.output), None)
+        if found is None:
+            raise ModelError(f"expected a node that writes tensor {tensor!r}, found none")
+        return found + 1
 
     def reader(self, constant: str) -> int:
         """Return the number of the first node that reads a constant.
 
         Raises:
-            KeyError: no node does.
+            ModelError: no node does.
         """
         found = next((at for at, names in enumerate(self._reads) if constant in names), None)
         if found is None:
-            raise KeyError(constant)
+            raise ModelError(f"expected a node that reads constant {constant!r}, found none")
         return found
 
     def advance(
