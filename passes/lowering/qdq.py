@@ -34,7 +34,6 @@ from passes.lowering.saturate import saturate_codes
 from passes.numerics import PerChannel, quantize
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
 
     import onnx_graphsurgeon as gs
     from numpy.typing import NDArray
@@ -124,21 +123,6 @@ def emit_unsaturated(
     proto = onnx.ModelProto()
     proto.CopyFrom(to_proto(model) if base is None else base)
     return _assemble(proto, emission)
-
-
-def emit_activations(proto: onnx.ModelProto, tensors: Mapping[str, TensorQuant]) -> onnx.ModelProto:
-    """Return a float model with Q/DQ pairs, in 8- or 16-bit containers, at some of its activations only.
-
-    Args:
-        proto: the float model; not changed.
-        tensors: quantization of each, with parameters.
-    """
-    emission = _Emission()
-    for name, quant in tensors.items():
-        _emit_activation(name, quant, act_encoding(quant.spec.format, Form.QCDQ, native4=False), emission)
-    copy = onnx.ModelProto()
-    copy.CopyFrom(proto)
-    return _assemble(copy, emission)
 
 
 def quantized_weight(layer: Layer, quant: TensorQuant) -> NDArray[np.integer]:
