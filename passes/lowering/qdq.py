@@ -34,7 +34,6 @@ from passes.lowering.saturate import saturate_codes
 from passes.numerics import PerChannel, quantize
 
 if TYPE_CHECKING:
-
     import onnx_graphsurgeon as gs
     from numpy.typing import NDArray
 
