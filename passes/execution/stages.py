@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
+from onnx import numpy_helper
 from onnx.helper import make_model, make_tensor_value_info
 
 from passes.errors import ModelError
@@ -123,7 +124,7 @@ class StagedModel:
             ModelError: ONNX Runtime refuses the part of the model.
         """
         wanted = self._frontiers[stop]
-        if start == stop:
+        if all(name in values for name in wanted):
             return {name: values[name] for name in wanted}
         read = {name for names in self._reads[start:stop] for name in names}
         fed = {name: array for name, array in (constants or {}).items() if name in read}
@@ -150,7 +151,10 @@ class StagedModel:
             if point in variant.edits:
                 values = values | variant.edits[point](values)
             at = point
-        return [values[name] for name in self._outputs]
+        return [
+            values[name] if name in values else numpy_helper.to_array(self._constants[name])
+            for name in self._outputs
+        ]
 
     def _stops(self, start: int, variant: Variant) -> list[int]:
         """Return the points at which a run pauses: a node with other constants runs by itself."""

@@ -76,6 +76,19 @@ def test_names_that_nothing_reads_are_refused(proto: onnx.ModelProto) -> None:
         StagedModel(proto, 1).after("nothing")
 
 
+def test_dead_nodes_and_constant_outputs_are_no_obstacle() -> None:
+    proto = parser.parse_model("""
+        <ir_version: 8, opset_import: ["": 13]>
+        net (float[N, 2] x) => (float[N, 2] y, float[1] c)
+        <float[1] c = {4.0}>
+        { dead = Neg(x)  y = Abs(x) }
+    """)
+    staged = StagedModel(proto, 1, stages=2)
+    y, c = staged.finish(staged.advance(X, 0, 1), 1)
+    np.testing.assert_array_equal(y, np.abs(X["x"]))
+    assert c.tolist() == [4.0]
+
+
 def test_bodies_keep_what_they_capture() -> None:
     branch = parser.parse_graph("body () => (float[N, 2] o) { o = Mul(kept, kept) }")
     proto = parser.parse_model("""
