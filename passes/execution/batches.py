@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     Feeds = dict[str, NDArray[Any]]
 
-MEMORY_BYTES = 256 << 20
-"""Default budget: 445 images of 224 x 224."""
+MEMORY_BYTES = 320 << 20
+"""Default budget: 557 images of 224 x 224 in float32."""
 
 
 class Batches:
@@ -47,5 +47,7 @@ class Batches:
             room -= sum(array.nbytes for array in feeds.values())
             if room >= 0:
                 kept.append(feeds)
+            else:
+                kept.clear()
             yield feeds
         self._kept = kept if room >= 0 else None
