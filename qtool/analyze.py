@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hwmodels import load_target
-from passes.allocation.allocate import SENSITIVITIES, Allocate
+from passes.allocation.allocate import Allocate
 from passes.analysis.cost import Costs
+from passes.analysis.names import find_sensitivity
 from passes.api import PassContext
-from passes.errors import ModelError, unknown_name
+from passes.errors import ModelError
 from passes.execution.dataset import graph_inputs, open_dataset
 from passes.ir.onnx_io import read_model
 from passes.ir.setup import quantizer_setup
@@ -48,8 +49,7 @@ def run_analyze(  # noqa: PLR0913, PLR0917 - one parameter per option of the com
         InputError: model or data cannot be used.
         UsageError: an unknown sensitivity or target.
     """
-    if sensitivity not in SENSITIVITIES:
-        raise unknown_name("sensitivity", sensitivity, SENSITIVITIES)
+    find_sensitivity(sensitivity)
     opened = read_model(model)
     verify_model(opened)
     ctx = PassContext(load_target(target), progress=tell)

@@ -11,13 +11,16 @@ from passes.allocation.allocate import Allocate
 from passes.allocation.build import match_pins
 from passes.allocation.problem import LOSS
 from passes.allocation.quantities import parse_pin, word_of
-from passes.errors import UsageError
+from passes.analysis.cost import Costs
+from passes.api import Aspect
+from passes.errors import LoweringError, UsageError
 from passes.execution.metrics import choose_metric
-from passes.execution.simulate import run_float, simulate
+from passes.execution.simulator import Simulator
 from passes.ir.setup import quantizer_setup
 from passes.manager import PassManager
 
 if TYPE_CHECKING:
+    from hwmodels import Precision
     from passes.api import Pass, PassContext
     from passes.instruments import PassRecord
     from passes.ir.model import Model
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 TRIALS = 9
 """Plans that are measured; each halves the interval of the loss on a logarithmic scale."""
 LEAST_LOSS = 1e-9
+WIDE_BITS = 16
+"""What a layer falls back to when eight bits are too few."""
 
 
 def cheapest_within_drop(
@@ -34,8 +39,9 @@ def cheapest_within_drop(
     """Bisect the loss that the solver may spend, measuring the plan of every step on the evaluation data.
 
     Accuracy falls with the summed loss, nearly enough for bisection; what counts is that the plan that is
-    kept was measured to be within the drop. When none is, the plan of least loss is kept, and the caller
-    finds that the drop is missed.
+    kept was measured to be within the drop. When no plan of the usual widths is, 16 bits are
+    allowed where the target runs them. When none is even then, the plan of least loss is kept, and the
+    caller finds that the drop is missed.
 
     Returns:
         Records of the passes that lead to the plan that is kept.
@@ -70,9 +76,13 @@ class _Trial:
     ) -> None:
         self._request, self._allocate, self._rest = request, allocate, rest
         self._model, self._ctx = model, ctx
-        self._reference = run_float(model, ctx.evaluation, ctx.workers)
+        setup = quantizer_setup(model.graph, ctx.target)
+        self._simulator = Simulator(model, setup, ctx.evaluation, ctx.workers)
+        self._reference = self._simulator.reference()
         self._metric = choose_metric(request.metric, ctx.evaluation.labels, request.label_offset)
-        self._float = self._metric(self._reference, self._reference, ctx.evaluation.truth(self._metric))
+        self._found = False
+        self._truth = ctx.evaluation.truth(self._metric)
+        self._float = self._metric(self._reference, self._reference, self._truth)
 
     def search(self) -> tuple[PassRecord, ...]:
         """Return the records of the last plan within the drop, with that plan in the model."""
@@ -82,8 +92,14 @@ class _Trial:
         least = max(cheapest(problem, LOSS), LEAST_LOSS)
         most = sum(max(choice.loss for choice in layer.choices) for layer in problem.layers)
         low, high = math.log(least * (1 + 1e-6)), math.log(max(most, least * 2))
-        kept, _ = self._measure(math.exp(low))
+        kept, within = self._measure(math.exp(low))
         plan = self._model.plan
+        if not within and self._widen():
+            wide = self.search()
+            if self._found:
+                return wide
+            self._model.plan = plan
+            return kept
         for done in range(TRIALS):
             middle = (low + high) / 2
             records, within = self._measure(math.exp(middle))
@@ -95,10 +111,39 @@ class _Trial:
         self._model.plan = plan
         return kept
 
+    def _widen(self) -> bool:
+        """Allow 16 bits where the target runs them, unless the widths were asked for; True if that is new."""
+        wide = replace(self._allocate, bits=(*self._allocate.bits, WIDE_BITS))
+        if self._request.bits or WIDE_BITS in self._allocate.bits:
+            return False
+        offers = self._ctx.get(Costs(wide.bits), self._model).layers
+        able = [name for name, prices in offers.items() if any(_is_wide(pair) for pair in prices)]
+        if not able:
+            return False
+        self._allocate = wide
+        message = f"no plan of at most 8 bits stays within the drop: {len(able)} layers may take 16"
+        self._ctx.note("max-drop", "allocation", message)
+        return True
+
     def _measure(self, loss: float) -> tuple[tuple[PassRecord, ...], bool]:
         ctx, model = self._ctx, self._model
         records = PassManager((replace(self._allocate, max_loss=loss), *self._rest)).run(model, ctx)
-        setup = quantizer_setup(model.graph, ctx.target)
-        outputs = simulate(model, setup, ctx.evaluation, ctx.workers)
-        value = self._metric(outputs, self._reference, ctx.evaluation.truth(self._metric))
-        return records, self._float - value <= (self._request.max_drop or 0.0)
+        if any(record.wrote & (Aspect.GRAPH | Aspect.WEIGHTS) for record in records):
+            # A pass after the allocation changed what the simulator was prepared for.
+            setup = quantizer_setup(model.graph, ctx.target)
+            self._simulator = Simulator(model, setup, ctx.evaluation, ctx.workers)
+        try:
+            outputs = self._simulator.run(model.plan)
+        except LoweringError as error:
+            if WIDE_BITS not in self._allocate.bits:
+                raise
+            ctx.note("max-drop", "allocation", f"a plan with 16 bits cannot be lowered: {error}")
+            return records, False
+        value = self._metric(outputs, self._reference, self._truth)
+        within = self._float - value <= (self._request.max_drop or 0.0)
+        self._found = self._found or within
+        return records, within
+
+
+def _is_wide(pair: Precision) -> bool:
+    return WIDE_BITS in (pair.weight_bits, pair.act_bits)

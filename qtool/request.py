@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from hwmodels import Metric, load_target
 from passes.allocation import SOLVERS
 from passes.allocation.quantities import BudgetRequest, word_of
+from passes.analysis.names import SENSITIVITIES
 from passes.errors import UsageError, unknown_name
 from passes.execution.metrics import METRICS as TASK_METRICS
 from passes.numerics import RangeMethod
@@ -25,9 +26,6 @@ __all__ = ["FORMS", "SENSITIVITIES", "BudgetRequest", "QuantizeRequest"]
 
 FORMS = ("qdq", "qcdq", "packed")
 """The forms in which a result can be written."""
-
-SENSITIVITIES = ("attribution", "scaled", "sqnr")
-"""The estimates of the harm that a precision does to a layer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,13 +11,11 @@ from passes.allocation.build import build_problem, check_pins, match_pins, suppo
 from passes.allocation.problem import LOSS
 from passes.allocation.quantities import METRICS, parse_budget, parse_metric, parse_pin, parse_precision
 from passes.allocation.solver import solver
-from passes.analysis.attribution import Attribution
 from passes.analysis.between import BetweenLayers
 from passes.analysis.cost import Costs, CostTable, price_plan
-from passes.analysis.output_sqnr import OutputSqnr
-from passes.analysis.scaled import ScaledAttribution
+from passes.analysis.names import find_sensitivity
 from passes.api import Aspect, Pass, PassContext, PassResult
-from passes.errors import ModelError, UsageError, unknown_name
+from passes.errors import ModelError, UsageError
 from passes.execution.collect import HISTOGRAMS, PATCHES
 from passes.ir.setup import quantizer_setup
 from passes.ir.specs import plan_of_bits
@@ -31,11 +29,6 @@ if TYPE_CHECKING:
     from passes.ir.model import Model
     from passes.ir.setup import QuantizerSetup
 
-SENSITIVITIES: dict[str, type[Attribution | OutputSqnr | ScaledAttribution]] = {
-    "attribution": Attribution,
-    "scaled": ScaledAttribution,
-    "sqnr": OutputSqnr,
-}
 EIGHT = Precision(8, 8)
 
 
@@ -57,7 +50,7 @@ class Allocate(Pass):
         group_size: input channels that share a scale of the weights: 16, 32, 64 or 128; 0 for all of them.
             Losses are estimated as for 0.
         uniform: precision of all layers when there is nothing to solve.
-        sensitivity: ``attribution``, ``scaled`` or ``sqnr``, from the cheapest to the most thorough.
+        sensitivity: a name in `passes.analysis.names.SENSITIVITIES`.
         time_limit: seconds for the solver.
     """
 
@@ -119,11 +112,10 @@ class Allocate(Pass):
 
     def sensitivities(self, model: Model, ctx: PassContext, costs: CostTable) -> SensitivityTable:
         """Return losses at exactly the widths that are priced."""
-        if self.sensitivity not in SENSITIVITIES:
-            raise unknown_name("sensitivity", self.sensitivity, SENSITIVITIES)
+        chosen = find_sensitivity(self.sensitivity)
         pairs = {precision for prices in costs.layers.values() for precision in prices}
         widths = tuple(sorted({bits for pair in pairs for bits in (pair.weight_bits, pair.act_bits)}))
-        return ctx.get(SENSITIVITIES[self.sensitivity](bits=widths), model)
+        return ctx.get(chosen(bits=widths), model)
 
     def _solve(
         self, model: Model, ctx: PassContext, setup: QuantizerSetup, pins: Mapping[str, Precision]

@@ -14,7 +14,7 @@ from passes.errors import InfeasibleError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from hwmodels import Cost, HardwareModel
+    from hwmodels import Cost, HardwareModel, Rules
     from passes.analysis.between import Between
     from passes.analysis.cost import CostTable
     from passes.analysis.sensitivity import SensitivityTable
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from passes.ir.setup import QuantizerSetup
 
 Pin = tuple[str, Precision]
+NARROW_BITS = 8
+"""Wider operands use the wide accumulator of a machine."""
 
 
 def build_problem(
@@ -47,7 +49,9 @@ def build_problem(
         layer.name: [
             (precision, cost)
             for precision, cost in sorted(costs.layers[layer.name].items())
-            if precision == pins.get(layer.name, precision) and _has_sides(layer, precision)
+            if precision == pins.get(layer.name, precision)
+            and _has_sides(layer, precision)
+            and (layer.name in pins or _product_fits(precision, setup.rules[layer.name]))
         ]
         for layer in setup.layers
     }
@@ -75,6 +79,12 @@ def shared_activations(setup: QuantizerSetup) -> tuple[tuple[str, ...], ...]:
 def _has_sides(layer: Layer, precision: Precision) -> bool:
     """Two computed operands have the same width: neither is a weight."""
     return layer.weight is not None or precision.weight_bits == precision.act_bits
+
+
+def _product_fits(precision: Precision, rules: Rules) -> bool:
+    """Tell whether a product of 16-bit operands leaves the accumulator room for a sum."""
+    wide = max(precision.weight_bits, precision.act_bits) > NARROW_BITS
+    return not wide or precision.weight_bits + precision.act_bits < rules.wide_accumulator_bits
 
 
 def _prices(cost: Cost, metrics: Sequence[Metric], added: Mapping[str, float]) -> dict[str, float]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from passes.analysis.attribution import Attribution
+from passes.analysis.one_at_a_time import affordable
 from passes.analysis.output_sqnr import OutputSqnr
 from passes.analysis.sensitivity import Losses, SensitivityTable
 from passes.api import Analysis, Aspect, PassContext
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 ANCHOR_BITS = 4
 """Width of the measurement: its noise is well above what a few samples resolve, and well below chaos."""
 
+ANCHOR_PASSES = 8.0
+"""Cost of all measurements to aim at, in passes of the float model over the calibration data."""
+
 
 @dataclass(frozen=True)
 class ScaledAttribution(Analysis[SensitivityTable]):
@@ -31,7 +35,7 @@ class ScaledAttribution(Analysis[SensitivityTable]):
 
     Attributes:
         bits: widths to score.
-        samples: calibration samples per measurement; 0 as for `OutputSqnr`.
+        samples: calibration samples per measurement; 0 for as many as cost about `ANCHOR_PASSES` passes.
         method: range estimator of activations.
     """
 
@@ -45,8 +49,10 @@ class ScaledAttribution(Analysis[SensitivityTable]):
         """Combine both."""
         widths = tuple(sorted({*self.bits, ANCHOR_BITS}))
         shape = ctx.get(Attribution(widths, self.method), model)
-        measured = ctx.get(OutputSqnr((ANCHOR_BITS,), self.samples, self.method), model)
         setup = quantizer_setup(model.graph, ctx.target)
+        runs, count = len(setup.layers) + len(setup.groups), ctx.calibration.count
+        samples = self.samples or affordable(runs, count, ANCHOR_PASSES)
+        measured = ctx.get(OutputSqnr((ANCHOR_BITS,), samples, self.method), model)
         readers = {group.name: group.readers for group in setup.groups if group.readers}
         acts: dict[str, Mapping[int, float]] = {}
         for names in readers.values():

@@ -105,9 +105,24 @@ class Dataset:
         whole = fixed_batch(self.inputs) or 1
         count = min(self.count, -(-(limit or self.count) // whole) * whole)
         for start in range(0, count, size):
-            raw = self.source.load(start, min(start + size, count))
-            pairs = zip(self.inputs, self.arrays, strict=True)
-            yield {spec.name: self._prepare(raw[array], spec) for spec, array in pairs}
+            yield self._batch(start, min(start + size, count))
+
+    def spread(self, size: int, samples: int) -> Iterator[dict[str, NDArray[Any]]]:
+        """Yield batches of `size`, about `samples` samples in all, from evenly spaced places of the set.
+
+        Raises:
+            DataError: as for `batches`.
+        """
+        size = self.batch_size(size)
+        number = max(1, min(-(-samples // size), self.count // size))
+        for index in range(number):
+            start = index * (self.count // size) // number * size
+            yield self._batch(start, start + size)
+
+    def _batch(self, start: int, stop: int) -> dict[str, NDArray[Any]]:
+        raw = self.source.load(start, stop)
+        pairs = zip(self.inputs, self.arrays, strict=True)
+        return {spec.name: self._prepare(raw[array], spec) for spec, array in pairs}
 
     def _prepare(self, raw: NDArray[Any], spec: InputSpec) -> NDArray[Any]:
         array, dtype = raw, spec.dtype

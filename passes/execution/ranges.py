@@ -74,11 +74,24 @@ def weight_params(
         method: MINMAX or MSE.
         least: scales are not chosen below this; per channel or for all.
     """
+    return covering_params(weight_scale(values, spec, method), values, spec, least)
+
+
+def weight_scale(values: NDArray[np.float32], spec: QuantSpec, method: RangeMethod) -> NDArray[np.float32]:
+    """Return the scales that suit a weight by itself, of the shape that the granularity gives."""
     if method is RangeMethod.MSE:
-        scale = best_short_scale(values, spec)
-    else:
-        low, high = weight_range(values, spec, method)
-        scale = short_scale(params_from_range(low, high, spec).scale, up=True, places=spec.scale_places)
+        return best_short_scale(values, spec)
+    low, high = weight_range(values, spec, method)
+    return short_scale(params_from_range(low, high, spec).scale, up=True, places=spec.scale_places)
+
+
+def covering_params(
+    scale: NDArray[np.float32],
+    values: NDArray[np.float32],
+    spec: QuantSpec,
+    least: NDArray[np.float64] | float,
+) -> QuantParams:
+    """Return the parameters of a weight with scales raised where they are too small; see `weight_params`."""
     used = np.abs(spec.granularity.blocks(values)).max(axis=1).reshape(scale.shape) > 0
     finest = scale[used].min() if used.any() else np.float32(1.0)
     scale = np.where(used, scale, finest)

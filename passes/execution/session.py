@@ -50,6 +50,7 @@ class Session:
         threads: int = 0,
         *,
         profile: Path | None = None,
+        small: bool = False,
     ) -> None:
         """Load a model.
 
@@ -58,6 +59,8 @@ class Session:
             level: how far it may be rewritten.
             threads: 0 leaves their number to ONNX Runtime.
             profile: start of the path of a file for the time of every operator; see `end_profile`.
+            small: one of many sessions that live at the same time: it keeps neither memory nor busy threads
+                between its runs.
         """
         options = ort.SessionOptions()
         if profile is not None:
@@ -66,6 +69,9 @@ class Session:
         options.graph_optimization_level = _LEVELS[level]
         options.intra_op_num_threads = threads
         options.log_severity_level = 4
+        if small:
+            options.enable_cpu_mem_arena = False
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         # Level 4, the default, would turn float activations of weight-only layers into 8 bits.
         options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "0")
         try:

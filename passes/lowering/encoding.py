@@ -70,6 +70,11 @@ def weight_encoding(fmt: IntFormat, form: Form) -> Encoding:
     return _encoding(fmt, 8 if fmt.bits <= 8 else 16)
 
 
+def alike_weight(fmt: IntFormat) -> Encoding:
+    """Return one element type for all weights of at most 8 bits: of 8 bits, unsigned."""
+    return Encoding(onnx.TensorProto.UINT8, 8, signed=False, clip=False, offset=128 if fmt.signed else 0)
+
+
 def act_encoding(fmt: IntFormat, form: Form, *, native4: bool) -> Encoding:
     """Choose the element type of an activation.
 

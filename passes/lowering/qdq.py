@@ -7,7 +7,7 @@ on integers, which keeps ONNX Runtime on its integer kernels.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +27,7 @@ from passes.lowering.encoding import (
     Encoding,
     Form,
     act_encoding,
+    alike_weight,
     codes_tensor,
     weight_encoding,
 )
@@ -36,8 +37,6 @@ from passes.lowering.saturate import saturate_codes
 from passes.numerics import PerChannel, quantize
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import onnx_graphsurgeon as gs
     from numpy.typing import NDArray
 
@@ -67,13 +66,16 @@ class _Emission:
         return self.nodes.setdefault(tensor, [])
 
 
-def emit_qdq(model: Model, setup: QuantizerSetup, form: Form) -> onnx.ModelProto:
+def emit_qdq(
+    model: Model, setup: QuantizerSetup, form: Form, base: onnx.ModelProto | None = None
+) -> onnx.ModelProto:
     """Lower a model and its plan to Q/DQ ONNX.
 
     Args:
         model: graph and plan; neither is changed.
         setup: the quantizable part of the graph.
         form: native narrow types or 8-bit containers.
+        base: the graph as a protobuf, where there is one already; it is not changed.
 
     Returns:
         A model at the lowest opset that holds the types it uses.
@@ -81,13 +83,35 @@ def emit_qdq(model: Model, setup: QuantizerSetup, form: Form) -> onnx.ModelProto
     Raises:
         LoweringError: the plan lacks a scale, a bias does not fit 32 bits, or a sum could overflow.
     """
+    return saturate_codes(emit_unsaturated(model, setup, form, base))
+
+
+def emit_unsaturated(
+    model: Model,
+    setup: QuantizerSetup,
+    form: Form,
+    base: onnx.ModelProto | None = None,
+    *,
+    alike: bool = False,
+) -> onnx.ModelProto:
+    """Lower as `emit_qdq` does, but leave every Clip of the model in floating point.
+
+    Args:
+        model: as for `emit_qdq`.
+        setup: as for `emit_qdq`.
+        form: as for `emit_qdq`.
+        base: as for `emit_qdq`.
+        alike: use containers and Clips such that all plans of at most 8 bits give the same nodes and types.
+    """
     check_accumulators(model, setup, KERNEL_BITS)
     emission = _Emission()
     for layer in setup.layers:
         _emit_bias(layer, model, emission)
         for part in layer.parts:
             quant = quantization_of(model.plan, part.weight.name, layer.name)  # type: ignore[union-attr]
-            _emit_weight(part, quant, weight_encoding(quant.spec.format, form), emission)
+            fmt = quant.spec.format
+            encoding = alike_weight(fmt) if alike and fmt.bits <= 8 else weight_encoding(fmt, form)
+            _emit_weight(part, quant, encoding, emission)
     for node in model.graph.nodes:
         constant = addend(node) if node.name in setup.nodes else None
         if constant is not None:
@@ -95,24 +119,12 @@ def emit_qdq(model: Model, setup: QuantizerSetup, form: Form) -> onnx.ModelProto
     native4 = native4_tensors(model, setup) if form is Form.QDQ else frozenset()
     for name, quant in model.plan.tensors.items():
         if quant.role is Role.ACT:
-            encoding = act_encoding(quant.spec.format, form, native4=name in native4)
-            _emit_activation(name, quantization_of(model.plan, name, name), encoding, emission)
-    return saturate_codes(_assemble(to_proto(model), emission))
-
-
-def emit_activations(proto: onnx.ModelProto, tensors: Mapping[str, TensorQuant]) -> onnx.ModelProto:
-    """Return a float model with Q/DQ pairs, in 8- or 16-bit containers, at some of its activations only.
-
-    Args:
-        proto: the float model; not changed.
-        tensors: quantization of each, with parameters.
-    """
-    emission = _Emission()
-    for name, quant in tensors.items():
-        _emit_activation(name, quant, act_encoding(quant.spec.format, Form.QCDQ, native4=False), emission)
-    copy = onnx.ModelProto()
-    copy.CopyFrom(proto)
-    return _assemble(copy, emission)
+            chosen = act_encoding(quant.spec.format, form, native4=name in native4)
+            chosen = replace(chosen, clip=chosen.clip or (alike and chosen.bits == 8))
+            _emit_activation(name, quantization_of(model.plan, name, name), chosen, emission)
+    proto = onnx.ModelProto()
+    proto.CopyFrom(to_proto(model) if base is None else base)
+    return _assemble(proto, emission)
 
 
 def quantized_weight(layer: Layer, quant: TensorQuant) -> NDArray[np.integer]:
@@ -149,12 +161,13 @@ def _emit_weight(layer: Layer, quant: TensorQuant, encoding: Encoding, emission:
         return
     axis = quant.spec.granularity.axis if isinstance(quant.spec.granularity, PerChannel) else None
     emission.opset = max(emission.opset, encoding.opset)
-    if encoding.bits == 2:
-        _detach(name, codes.shape, emission)
-        codes = codes[..., None]
-    emission.initializers.append(codes_tensor(f"{name}.q", codes, encoding))
+    detached = encoding.bits == 2
+    stored = codes[..., None] if detached else codes
+    emission.initializers.append(codes_tensor(f"{name}.q", stored, encoding))
     zero = _zero_tensor(f"{name}.zero_point", quant, encoding, emission)
     _dequantize(name, "", np.asarray(quant.params.scale), zero, axis, emission)  # type: ignore[union-attr]
+    if detached:
+        _detach(name, codes.shape, emission)
 
 
 def _emit_blocked(
@@ -229,10 +242,7 @@ def _dequantize(
     node = helper.make_node("DequantizeLinear", inputs, [f"{name}.dq"], name=f"{name}.dequantize")
     if axis is not None:
         node.attribute.append(helper.make_attribute("axis", axis))
-    position = next(
-        (i for i, n in enumerate(emission.at(at)) if f"{name}.dq" in n.input), len(emission.at(at))
-    )
-    emission.at(at).insert(position, node)
+    emission.at(at).append(node)
     emission.renamed.setdefault(name, f"{name}.dq")
 
 

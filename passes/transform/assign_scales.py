@@ -10,7 +10,7 @@ import numpy as np
 from passes.api import Aspect, Pass, PassContext, PassResult
 from passes.errors import PreconditionError
 from passes.execution.collect import HISTOGRAMS, CollectActivations
-from passes.execution.ranges import act_params, weight_params
+from passes.execution.scale_memo import ScaleMemo, ScaleMemos
 from passes.ir.setup import quantizer_setup
 from passes.numerics import PerChannel, PerGroup, QuantParams, RangeMethod, group_params, multiplier_limit
 
@@ -61,25 +61,29 @@ class AssignScales(Pass):
         """Fill in the parameters of every tensor."""
         setup = quantizer_setup(model.graph, ctx.target)
         stats = ctx.get(CollectActivations(), model)
+        memo = ctx.get(ScaleMemos(), model)
         tensors = dict(model.plan.tensors)
         for group in setup.groups:
-            params = act_params(group, tensors[group.name].spec, stats, self.method, self.percentile)
+            spec = tensors[group.name].spec
+            params = memo.act(group, spec, stats, self.method, self.percentile)
             tensors |= {name: tensors[name].with_params(params) for name in group.members}
         for layer in setup.layers:
             act, rules = tensors[layer.act.name], setup.rules[layer.name]
             for part in layer.parts:
                 name = part.weight.name  # type: ignore[union-attr]
-                params = self._weight_params(part, tensors[name], act, rules)
+                params = self._weight_params(part, tensors[name], act, rules, memo)
                 tensors[name] = tensors[name].with_params(params)
         model.plan = replace(model.plan, tensors=tensors)
         facts = {"tensors": len(tensors), "method": self.method.value}
         return PassResult(Aspect.PLAN, f"{len(tensors)} tensors have scales", facts)
 
-    def _weight_params(self, layer: Layer, quant: TensorQuant, act: TensorQuant, rules: Rules) -> QuantParams:
+    def _weight_params(
+        self, layer: Layer, quant: TensorQuant, act: TensorQuant, rules: Rules, memo: ScaleMemo
+    ) -> QuantParams:
         if isinstance(quant.spec.granularity, PerGroup):
             return grouped_params(layer, quant, act, self.weights, rules)
         least = bias_floor(layer, quant, act, rules.bias_bits)
-        return weight_params(layer.weight_values(), quant.spec, self.weights, least=least)
+        return memo.weight(layer, quant.spec, self.weights, least)
 
 
 def bias_floor(

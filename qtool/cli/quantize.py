@@ -30,7 +30,10 @@ GROUP = Annotated[
     int, typer.Option(help="Input channels that share a weight scale: 16, 32, 64, 128; 0: all.")
 ]
 RANGES = Annotated[str, typer.Option(help="Activation ranges: minmax, percentile, mse or kl.")]
-SENSITIVITY = Annotated[str, typer.Option(help="Estimate of the harm: attribution, scaled or sqnr.")]
+SENSITIVITY = Annotated[
+    str,
+    typer.Option(help="Estimate of the harm: attribution, scaled, sqnr, kl, bit-planes, ompq or size-only."),
+]
 PRINT = Annotated[bool, typer.Option("--print-pipeline", help="Print the passes of this run and stop.")]
 PIPELINE = Annotated[str | None, typer.Option(help="Passes in text form instead of the preset.")]
 

@@ -75,9 +75,9 @@ def test_the_plan_that_is_kept_was_measured_to_be_within_the_drop(request_: Quan
     found = {drop: searched(request_, max_drop=drop) for drop in (0.02, 0.1, 0.5)}
     for drop, (_, accuracy, _) in found.items():
         assert accuracy >= 1 - drop
-    widths = [bits for _, _, bits in found.values()]
-    assert widths == sorted(widths, reverse=True)
-    assert widths[0] > widths[-1]
+    sums = [bits for _, _, bits in found.values()]
+    assert sums == sorted(sums, reverse=True)
+    assert sums[0] > sums[-1]
 
 
 def test_any_drop_takes_the_narrowest_plan(request_: QuantizeRequest) -> None:
@@ -88,6 +88,45 @@ def test_an_impossible_drop_keeps_the_plan_of_least_loss(request_: QuantizeReque
     model, accuracy, _ = searched(request_, max_drop=0.0, bits=(2, 4))
     assert accuracy < 1
     assert {layer.precision.weight_bits for layer in model.plan.layers.values()} == {4}
+
+
+def with_margins(request_: QuantizeRequest, margin: float) -> QuantizeRequest:
+    """Make pairs of classes whose scores differ by about a margin."""
+    model = onnx.load(request_.model)
+    rng = np.random.default_rng(3)
+    slots = {init.name: init for init in model.graph.initializer}
+    w2 = np.repeat(rng.standard_normal((8, 2)), 2, axis=1)
+    w2[:, 1::2] += rng.standard_normal((8, 2)) * margin
+    slots["w2"].CopyFrom(numpy_helper.from_array(w2.astype(np.float32), "w2"))
+    onnx.save(model, request_.model)
+    with np.load(request_.calib or "") as data:
+        x = data["x"]
+    labels = (np.maximum(x @ numpy_helper.to_array(slots["w1"]), 0) @ w2).argmax(1)
+    np.savez(request_.calib or "", x=x, labels=labels)
+    return request_
+
+
+def widths(model: Model) -> set[int]:
+    pairs = [layer.precision for layer in model.plan.layers.values()]
+    return {bits for pair in pairs for bits in (pair.weight_bits, pair.act_bits)}
+
+
+def test_sixteen_bits_are_used_before_the_drop_is_missed(request_: QuantizeRequest) -> None:
+    model, accuracy, _ = searched(with_margins(request_, 2e-3), max_drop=0.05)
+    assert 16 in widths(model)
+    assert accuracy >= 0.95
+
+
+def test_a_drop_that_nothing_meets_is_not_bought_with_sixteen_bits(request_: QuantizeRequest) -> None:
+    model, accuracy, _ = searched(with_margins(request_, 1e-6), max_drop=0.0)
+    assert widths(model) == {8}
+    assert accuracy < 0.95
+
+
+def test_widths_that_were_asked_for_are_all_there_is(request_: QuantizeRequest) -> None:
+    model, accuracy, _ = searched(with_margins(request_, 2e-3), max_drop=0.05, bits=(2, 4, 8))
+    assert 16 not in widths(model)
+    assert accuracy < 0.95
 
 
 def test_a_pipeline_without_allocation_has_nothing_to_search(request_: QuantizeRequest) -> None:

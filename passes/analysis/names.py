@@ -1,0 +1,37 @@
+"""The sensitivities that can be asked for by name, without importing any."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from passes.errors import unknown_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from passes.analysis.sensitivity import SensitivityTable
+    from passes.api import Analysis
+
+SENSITIVITIES: dict[str, str] = {
+    "attribution": "passes.analysis.attribution:Attribution",
+    "scaled": "passes.analysis.scaled:ScaledAttribution",
+    "sqnr": "passes.analysis.output_sqnr:OutputSqnr",
+    "kl": "passes.analysis.output_kl:OutputKl",
+    "bit-planes": "passes.analysis.bit_planes:BitPlanes",
+    "ompq": "passes.analysis.orthogonality:Orthogonality",
+    "size-only": "passes.analysis.orthogonality:SizeOnly",
+}
+"""Name and ``module:Class``; each class takes ``bits`` and gives a `SensitivityTable`."""
+
+
+def find_sensitivity(name: str) -> Callable[..., Analysis[SensitivityTable]]:
+    """Return the class of a sensitivity.
+
+    Raises:
+        UsageError: there is none of this name.
+    """
+    if name not in SENSITIVITIES:
+        raise unknown_name("sensitivity", name, SENSITIVITIES)
+    module, _, found = SENSITIVITIES[name].partition(":")
+    return getattr(import_module(module), found)  # type: ignore[no-any-return]

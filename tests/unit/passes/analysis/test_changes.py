@@ -1,0 +1,54 @@
+"""Distances between outputs, by hand."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from passes.analysis.changes import Change, OutputReference, log_probabilities, reason_without_logits
+
+LOGITS = np.log(np.array([[0.5, 0.5], [0.75, 0.25]], np.float32))
+
+
+def test_noise_is_the_energy_of_the_difference() -> None:
+    reference = OutputReference([np.array([[1.0], [3.0]], np.float32), np.array([[5], [6]])])
+    assert reference.power == 2.0
+    assert reference.change([np.array([[1.0], [0.0]], np.float32), np.array([[0], [0]])]) == Change(9.0, 0.0)
+    assert reference.rows == 0
+
+
+def test_divergence_is_that_of_kullback_and_leibler() -> None:
+    reference = OutputReference([LOGITS])
+    other = np.log(np.array([[0.25, 0.75], [0.75, 0.25]], np.float32)) + 7
+    expected = 0.5 * np.log(2) + 0.5 * np.log(0.5 / 0.75)
+    assert reference.change([other]).divergence == pytest.approx(expected, rel=1e-5)
+    assert reference.rows == 2
+    assert reference.change([LOGITS - 3]).divergence == pytest.approx(0, abs=1e-6)
+
+
+def test_shares_are_not_taken_for_logits() -> None:
+    shares = np.exp(LOGITS)
+    np.testing.assert_allclose(log_probabilities(shares), LOGITS, rtol=1e-6)
+    np.testing.assert_allclose(log_probabilities(LOGITS + 4), LOGITS, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "reason"),
+    [
+        ([LOGITS], ""),
+        ([LOGITS, np.array([1])], ""),
+        ([LOGITS, LOGITS], "2 floating-point outputs"),
+        ([np.zeros((4, 1), np.float32)], r"shape \[4, 1\]"),
+        ([np.zeros(4, np.float32)], r"shape \[4\]"),
+    ],
+)
+def test_outputs_that_are_no_distributions_are_named(outputs: list[np.ndarray], reason: str) -> None:
+    found = reason_without_logits(outputs)
+    assert bool(found) == bool(reason)
+    assert re.search(reason, found)
+
+
+def test_changes_add_up() -> None:
+    assert Change(1, 2) + Change(3, 4) == Change(4, 6)

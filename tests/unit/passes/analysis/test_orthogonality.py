@@ -1,0 +1,35 @@
+"""Orthogonality by hand: what beta does, and that layers unlike all others count more."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from passes.analysis.orthogonality import importance, similarity
+
+ORM = np.array([[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+
+
+def test_alike_features_are_one_and_unlike_ones_zero() -> None:
+    a, b = np.array([[1.0, -1.0], [-1.0, 1.0]]), np.zeros((2, 2))
+    np.testing.assert_allclose(similarity([a, 3 * a, b]), [[1, 1, 0], [1, 1, 0], [0, 0, 0]])
+
+
+def test_importance_is_the_mean_of_theta_over_the_tail() -> None:
+    # gamma is 1, 1, 0, so that theta is 1/2, 1/2, 1 at beta = ln 2.
+    np.testing.assert_allclose(importance(ORM, np.log(2)), [2 / 3, 3 / 4, 1.0])
+
+
+def test_a_vanishing_beta_is_the_control() -> None:
+    np.testing.assert_allclose(importance(ORM, 1e-9), np.ones(3), rtol=1e-8)
+
+
+def test_the_chosen_beta_spreads_theta_whatever_the_depth() -> None:
+    for orm in (ORM, np.kron(ORM, np.ones((9, 9)))):
+        found = importance(orm, 0.0)
+        assert found.max() == pytest.approx(1.0)
+        assert found[-1] > 1.3 * found[0]
+
+
+def test_layers_that_are_all_alike_are_equally_important() -> None:
+    np.testing.assert_allclose(importance(np.ones((4, 4)), 0.0), np.ones(4))
