@@ -1,9 +1,9 @@
 // What the kernels work on: plain structs of pointers and sizes, prepared once for a layer.
 //
-// Activations are stored as unsigned bytes, or as unsigned words of 16 bits, a code less the lowest one of its format,
-// with its zero point and its clamp moved alike. Arrays per channel carry kSlack entries behind the last channel, so that a vector
-// may be loaded at any channel. Sums wrap modulo 2**32: whoever prepares a layer proves that the final
-// value of every sum fits int32, and the detours on the way there need no proof.
+// Activations are stored as unsigned bytes, or as unsigned words of 16 bits, a code less the lowest one of its
+// format, with its zero point and its clamp moved alike. Arrays per channel carry kSlack entries behind the last
+// channel, so that a vector may be loaded at any channel. Sums of bytes wrap modulo 2**32: whoever prepares a layer
+// proves that the final value of every sum fits int32, and the detours on the way there need no proof.
 #pragma once
 
 #include <cstddef>

@@ -69,13 +69,15 @@ inline void matmul(const MatMul& p, const uint8_t* left, const uint8_t* right, s
   const MatMulLayout at(p, end - begin);
   uint8_t* scratch = static_cast<uint8_t*>(scratch_memory);
   int32_t* offset = reinterpret_cast<int32_t*>(scratch + at.offsets_at);
-  int32_t *slope = offset + at.channels, *vector_offset = slope + at.channels, *vector_slope = vector_offset + at.channels;
+  int32_t* slope = offset + at.channels;
+  int32_t *vector_offset = slope + at.channels, *vector_slope = vector_offset + at.channels;
   Gemm g{scratch, 8, p.left_max, p.n, p.k, 1, {offset, slope}, {vector_offset, vector_slope}, p.epilogue};
   for (size_t block = 0; block < g.column_blocks(); ++block) {
     pack_block(p, right, block * kColumns, scratch + block * g.block_bytes(), offset + block * kColumns);
   }
   correct_columns(p, offset, slope, vector_offset, vector_slope);
-  gemm(g, 0, Rows{left, p.k, nullptr, 0, p.k}, Region{begin, end, 0, g.column_blocks()}, scratch + at.gemm_at, out, p.n);
+  const Rows rows{left, p.k, nullptr, 0, p.k};
+  gemm(g, 0, rows, Region{begin, end, 0, g.column_blocks()}, scratch + at.gemm_at, out, p.n);
 }
 
 }  // namespace qtool::QTOOL_ISA

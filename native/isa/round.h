@@ -59,11 +59,12 @@ inline int64_t whole(double value) { return static_cast<int64_t>(clamped(value, 
 // A sum is an int32_t, or a double that is a whole number below 2**53.
 template <class Sum>
 inline int64_t requantized(const Epilogue& e, size_t channel, Sum sum) {
+  const int64_t total = static_cast<int64_t>(sum);
   switch (e.rule) {
     case Rule::kSnap: return whole(rounded(snapped(sum * e.factor[channel]), e.rounding));
     case Rule::kDivide: return whole(rounded(sum * e.factor[channel] / e.divisor[channel], e.rounding));
-    case Rule::kFixedPoint: return shifted(static_cast<int64_t>(sum) * e.multiplier[channel], e.shift[channel], e.rounding);
-    case Rule::kGemmlowp: return two_roundings(static_cast<int64_t>(sum), e.multiplier[channel], e.shift[channel]);
+    case Rule::kFixedPoint: return shifted(total * e.multiplier[channel], e.shift[channel], e.rounding);
+    case Rule::kGemmlowp: return two_roundings(total, e.multiplier[channel], e.shift[channel]);
     default: return whole(rintf(static_cast<float>(sum) * e.single[channel]));
   }
 }

@@ -12,8 +12,9 @@
 namespace qtool::QTOOL_ISA {
 
 constexpr Kernels table(const char* name) {
-  return {name,     gemm_scratch, gemm,         column_sums, depthwise_scratch, depthwise, max_pool, counts_known,
-          average_pool, sum,      product,      combine,     matmul_scratch, matmul,         softmax,   layer_norm, copy};
+  return {name,     gemm_scratch, gemm,         column_sums, depthwise_scratch, depthwise,
+          max_pool, counts_known, average_pool, sum,         product,           combine,
+          matmul_scratch, matmul, softmax, layer_norm, copy};
 }
 
 }  // namespace qtool::QTOOL_ISA

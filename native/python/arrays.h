@@ -34,7 +34,8 @@ inline void require_length(const Array<T>& array, size_t length, const char* mes
 using Codes = nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>;
 
 inline size_t bytes_of(const Codes& codes) {
-  require(codes.dtype() == nb::dtype<uint8_t>() || codes.dtype() == nb::dtype<uint16_t>(), "codes: expected uint8 or uint16");
+  const bool known = codes.dtype() == nb::dtype<uint8_t>() || codes.dtype() == nb::dtype<uint16_t>();
+  require(known, "codes: expected uint8 or uint16");
   return codes.itemsize();
 }
 

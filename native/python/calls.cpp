@@ -211,8 +211,8 @@ void matmul(Executor& executor, const EpilogueLayer& epilogue, int left_max, Pai
     require(pairing.left[i] >= 0 && static_cast<size_t>(pairing.left[i]) < a.shape(0), "pairs: no such left matrix");
     require(pairing.right[i] >= 0 && static_cast<size_t>(pairing.right[i]) < b.shape(0), "pairs: no such right matrix");
   }
-  const MatMul plan{m, k, n, left_max, static_cast<int32_t>(std::get<0>(zeros)), static_cast<int32_t>(std::get<1>(zeros)),
-                    &epilogue.plan()};
+  const int32_t zero_left = static_cast<int32_t>(std::get<0>(zeros)), zero_right = static_cast<int32_t>(std::get<1>(zeros));
+  const MatMul plan{m, k, n, left_max, zero_left, zero_right, &epilogue.plan()};
   const nb::gil_scoped_release released;
   executor.matmul(plan, pairing, a.data(), b.data(), to);
 }

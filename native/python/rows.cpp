@@ -14,6 +14,8 @@ constexpr int64_t kMaxEpsilon = int64_t{1} << 60;
 constexpr int32_t kSoftmaxOne = 1 << 24;
 constexpr int64_t kMaxReciprocal = int64_t{1} << 36;
 
+bool is_whole(double value, double largest) { return std::fabs(value) <= largest && std::trunc(value) == value; }
+
 }  // namespace
 
 LayerNormLayer::LayerNormLayer(Array<double> gains, Array<double> shifts, bool centred, int64_t epsilon,
@@ -24,8 +26,8 @@ LayerNormLayer::LayerNormLayer(Array<double> gains, Array<double> shifts, bool c
   require_length(shifts, length, "shifts: expected one for each gain");
   require(length >= 1 && length <= kMaxNormalized, "gains: expected 1..2**14");
   for (size_t i = 0; i < length; ++i) {
-    require(std::fabs(gains_[i]) <= kMaxGain && std::trunc(gains_[i]) == gains_[i], "gains: expected small whole numbers");
-    require(std::fabs(shifts_[i]) <= kMaxShift && std::trunc(shifts_[i]) == shifts_[i], "shifts: expected whole numbers");
+    require(is_whole(gains_[i], kMaxGain), "gains: expected whole numbers up to 2**15");
+    require(is_whole(shifts_[i], kMaxShift), "shifts: expected whole numbers up to 2**46");
   }
   require(epsilon >= 0 && epsilon <= kMaxEpsilon, "epsilon: expected 0..2**60");
   require(zero_point >= 0 && zero_point <= 65535, "zero point: expected a code");

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import onnx
@@ -12,6 +14,8 @@ from onnx import helper, numpy_helper
 from hwmodels import Precision
 from hwmodels.registry import load_target
 from passes.api import PassContext
+from passes.artifact import Artifact, PackedWeight, Step, TensorInfo, WeightLayout
+from passes.errors import QtoolError
 from passes.execution.dataset import Dataset, graph_inputs
 from passes.execution.sources import ArraySource
 from passes.ir.model import Model
@@ -19,8 +23,11 @@ from passes.ir.onnx_io import model_from_proto
 from passes.ir.setup import quantizer_setup
 from passes.ir.specs import plan_of_bits
 from passes.ir.weight_groups import with_groups
-from passes.numerics import RangeMethod
+from passes.numerics import IntFormat, RangeMethod
 from passes.transform.assign_scales import AssignScales
+from qtool.runtime import Engine
+from qtool.runtime.native import instruction_sets
+from qtool.runtime.native_engine import NativeEngine
 
 SAMPLES = 4
 Layer = tuple[str, dict[str, object], tuple[int, ...], int]
@@ -128,3 +135,75 @@ def assign(model: Model, x: np.ndarray, pair: Precision, group_size: int = 0) ->
 def assigned() -> Callable[..., Dataset]:
     """`assign`, for tests that bring their own network."""
     return assign
+
+
+class Maker:
+    """Draws the parts of a program from one seed."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = np.random.default_rng(seed)
+
+    def integer(self, low: int, high: int) -> int:
+        return int(self.rng.integers(low, high + 1))
+
+    def tensor(self, name: str, rank: int, bits: int | None, reach: float = 1.0) -> TensorInfo:
+        """A tensor whose codes span about `reach`; half of all scales are short, as qtool assigns them."""
+        if bits is None:
+            return TensorInfo(name, (None,) * rank)
+        fmt = IntFormat(bits, bool(self.integer(0, 1)))
+        scale = reach / fmt.levels * self.rng.uniform(0.7, 1.5)
+        if self.integer(0, 1):
+            scale = float(2.0 ** np.round(np.log2(scale)) * self.integer(8, 15) / 8)
+        zero = self.integer(fmt.qmin, fmt.qmax)
+        return TensorInfo(name, (None,) * rank, bits, fmt.signed, scale, zero)
+
+    def codes(self, info: TensorInfo, shape: tuple[int, ...]) -> np.ndarray:
+        return self.rng.integers(info.qmin, info.qmax + 1, shape).astype(info.dtype)
+
+    def weight(self, shape: tuple[int, ...], layout: WeightLayout, bits: int, channels: int) -> PackedWeight:
+        fmt = IntFormat(bits, bool(self.integer(0, 1)))
+        count = channels if self.integer(0, 1) else 1
+        return PackedWeight.pack(
+            self.rng.integers(fmt.qmin, fmt.qmax + 1, shape),
+            name="w",
+            layout=layout,
+            fmt=fmt,
+            scale=2.0 ** -self.rng.uniform(3, 6, count),
+            zero_point=self.rng.integers(fmt.qmin, fmt.qmax + 1, count),
+        )
+
+
+def check(
+    step: Step, infos: list[TensorInfo], feeds: dict[str, np.ndarray], rule: str, rounding: str
+) -> None:
+    """Run one step on both engines, on every instruction set: the same codes, or the same kind of error."""
+    tensors = {info.name: info for info in infos}
+    artifact = Artifact("t", "", "g", rounding, rule, step.inputs, (step.output,), tensors, (step,))
+    expected = outcome(lambda: Engine(artifact).run_step("step", feeds))
+    for isa in instruction_sets():
+        found = outcome(lambda isa=isa: NativeEngine(artifact, 2, isa).run_step("step", feeds))
+        assert type(found) is type(expected)
+        if isinstance(expected, np.ndarray):
+            assert not NativeEngine(artifact, 1, isa).reference_steps
+            np.testing.assert_array_equal(found, expected, strict=True)
+
+
+def outcome(run: Any) -> Any:
+    try:
+        return run()
+    except QtoolError as error:
+        return error
+
+
+def bounds(make: Maker, output: TensorInfo) -> dict[str, int]:
+    """Bounds of a fused clamp, in half of the cases."""
+    if output.is_float or make.integer(0, 1):
+        return {}
+    low, high = sorted(make.rng.integers(output.qmin, output.qmax + 1, 2).tolist())
+    return {"lo": low, "hi": high}
+
+
+@pytest.fixture(scope="session")
+def native() -> Any:
+    """Parts of programs of one step, and their check on both engines."""
+    return SimpleNamespace(Maker=Maker, check=check, bounds=bounds)

@@ -17,7 +17,7 @@ MAX_WIDE_BITS = 16
 
 
 def check_storable(node: Node, most: int = MAX_BITS, most_out: int = MAX_BITS) -> None:
-    """Raise `ArtifactError` unless codes have `most` bits or less, and `most_out` in an output that is no float."""
+    """Raise `ArtifactError` unless codes have `most` bits or less; an output `most_out`, or none."""
     for info in node.inputs:
         if info.bits is None or info.bits > most:
             _refuse(node, info, most)

@@ -1,8 +1,8 @@
 """Products with codes of 16 bits, out of products with their bytes.
 
 A code is ``256 h + l``, its zero point likewise, so that a sum over codes less their zero points is 256 times
-the sum over ``h`` less its own plus the sum over ``l`` less its own. The kernels sum up bytes in 32 bits, each
-part apart; `Combination` weighs the parts, adds the bias and rounds once.
+the sum over ``h`` less its own plus the sum over ``l`` less its own. The kernels sum up bytes in 32 bits,
+each part apart; `Combination` weighs the parts, adds the bias and rounds once.
 """
 
 from __future__ import annotations

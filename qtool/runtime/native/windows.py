@@ -1,4 +1,4 @@
-"""Windows over images whose channels come last, for the native kernels; missing axes in front have extent 1."""
+"""Windows over images whose channels come last, for the native kernels; missing axes have extent 1."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """`Storage` and `Stored`: how a tensor lies in memory while native kernels work on it.
 
 Codes of 8 bits or fewer are unsigned bytes, wider ones unsigned words of 16 bits: a signed code is kept less
-the lowest code of its format. The channels of images may come last, (batch, spatial ..., channel), while shapes
-are always told in ONNX order.
+the lowest code of its format. The channels of images may come last, (batch, spatial ..., channel), while
+shapes are always told in ONNX order.
 """
 
 from __future__ import annotations
