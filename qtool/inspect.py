@@ -10,6 +10,7 @@ from hwmodels import load_target
 from passes.api import PassContext
 from passes.errors import ModelError
 from passes.ir.onnx_io import opset_of, read_model
+from passes.ir.recurrent import BIAS, operand
 from passes.ir.setup import quantizer_setup
 from passes.ir.workload import workload
 from passes.transform.canonicalize import Canonicalize
@@ -60,7 +61,8 @@ def _prepare(model: Model) -> None:
 
 
 def _layer(layer: Layer) -> dict[str, Any]:
-    held = [*(part.weight for part in layer.parts), layer.bias]
+    bias = operand(layer.node, BIAS) if layer.recurrent else layer.bias
+    held = [*(part.weight for part in layer.parts), bias]
     constants = [tensor for tensor in held if tensor is not None]
     shape = "computed" if layer.weight is None else "x".join(str(size) for size in layer.weight.shape)
     counts = {"macs": _macs(layer), "parameters": sum(prod(tensor.shape) for tensor in constants)}

@@ -14,7 +14,7 @@ GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 """Gates of each operator: rows of a weight over the hidden size."""
 HIDDEN_WEIGHT, BIAS, LENGTHS, STATE, CELL, PEEPHOLES = 2, 3, 4, 5, 6, 7
 """Places among the inputs; only an LSTM has the last two."""
-DIRECTIONS = ("forward", "reverse")
+DIRECTIONS, BIDIRECTIONAL = ("forward", "reverse"), "bidirectional"
 
 _FUNCTIONS = {"LSTM": ("sigmoid", "tanh", "tanh"), "GRU": ("sigmoid", "tanh"), "RNN": ("tanh",)}
 _MATRIX_RANK = 3
@@ -71,6 +71,8 @@ def _operand_obstacle(node: gs.Node) -> str:  # noqa: PLR0911 - one return per r
 
 
 def _attribute_obstacle(node: gs.Node) -> str:
+    if direction(node) not in (*DIRECTIONS, BIDIRECTIONAL):
+        return f"its direction is {direction(node)}, which ONNX does not have"
     functions = node.attrs.get("activations")
     count = 1 if direction(node) in DIRECTIONS else len(DIRECTIONS)
     if functions is not None and [str(it).lower() for it in functions] != [*_FUNCTIONS[node.op]] * count:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from passes.ir.setup import QuantizerSetup
 
 _FLOAT_TAIL = {"Softmax": "softmax", "LogSoftmax": "log_softmax", "Sigmoid": "sigmoid"}
-_FLOAT_MOVES = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity"})
+_FLOAT_MOVES = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity", "Gather"})
 _ARITHMETIC = {
     "Add": "add", "Mul": "mul", "AveragePool": "average_pool", "GlobalAveragePool": "global_average_pool",
     "ReduceMean": "reduce_mean", "ReduceSum": "reduce_sum", "Sub": "sub", "Div": "div",

@@ -18,6 +18,7 @@ from passes.transform.fold_shapes import fold_shapes, join_reshapes, settle_resh
 from passes.transform.fuse_bias import fuse_bias
 from passes.transform.fuse_functions import fuse_functions
 from passes.transform.fuse_masks import fuse_masks
+from passes.transform.fuse_scans import fuse_scans
 from passes.transform.fuse_tokens import fuse_tokens
 from passes.transform.index_values import index_values
 from passes.transform.name_extents import name_extents
@@ -39,8 +40,8 @@ class Canonicalize(Pass):
 
     After it, constants are initializers, no initializer serves two purposes, a Gemm has alpha = beta = 1
     and a bias of rank 1, and a MatMul followed by the addition of a vector is a Gemm. GELU is one operator,
-    a Split of floats is Slices, and a token put in front of others is a sum. A recurrent node has one
-    direction and gives the sequence of its states only.
+    a Split of floats is Slices, and a token put in front of others is a sum. A Scan of a recurrent cell
+    is an LSTM, GRU or RNN, and such a node has one direction and gives the sequence of its states only.
     """
 
     name: ClassVar[str] = "canonicalize"
@@ -51,7 +52,8 @@ class Canonicalize(Pass):
         folded = _fold_constants(model) + fuse_functions(model) + _fold_constants(model) + _fuse_masks(model)
         graph = model.graph
         removed = _remove_copies(graph)
-        fused = (
+        fused = fuse_scans(graph)
+        fused += (
             split_recurrent(graph)
             + split_slices(graph)
             + fuse_tokens(graph, known_integers(graph))

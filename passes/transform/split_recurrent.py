@@ -6,8 +6,6 @@ its own; an initial state of zeros is what ONNX assumes where there is none.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import onnx_graphsurgeon as gs
 
@@ -24,9 +22,6 @@ from passes.ir.recurrent import (
     recurrent_obstacle,
     single_obstacle,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 _CARRIERS = frozenset(
     {"Slice", "Expand", "Reshape", "Identity", "Unsqueeze", "Squeeze", "Transpose", "Gather", "Tile"}
@@ -90,26 +85,24 @@ def _drop_unread(node: gs.Node, outputs: set[str]) -> bool:
 
 def _split(graph: gs.Graph, node: gs.Node) -> None:
     sequence, last = node.outputs[0], node.outputs[1] if len(node.outputs) > 1 else None
-    inputs = [*node.inputs]
+    inputs, name = [*node.inputs], str(node.name)
     node.outputs.clear()
     node.inputs.clear()
+    node.name = f"{name}.replaced"
     ways = DIRECTIONS if direction(node) not in DIRECTIONS else (direction(node),)
-    parts = [_one_way(graph, node, inputs, index, way, len(ways)) for index, way in enumerate(ways)]
+    parts = [_one_way(graph, node, inputs, name, way) for way in ways]
     if sequence.name:
-        _join(graph, f"{node.name}.sequence", parts, sequence, _DIRECTION)
+        parts = _join(graph, f"{name}.sequence", parts, sequence, _DIRECTION)
     if last is not None and last.name:
         ends = [_end(graph, part, way) for part, way in zip(parts, ways, strict=True)]
-        _join(graph, f"{node.name}.last", ends, last, _TIME)
-    node.name = f"{node.name}.replaced"
+        _join(graph, f"{name}.last", ends, last, _TIME)
 
 
-def _one_way(
-    graph: gs.Graph, node: gs.Node, inputs: list[gs.Tensor], index: int, way: str, count: int
-) -> gs.Variable:
+def _one_way(graph: gs.Graph, node: gs.Node, inputs: list[gs.Tensor], name: str, way: str) -> gs.Variable:
     """Append the node of one direction; return its sequence of states."""
-    x, name = inputs[0], f"{node.name}.{way}"
-    constants = inputs[1 : BIAS + 1]
-    if count > 1:
+    x, constants = inputs[0], inputs[1 : BIAS + 1]
+    if direction(node) not in DIRECTIONS:
+        name, index = f"{name}.{way}", DIRECTIONS.index(way)
         constants = [_slice(tensor, index, f"{tensor.name}.{way}") for tensor in constants]
     hidden = int(constants[HIDDEN_WEIGHT - 1].shape[-1])
     shape = None if x.shape is None else [x.shape[0], 1, x.shape[1], hidden]
@@ -132,5 +125,12 @@ def _end(graph: gs.Graph, states: gs.Variable, way: str) -> gs.Variable:
     return result
 
 
-def _join(graph: gs.Graph, name: str, parts: Iterable[gs.Variable], result: gs.Variable, axis: int) -> None:
+def _join(
+    graph: gs.Graph, name: str, parts: list[gs.Variable], result: gs.Variable, axis: int
+) -> list[gs.Variable]:
+    """Let a result be all parts, one after the other; return them, of which a single one is the result."""
+    if len(parts) == 1:
+        parts[0].inputs[0].outputs = [result]
+        return [result]
     graph.nodes.append(gs.Node("Concat", name, {"axis": axis}, [*parts], [result]))
+    return parts

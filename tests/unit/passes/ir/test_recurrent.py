@@ -85,6 +85,7 @@ def test_its_work_is_that_of_all_gates_at_all_times(op: str) -> None:
         ("RNN", {"inputs": ("x", "w", "r", "b", "lengths")}, "lengths of their own"),
         ("RNN", {"inputs": ("x", "v", "r")}, "computed at run time"),
         ("RNN", {"activations": ["Relu"]}, "activations are Relu"),
+        ("RNN", {"direction": "sideways"}, "direction is sideways"),
         ("GRU", {"clip": 1.0}, "attribute clip"),
         ("LSTM", {"input_forget": 1}, "attribute input_forget"),
         ("GRU", {"layout": 1}, "attribute layout"),
