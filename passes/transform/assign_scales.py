@@ -59,10 +59,7 @@ class AssignScales(Pass):
         stats = ctx.get(CollectActivations(), model)
         tensors = dict(model.plan.tensors)
         for group in setup.groups:
-            # Without a layer that reads it, a tensor is on its way through sums and normalizations, which
-            # pass on what clipping its few largest values would take away.
-            method = self.method if group.readers or group.is_output else RangeMethod.MINMAX
-            params = act_params(group, tensors[group.name].spec, stats, method, self.percentile)
+            params = act_params(group, tensors[group.name].spec, stats, self.method, self.percentile)
             tensors |= {name: tensors[name].with_params(params) for name in group.members}
         for layer in setup.layers:
             if layer.weight is not None:
