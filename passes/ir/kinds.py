@@ -57,9 +57,9 @@ def _where(node: gs.Node, kind: OpClass) -> OpClass:
     hides = isinstance(low, gs.Constant) and np.asarray(low.values).max(initial=-np.inf) <= LOWEST
     read = node.outputs[0].outputs
     softmax = bool(read) and all(it.op == "Softmax" and _works_along_last(it) for it in read)
-    variables = isinstance(keep, gs.Variable) and isinstance(scores, gs.Variable)
     same = scores.shape is not None and scores.shape == node.outputs[0].shape
-    return kind if hides and softmax and variables and same else OpClass.FLOAT
+    computed = isinstance(scores, gs.Variable) and keep.dtype == np.bool_
+    return kind if hides and softmax and computed and same else OpClass.FLOAT
 
 
 def _cast(node: gs.Node, kind: OpClass) -> OpClass:

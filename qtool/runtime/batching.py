@@ -66,18 +66,11 @@ def run_in_slices(
 
 def _keeps_samples(step: Step, tensors: dict[str, TensorInfo], constants: set[str]) -> bool:
     """Whether a step leaves the first axis alone."""
-    if step.output in constants:
+    if step.output in constants or (step.op == "integer_softmax" and len(step.inputs) == 1):
         return True
     match step.op:
-        case "reshape_like":
-            leading = step.integers("like_axes")[:1], step.integers("shape")[:1]
-            return leading[0] == (0,) or leading == ((-1,), (-1,))
-        case "integer_softmax" if len(step.inputs) == 1:
-            return True
-        case "transpose" | "reshape":
-            return step.integers("perm" if step.op == "transpose" else "shape")[:1] in {(0,), (-1,)}
-        case "flatten":
-            return step.integer("axis") == 1
+        case "transpose" | "reshape" | "reshape_like" | "flatten":
+            return _arranges_samples(step)
         case "pad":
             pads = step.integers("pads")
             return not pads[0] and not pads[len(pads) // 2]
@@ -85,6 +78,15 @@ def _keeps_samples(step: Step, tensors: dict[str, TensorInfo], constants: set[st
             return _broadcasts_samples(step, tensors, constants)
         case _:
             return _axes_keep_samples(step, tensors)
+
+
+def _arranges_samples(step: Step) -> bool:
+    """Whether a new shape or order of axes starts with the first axis."""
+    if step.op == "flatten":
+        return step.integer("axis") == 1
+    if step.op == "reshape_like" and step.integers("like_axes")[:1] != (-1,):
+        return step.integers("like_axes")[:1] == (0,)
+    return step.integers("perm" if step.op == "transpose" else "shape")[:1] in {(0,), (-1,)}
 
 
 def _broadcasts_samples(step: Step, tensors: dict[str, TensorInfo], constants: set[str]) -> bool:

@@ -173,3 +173,21 @@ def test_real_models_stay_the_same_and_are_integer_throughout(shared_data: Path,
     protos = (to_proto(read_model(path)), to_proto(model))
     before, after = (Session(proto, Level.BASIC, 1).run(given)[0] for proto in protos)
     np.testing.assert_allclose(after, before, rtol=1e-4, atol=1e-4)
+
+
+FIXED = """
+<ir_version: 8, opset_import: ["" : 17]>
+fixed (float[N,6,8] x) => (float[N,A,B] y)
+{
+    [query] q = MatMul(x, w0) k = Transpose<perm = [0, 2, 1]>(x) [scores] c = MatMul(q, k)
+    masked = Add(c, causal) shares = Softmax<axis = -1>(masked) [mixed] y = MatMul(shares, x)
+}
+"""
+
+
+def test_a_mask_of_fixed_size_is_a_constant_of_bits() -> None:
+    model = build(FIXED)
+    Canonicalize().run(model, PassContext(load_target("generic")))
+    setup = quantizer_setup(model.graph)
+    assert setup.unquantized == ()
+    assert [layer.name for layer in setup.layers] == ["query", "scores", "mixed"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from passes.errors import UsageError
-from passes.execution.metrics import Metric, agreement, choose_metric, cosine, sqnr
+from passes.execution.metrics import Metric, agreement, choose_metric, cosine, likelihood, sqnr
 
 SCORES = np.array([[0.1, 0.7, 0.2], [0.5, 0.3, 0.2], [0.2, 0.3, 0.5], [0.6, 0.3, 0.1]], np.float32)
 LABELS = np.array([1, 1, 2, 2])
@@ -54,3 +54,17 @@ def test_the_data_decide_the_metric() -> None:
 def test_metrics_that_cannot_be_computed(name: str, message: str | None) -> None:
     with pytest.raises(UsageError, match=message):
         choose_metric(name, None)([SCORES], [SCORES], None)
+
+
+def test_likelihood_is_the_geometric_mean_of_what_the_next_tokens_had() -> None:
+    logits = np.log([[[0.5, 0.5], [0.2, 0.8], [0.9, 0.1]]])
+    assert likelihood(logits, np.array([[0, 1, 0]])) == pytest.approx(np.sqrt(0.5 * 0.2))
+    assert likelihood(np.zeros((2, 4, 10)), np.zeros((2, 4), np.int64)) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("logits", "tokens"), [((2, 5, 10), (2, 3)), ((2, 10), (2, 10)), ((2, 1, 10), (2, 1))]
+)
+def test_likelihood_needs_a_token_per_position(logits: tuple[int, ...], tokens: tuple[int, ...]) -> None:
+    with pytest.raises(UsageError, match="metric likelihood: expected logits of shape"):
+        likelihood(np.zeros(logits), np.zeros(tokens, np.int64))

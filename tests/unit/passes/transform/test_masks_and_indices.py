@@ -21,7 +21,8 @@ TEXT = """
 net (float[N,T,T] x, int64[N,T] mask) => (float[A,B,C] y)
 <float zero = {{0}}, float low = {{{low}}}, int64[1] first = {{0}}, int64[1] second = {{1}},
  int64[3] keep_shape = {{0, 1, -1}}, int64 none = {{0}}, int64 unit = {{1}}, int64[1] last = {{-1}},
- float[3,3] causal = {{0, {low}, {low}, 0, 0, {low}, 0, 0, 0}}, float[3,3] odd = {{1, 2, 3, 4, 5, 6, 7, 8, 9}}>
+ float[3,3] causal = {{0, {low}, {low}, 0, 0, {low}, 0, 0, 0}},
+ float[3,3] odd = {{1, 2, 3, 4, 5, 6, 7, 8, 9}}>
 {{ {body} }}
 """
 LENGTH = "s = Shape(mask) t = Gather(s, second) "

@@ -81,8 +81,8 @@ def test_a_table_is_cut_to_the_length_of_the_data(run_one, info):
 
 
 def test_data_longer_than_the_table_are_refused(run_one, info):
+    arrays = [np.zeros((4, 2)), np.zeros((1, 5))]
     with pytest.raises(DataError, match="5 long on axis 1; the model has a table for 4"):
-        arrays = [np.zeros((4, 2)), np.zeros((1, 5))]
         run_one("trim", arrays, [info("x", 2), index("like", 2)], info("y", 2), attrs=CUT)
 
 
@@ -95,8 +95,8 @@ def test_extents_come_from_another_tensor(run_one, info):
 
 def test_extents_that_do_not_fit_are_refused(run_one, info):
     attrs = {"shape": [0, 2], "like_axes": [0, -1]}
+    arrays = [np.zeros((6, 2)), np.zeros((5, 1))]
     with pytest.raises(ArtifactError, match="cannot arrange"):
-        arrays = [np.zeros((6, 2)), np.zeros((5, 1))]
         run_one("reshape_like", arrays, [info("x", 2), index("like", 2)], info("y", 2), attrs=attrs)
 
 
