@@ -16,6 +16,8 @@ from passes.training.operators import OPERATORS, refusal
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from numpy.typing import NDArray
+
     from passes.training.call import Operator
 
 Tensor = torch.Tensor
@@ -55,27 +57,30 @@ class Bridge:
     _producer: dict[str, int] = field(repr=False)
 
     @classmethod
-    def of(cls, graph: gs.Graph, device: str = "cpu", added: Mapping[str, str] | None = None) -> Bridge:
+    def of(
+        cls, graph: gs.Graph, device: str = "cpu", biases: Mapping[str, NDArray[np.float32]] | None = None
+    ) -> Bridge:
         """Prepare a graph in topological order.
 
         Args:
             graph: it is read once and not kept.
             device: ``cpu``, ``cuda`` or ``auto``, which takes a GPU when there is one.
-            added: name of a further input, by node name: the bias of a layer that has none.
+            biases: of layers, by node name; each becomes a constant of its own, named by `bias_name`.
 
         Raises:
             ModelError: nodes that cannot be run; the message names them and says why.
             UsageError: there is no such device.
         """
         check_graph(graph)
-        place, more = find_device(device), added or {}
-        steps = tuple(_step(node, graph.opset, more.get(node.name)) for node in graph.nodes)
+        place, own = find_device(device), biases or {}
+        steps = tuple(_step(node, graph.opset, own=node.name in own) for node in graph.nodes)
         constants = {
             tensor.name: torch.from_numpy(np.array(tensor.values)).to(place)
             for node in graph.nodes
             for tensor in node.inputs
             if isinstance(tensor, gs.Constant)
         }
+        constants |= {bias_name(name): torch.from_numpy(np.array(it)).to(place) for name, it in own.items()}
         producer = {name: at for at, step in enumerate(steps) for name in step.outputs if name}
         names = [tuple(tensor.name for tensor in tensors) for tensors in (graph.inputs, graph.outputs)]
         return cls(steps, constants, names[0], names[1], place, producer)
@@ -176,9 +181,14 @@ def find_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _step(node: gs.Node, opset: int, added: str | None) -> Step:
+def bias_name(layer: str) -> str:
+    """Return the name of the bias that belongs to one layer alone."""
+    return f"{layer}.bias"
+
+
+def _step(node: gs.Node, opset: int, *, own: bool) -> Step:
     inputs = [tensor.name for tensor in node.inputs]
-    if added is not None:
-        inputs = [*(name for name in inputs[:2]), added]
+    if own:
+        inputs = [*inputs[:2], bias_name(node.name)]
     outputs = tuple(tensor.name for tensor in node.outputs)
     return Step(Call.of(node, opset), OPERATORS[node.op], tuple(inputs), outputs)

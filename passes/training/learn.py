@@ -1,0 +1,227 @@
+"""Learn one block: the rounding of its weights, its biases, and the steps of its activations.
+
+The loss is the squared error of the block's results under float targets [Li et al. 2021, BRECQ, equation 10],
+with inputs that mix those of the quantized prefix and float ones [Wei et al. 2022, QDrop].
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+
+from passes.training.samples import batches
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from passes.training.biases import ShiftedBias
+    from passes.training.blocks import Block
+    from passes.training.bridge import Bridge, Values
+    from passes.training.rounding import SoftRounding
+    from passes.training.samples import Samples
+    from passes.training.steps import StepQuantizer
+
+Tensor = torch.Tensor
+WARM_UP = 0.2
+"""Share of the iterations before the regularizer sets in."""
+BETA_START, BETA_END = 20.0, 2.0
+"""Exponent of the regularizer, annealed from the one to the other."""
+TINY = 1e-30
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How blocks are learned.
+
+    Attributes:
+        iterations: steps of Adam.
+        batch: samples per step.
+        rate: learning rate of the rounding.
+        step_rate: learning rate of activation steps, relative to the step.
+        bias_rate: learning rate of biases, relative to the spread of the layer's output.
+        drop: probability with which an activation is taken as it is in float.
+        regularization: weight of the push towards whole codes; 1 weighs as much as the error at the start.
+    """
+
+    iterations: int
+    batch: int
+    rate: float
+    step_rate: float
+    bias_rate: float
+    drop: float
+    regularization: float
+
+
+@dataclass
+class Parts:
+    """What is learned in a block, and what stands around it.
+
+    Attributes:
+        weights: by the name of the constant.
+        biases: by the name of the tensor.
+        steps: quantizers that are learned here.
+        fixed: weights and biases that were learned before, by name.
+        changes: quantizers of all activations, learned or not, by tensor name.
+    """
+
+    weights: dict[str, SoftRounding]
+    biases: dict[str, ShiftedBias]
+    steps: list[StepQuantizer]
+    fixed: Values
+    changes: Mapping[str, Callable[[Tensor], Tensor]]
+    _start: list[Tensor] = field(default_factory=list)
+
+    def hard(self) -> Values:
+        """Return the constants as they will be stored."""
+        with torch.no_grad():
+            weights = {name: weight.hard() for name, weight in self.weights.items()}
+            return self.fixed | weights | {name: bias.value() for name, bias in self.biases.items()}
+
+    def soft(self) -> Values:
+        """Return the constants as they are trained."""
+        weights = {name: weight.soft() for name, weight in self.weights.items()}
+        return self.fixed | weights | {name: bias.value() for name, bias in self.biases.items()}
+
+    def undecided(self, beta: float) -> Tensor:
+        """Return the regularizer, averaged over all weights."""
+        return torch.stack([weight.undecided(beta) for weight in self.weights.values()]).mean()
+
+    def parameters(self) -> list[Tensor]:
+        """Return everything that is trained."""
+        logits = [weight.logits for weight in self.weights.values()]
+        return logits + [step.shift for step in self.steps] + [bias.shift for bias in self.biases.values()]
+
+    def begin(self) -> None:
+        """Let gradients reach the parameters, and remember where they start."""
+        learned: list[SoftRounding | StepQuantizer | ShiftedBias] = [
+            *self.weights.values(),
+            *self.steps,
+            *self.biases.values(),
+        ]
+        for part in learned:
+            part.learn()
+        self._start = [parameter.detach().clone() for parameter in self.parameters()]
+
+    def settle(self) -> None:
+        """Stop gradients."""
+        for step in self.steps:
+            step.settle()
+
+    def restore(self) -> None:
+        """Go back to the start."""
+        with torch.no_grad():
+            for parameter, value in zip(self.parameters(), self._start, strict=True):
+                parameter.copy_(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a block.
+
+    Attributes:
+        before: error of its exits with the codes to start with, each relative to itself: their number.
+        after: the same of what was learned.
+        reason: why that was not kept; empty when it was.
+    """
+
+    before: float
+    after: float
+    reason: str
+
+
+class BlockLearner:
+    """Trains the parts of one block."""
+
+    def __init__(self, bridge: Bridge, block: Block, quantized: Samples, floats: Samples) -> None:
+        """Take the entries, from both prefixes, and the float exits of a block for all samples."""
+        self._bridge, self._block = bridge, block
+        self._quantized, self._floats = quantized, floats
+        self._unit: dict[str, float] = {}
+
+    def learn(self, parts: Parts, recipe: Recipe, generator: torch.Generator) -> Outcome:
+        """Train, and keep the result if it is better than the start on all samples, in whole codes."""
+        size = recipe.batch if self._quantized.batched else 1
+        start = self._errors(parts, size)
+        self._unit = {name: max(error, TINY) for name, error in start.items()}
+        parts.begin()
+        finite = self._train(parts, recipe, size, generator)
+        after = sum(error / self._unit[name] for name, error in self._errors(parts, size).items())
+        before = float(len(start))
+        reason = "" if finite and after < before else "its loss is NaN" if not finite else "it got no better"
+        if reason:
+            parts.restore()
+        return Outcome(before, after, reason)
+
+    def _train(self, parts: Parts, recipe: Recipe, size: int, generator: torch.Generator) -> bool:
+        """Return False as soon as a loss is not finite."""
+        groups = [
+            {"params": [weight.logits for weight in parts.weights.values()], "lr": recipe.rate},
+            {"params": [step.shift for step in parts.steps], "lr": recipe.step_rate},
+            {"params": [bias.shift for bias in parts.biases.values()], "lr": recipe.bias_rate},
+        ]
+        optimizer = torch.optim.Adam([group for group in groups if group["params"]])
+        rates = [float(group["lr"]) for group in optimizer.param_groups]
+        for iteration in range(recipe.iterations):
+            progress = iteration / recipe.iterations
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * progress))
+            index = torch.randint(self._quantized.units, (size,), generator=generator)
+            loss = self._loss(parts, index, recipe.drop, generator) + self._push(parts, recipe, progress)
+            if not torch.isfinite(loss):
+                return False
+            optimizer.zero_grad()
+            torch.autograd.backward([loss])
+            optimizer.step()
+        return all(bool(torch.isfinite(parameter).all()) for parameter in parts.parameters())
+
+    def _push(self, parts: Parts, recipe: Recipe, progress: float) -> Tensor:
+        late = (progress - WARM_UP) / (1 - WARM_UP)
+        if late < 0 or not parts.weights:
+            return torch.zeros((), device=self._bridge.device)
+        beta = BETA_END + (BETA_START - BETA_END) * 0.5 * (1 + math.cos(math.pi * late))
+        return recipe.regularization * parts.undecided(beta)
+
+    def _loss(self, parts: Parts, index: Tensor, drop: float, generator: torch.Generator) -> Tensor:
+        entries, device = self._block.entries, self._bridge.device
+        feeds = self._quantized.take(entries, index, device)
+        floats = self._floats.take(entries, index, device)
+        for name, value in feeds.items():
+            if value.is_floating_point() and drop > 0:
+                feeds[name] = torch.where(_chosen(value, drop, generator), floats[name], value)
+        changes = {name: _dropped(change, drop, generator) for name, change in parts.changes.items()}
+        outputs = self._bridge.run({**feeds, **parts.soft()}, self._block.exits, changes)
+        targets = self._floats.take(self._block.exits, index, device)
+        errors = [
+            (value - targets[name]).square().mean() / self._unit[name] for name, value in outputs.items()
+        ]
+        return torch.stack(errors).sum()
+
+    def _errors(self, parts: Parts, size: int) -> dict[str, float]:
+        """Return the mean squared error of each exit over all samples, with whole codes and no dropping."""
+        totals = dict.fromkeys(self._block.exits, 0.0)
+        constants = parts.hard()
+        with torch.no_grad():
+            for index in batches(self._quantized.units, size):
+                feeds = self._quantized.take(self._block.entries, index, self._bridge.device)
+                targets = self._floats.take(self._block.exits, index, self._bridge.device)
+                outputs = self._bridge.run({**feeds, **constants}, self._block.exits, parts.changes)
+                for name, value in outputs.items():
+                    totals[name] += float((value - targets[name]).square().mean()) * len(index)
+        return {name: total / self._quantized.units for name, total in totals.items()}
+
+
+def _chosen(x: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Return a mask, true for a share of the elements; drawn on the CPU, so that devices agree."""
+    return (torch.rand(x.shape, generator=generator) < share).to(x.device)
+
+
+def _dropped(
+    change: Callable[[Tensor], Tensor], drop: float, generator: torch.Generator
+) -> Callable[[Tensor], Tensor]:
+    """Return a quantizer that leaves a share of the elements as they are."""
+    if drop <= 0:
+        return change
+    return lambda x: torch.where(_chosen(x, drop, generator), x, change(x))
