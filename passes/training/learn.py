@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from passes.training.samples import batches
@@ -141,13 +142,13 @@ class BlockLearner:
         self._quantized, self._floats = quantized, floats
         self._unit: dict[str, float] = {}
 
-    def learn(self, parts: Parts, recipe: Recipe, generator: torch.Generator) -> Outcome:
+    def learn(self, parts: Parts, recipe: Recipe, rng: np.random.Generator) -> Outcome:
         """Train, and keep the result if it is better than the start on all samples, in whole codes."""
         size = recipe.batch if self._quantized.batched else 1
         start = self._errors(parts, size)
         self._unit = {name: max(error, TINY) for name, error in start.items()}
         parts.begin()
-        finite = self._train(parts, recipe, size, generator)
+        finite = self._train(parts, recipe, size, rng)
         after = sum(error / self._unit[name] for name, error in self._errors(parts, size).items())
         before = float(len(start))
         reason = "" if finite and after < before else "its loss is NaN" if not finite else "it got no better"
@@ -155,7 +156,7 @@ class BlockLearner:
             parts.restore()
         return Outcome(before, after, reason)
 
-    def _train(self, parts: Parts, recipe: Recipe, size: int, generator: torch.Generator) -> bool:
+    def _train(self, parts: Parts, recipe: Recipe, size: int, rng: np.random.Generator) -> bool:
         """Return False as soon as a loss is not finite."""
         groups = [
             {"params": [weight.logits for weight in parts.weights.values()], "lr": recipe.rate},
@@ -168,8 +169,8 @@ class BlockLearner:
             progress = iteration / recipe.iterations
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * progress))
-            index = torch.randint(self._quantized.units, (size,), generator=generator)
-            loss = self._loss(parts, index, recipe.drop, generator) + self._push(parts, recipe, progress)
+            index = torch.from_numpy(rng.integers(0, self._quantized.units, size))
+            loss = self._loss(parts, index, recipe.drop, rng) + self._push(parts, recipe, progress)
             if not torch.isfinite(loss):
                 return False
             optimizer.zero_grad()
@@ -184,14 +185,14 @@ class BlockLearner:
         beta = BETA_END + (BETA_START - BETA_END) * 0.5 * (1 + math.cos(math.pi * late))
         return recipe.regularization * parts.undecided(beta)
 
-    def _loss(self, parts: Parts, index: Tensor, drop: float, generator: torch.Generator) -> Tensor:
+    def _loss(self, parts: Parts, index: Tensor, drop: float, rng: np.random.Generator) -> Tensor:
         entries, device = self._block.entries, self._bridge.device
         feeds = self._quantized.take(entries, index, device)
         floats = self._floats.take(entries, index, device)
         for name, value in feeds.items():
             if value.is_floating_point() and drop > 0:
-                feeds[name] = torch.where(_chosen(value, drop, generator), floats[name], value)
-        changes = {name: _dropped(change, drop, generator) for name, change in parts.changes.items()}
+                feeds[name] = _mixed(value, floats[name], drop, rng)
+        changes = {name: _dropped(change, drop, rng) for name, change in parts.changes.items()}
         outputs = self._bridge.run({**feeds, **parts.soft()}, self._block.exits, changes)
         targets = self._floats.take(self._block.exits, index, device)
         errors = [
@@ -213,15 +214,17 @@ class BlockLearner:
         return {name: total / self._quantized.units for name, total in totals.items()}
 
 
-def _chosen(x: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """Return a mask, true for a share of the elements; drawn on the CPU, so that devices agree."""
-    return (torch.rand(x.shape, generator=generator) < share).to(x.device)
+def _mixed(value: Tensor, other: Tensor, share: float, rng: np.random.Generator) -> Tensor:
+    """Return one tensor with a share of its elements, to 1/256, taken from another.
+
+    Drawn by numpy, so that every device sees the same; a product is several times faster than a selection.
+    """
+    drawn = torch.from_numpy(rng.integers(0, 256, value.shape, dtype=np.uint8)) < round(share * 256)
+    return value + drawn.to(value.device, value.dtype) * (other - value)
 
 
 def _dropped(
-    change: Callable[[Tensor], Tensor], drop: float, generator: torch.Generator
+    change: Callable[[Tensor], Tensor], drop: float, rng: np.random.Generator
 ) -> Callable[[Tensor], Tensor]:
     """Return a quantizer that leaves a share of the elements as they are."""
-    if drop <= 0:
-        return change
-    return lambda x: torch.where(_chosen(x, drop, generator), x, change(x))
+    return change if drop <= 0 else lambda x: _mixed(change(x), x, drop, rng)

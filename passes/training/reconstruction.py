@@ -57,12 +57,12 @@ class Reconstruction:
         simulation, bridge = self._simulation, self._simulation.bridge
         floats = self._load(blocks, samples)
         quantized = Samples(quantized_inputs(floats, simulation), floats.batched)
-        generator = torch.Generator().manual_seed(int(self._ctx.rng(SOURCE).integers(2**62)))
+        rng = self._ctx.rng(SOURCE)
         size = recipe.batch if floats.batched else 1
         for done, block in enumerate(blocks):
             floats.values |= advance(bridge, floats, block, size, {}, {})
             parts = self._parts(block, floats, max_bits)
-            outcome = BlockLearner(bridge, block, quantized, floats).learn(parts, recipe, generator)
+            outcome = BlockLearner(bridge, block, quantized, floats).learn(parts, recipe, rng)
             self._keep(block, parts, outcome)
             quantized.values |= advance(
                 bridge, quantized, block, size, simulation.constants, simulation.steps
