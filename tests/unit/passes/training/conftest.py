@@ -1,0 +1,75 @@
+"""Models with blocks, and a context with samples for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from hwmodels import Precision
+from hwmodels.registry import load_target
+from passes.api import PassContext
+from passes.execution.dataset import Dataset, InputSpec
+from passes.execution.sources import ArraySource
+from passes.ir.model import Model
+from passes.ir.onnx_io import model_from_text
+from passes.ir.setup import quantizer_setup
+from passes.ir.specs import plan_of_bits
+from passes.manager import PassManager
+from passes.pipeline import parse
+
+SAMPLES = 96
+
+
+def numbers(rng: np.random.Generator, count: int) -> str:
+    """Random constants, as ONNX text."""
+    return ", ".join(f"{value:.4f}" for value in rng.standard_normal(count))
+
+
+@pytest.fixture
+def residual() -> Model:
+    """A stem, a residual block of two convolutions, a pooling and a classifier."""
+    rng = np.random.default_rng(1)
+    return model_from_text(f"""<ir_version: 8, opset_import: ["" : 13]>
+        net (float[N,2,5,5] x) => (float[N,3] y)
+        <float[4,2,3,3] w0 = {{{numbers(rng, 72)}}}, float[4] b0 = {{{numbers(rng, 4)}}},
+         float[4,4,3,3] w1 = {{{numbers(rng, 144)}}}, float[4] b1 = {{{numbers(rng, 4)}}},
+         float[4,4,3,3] w2 = {{{numbers(rng, 144)}}}, float[4] b2 = {{{numbers(rng, 4)}}},
+         float[4,3] w3 = {{{numbers(rng, 12)}}}, float[3] b3 = {{{numbers(rng, 3)}}}>
+        {{
+            [stem] a = Conv <pads=[1,1,1,1]> (x, w0, b0)
+            [relu0] r = Relu(a)
+            [first] c = Conv <pads=[1,1,1,1]> (r, w1, b1)
+            [relu1] d = Relu(c)
+            [second] e = Conv <pads=[1,1,1,1]> (d, w2, b2)
+            [sum] s = Add(e, r)
+            [relu2] t = Relu(s)
+            [pool] p = GlobalAveragePool(t)
+            [flat] f = Flatten(p)
+            [head] y = Gemm(f, w3, b3)
+        }}""")
+
+
+@pytest.fixture
+def ctx() -> PassContext:
+    """A context with samples of shape (2, 5, 5)."""
+    data = np.random.default_rng(2).standard_normal((SAMPLES, 2, 5, 5)).astype(np.float32)
+    inputs = (InputSpec("x", (None, 2, 5, 5), np.dtype(np.float32)),)
+    source = ArraySource(("x",), SAMPLES, None, {"x": data})
+    dataset = Dataset(source, inputs, ("x",), None, SAMPLES, "test")
+    return PassContext(load_target("generic"), calibration=dataset, workers=1)
+
+
+@pytest.fixture
+def planned(ctx: PassContext) -> Callable[[Model, int, int], Model]:
+    """Gives a model a uniform plan with scales."""
+
+    def plan(model: Model, weight_bits: int, act_bits: int) -> Model:
+        layers = quantizer_setup(model.graph, ctx.target).layers
+        bits = {layer.name: Precision(weight_bits, act_bits) for layer in layers}
+        model.plan = plan_of_bits(quantizer_setup(model.graph, ctx.target), bits)
+        PassManager(parse("assign-scales{method=minmax}")).run(model, ctx)
+        return model
+
+    return plan
