@@ -5,23 +5,25 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
-from passes.lowering.bias import quantization_of
+from passes.lowering.bias import accumulator_scale, bias_values, quantization_of
 from passes.lowering.qdq import quantized_weight
 from passes.training.biases import ShiftedBias
 from passes.training.bridge import bias_name
 from passes.training.learn import BlockLearner, Outcome, Parts
 from passes.training.rounding import SoftRounding
 from passes.training.samples import Samples, advance, affordable, load_samples, quantized_inputs
+from passes.training.simulation import WITH_BIAS, Simulation
 
 if TYPE_CHECKING:
     from passes.api import PassContext
+    from passes.ir.layers import Layer
     from passes.ir.model import Model
     from passes.ir.plan import QuantPlan
     from passes.training.blocks import Block
     from passes.training.learn import Recipe
-    from passes.training.simulation import Simulation
 
 SOURCE = "reconstruct"
 FEW_SAMPLES = 64
@@ -62,8 +64,9 @@ class Reconstruction:
         for done, block in enumerate(blocks):
             floats.values |= advance(bridge, floats, block, size, {}, {})
             parts = self._parts(block, floats, max_bits)
-            outcome = BlockLearner(bridge, block, quantized, floats).learn(parts, recipe, rng)
-            self._keep(block, parts, outcome)
+            if parts.parameters():
+                outcome = BlockLearner(bridge, block, quantized, floats).learn(parts, recipe, rng)
+                self._keep(block, parts, outcome)
             quantized.values |= advance(
                 bridge, quantized, block, size, simulation.constants, simulation.steps
             )
@@ -96,16 +99,22 @@ class Reconstruction:
             if name not in self._learned and quant.spec.format.bits <= max_bits:
                 start = quantized_weight(layer, quant)
                 weights[name] = SoftRounding(layer.weight_values(), quant, start, device)
-            own = bias_name(layer.name)
-            if own in simulation.bridge.constants:
-                value = simulation.constants.get(own, simulation.bridge.constants[own])
-                biases[own] = ShiftedBias(value, spreads[layer.output.name])
+            if layer.op in WITH_BIAS:
+                biases[bias_name(layer.name)] = self._bias(layer, spreads[layer.output.name])
         steps = [
             simulation.steps[group.name]
             for group in simulation.setup.groups
             if group.name in block.produced and not group.is_output
         ]
         return Parts(weights, biases, steps, simulation.constants, simulation.steps)
+
+    def _bias(self, layer: Layer, spread: float) -> ShiftedBias:
+        simulation, found = self._simulation, bias_values(layer, self.plan)
+        zeros = simulation.bridge.constants[bias_name(layer.name)]
+        start = zeros if found is None else torch.from_numpy(found.astype(np.float32)).to(zeros.device)
+        act = simulation.steps[layer.act.name]
+        steps = accumulator_scale(layer, self.plan) / act.decision().params.scale  # type: ignore[union-attr]
+        return ShiftedBias(start, spread, torch.from_numpy(steps).to(zeros.device), act)
 
     def _spreads(self, block: Block, floats: Samples) -> dict[str, float]:
         """Return the standard deviation of the result of each layer, on a few samples."""
@@ -121,10 +130,10 @@ class Reconstruction:
         self.outcomes.append(outcome)
         self._learned |= parts.weights.keys()
         parts.settle()
+        self._simulation.constants.update(parts.hard())
         if outcome.reason:
             self._ctx.note(SOURCE, block.name, f"this block stays as it was: {outcome.reason}")
             return
-        self._simulation.constants.update(parts.hard())
         tensors, biases = dict(self.plan.tensors), dict(self.plan.biases)
         for name, weight in parts.weights.items():
             tensors[name] = tensors[name].with_codes(tensors[name].params, weight.codes())  # type: ignore[arg-type]

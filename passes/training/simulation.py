@@ -10,7 +10,7 @@ import torch
 
 from passes.ir.kinds import addend
 from passes.ir.setup import quantizer_setup
-from passes.lowering.bias import bias_values, quantization_of
+from passes.lowering.bias import accumulator_scale, bias_codes, quantization_of
 from passes.lowering.methods import constant_codes
 from passes.lowering.qdq import quantized_weight
 from passes.numerics import dequantize
@@ -91,12 +91,12 @@ def _constants(model: Model, setup: QuantizerSetup) -> dict[str, NDArray[np.floa
             quant = quantization_of(model.plan, layer.weight.name, layer.name)
             codes = quantized_weight(layer, quant)
             found[layer.weight.name] = dequantize(codes, quant.spec, quant.params)  # type: ignore[arg-type]
-        bias = bias_values(layer, model.plan) if layer.op in WITH_BIAS else None
+        bias = bias_codes(layer, model.plan) if layer.op in WITH_BIAS else None
         if bias is not None:
-            found[bias_name(layer.name)] = bias
+            found[bias_name(layer.name)] = bias * accumulator_scale(layer, model.plan).astype(np.float64)
     for node in model.graph.nodes:
         operand = addend(node) if node.name in setup.nodes else None
         if operand is not None:
-            codes, scale = constant_codes(operand.values)
-            found[operand.name] = codes * scale
+            steps, scale = constant_codes(operand.values)
+            found[operand.name] = steps * scale
     return found

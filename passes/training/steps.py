@@ -41,11 +41,19 @@ class StepQuantizer:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return codes times step, half to even as in `passes.numerics.fake_quantize`."""
-        scale = self._scale()
+        scale = self.step()
         ratio = torch.clamp(x / scale, self._low, self._high)
         if not torch.is_grad_enabled():
             return torch.round(ratio) * scale
         return (ratio + (torch.round(ratio) - ratio).detach()) * scale
+
+    def step(self) -> Tensor:
+        """Return the nearest short scale; gradients pass as if it were the step itself."""
+        short = torch.tensor(float(self._short()), device=self.shift.device)
+        if not self.shift.requires_grad:
+            return short
+        free = self._start * torch.exp(self.shift)
+        return free + (short - free).detach()
 
     def learn(self) -> None:
         """Let gradients reach the parameter."""
@@ -64,11 +72,3 @@ class StepQuantizer:
         limit = math.log(LARGEST_CHANGE)
         wanted = self._start * math.exp(min(max(float(self.shift.detach()), -limit), limit))
         return short_scale(wanted, up=False, places=self._quant.spec.scale_places)
-
-    def _scale(self) -> Tensor:
-        """Return the nearest short scale; gradients pass as if it were the step itself."""
-        short = torch.tensor(float(self._short()), device=self.shift.device)
-        if not self.shift.requires_grad:
-            return short
-        free = self._start * torch.exp(self.shift)
-        return free + (short - free).detach()

@@ -41,9 +41,9 @@ class Reconstruct(Pass):
     """
 
     name: ClassVar[str] = "reconstruct"
-    iterations: int = 500
+    iterations: int = 300
     batch: int = 32
-    rate: float = 1e-2
+    rate: float = 3e-2
     step_rate: float = 1e-3
     bias_rate: float = 1e-3
     drop: float = 0.5

@@ -1,25 +1,12 @@
-"""Models with blocks, and a context with samples for them."""
+"""A model with a residual block."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import numpy as np
 import pytest
 
-from hwmodels import Precision
-from hwmodels.registry import load_target
-from passes.api import PassContext
-from passes.execution.dataset import Dataset, InputSpec
-from passes.execution.sources import ArraySource
 from passes.ir.model import Model
 from passes.ir.onnx_io import model_from_text
-from passes.ir.setup import quantizer_setup
-from passes.ir.specs import plan_of_bits
-from passes.manager import PassManager
-from passes.pipeline import parse
-
-SAMPLES = 96
 
 
 def numbers(rng: np.random.Generator, count: int) -> str:
@@ -49,27 +36,3 @@ def residual() -> Model:
             [flat] f = Flatten(p)
             [head] y = Gemm(f, w3, b3)
         }}""")
-
-
-@pytest.fixture
-def ctx() -> PassContext:
-    """A context with samples of shape (2, 5, 5)."""
-    data = np.random.default_rng(2).standard_normal((SAMPLES, 2, 5, 5)).astype(np.float32)
-    inputs = (InputSpec("x", (None, 2, 5, 5), np.dtype(np.float32)),)
-    source = ArraySource(("x",), SAMPLES, None, {"x": data})
-    dataset = Dataset(source, inputs, ("x",), None, SAMPLES, "test")
-    return PassContext(load_target("generic"), calibration=dataset, workers=1)
-
-
-@pytest.fixture
-def planned(ctx: PassContext) -> Callable[[Model, int, int], Model]:
-    """Gives a model a uniform plan with scales."""
-
-    def plan(model: Model, weight_bits: int, act_bits: int) -> Model:
-        layers = quantizer_setup(model.graph, ctx.target).layers
-        bits = {layer.name: Precision(weight_bits, act_bits) for layer in layers}
-        model.plan = plan_of_bits(quantizer_setup(model.graph, ctx.target), bits)
-        PassManager(parse("assign-scales{method=minmax}")).run(model, ctx)
-        return model
-
-    return plan

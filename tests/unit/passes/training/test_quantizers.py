@@ -130,12 +130,18 @@ def test_a_learned_step_is_a_short_scale_within_bounds(shift: float, expected: f
     np.testing.assert_allclose(found, fake_quantize(x, decision.spec, decision.params), atol=1e-7)
 
 
-def test_a_bias_moves_by_units() -> None:
-    bias = ShiftedBias(torch.tensor([1.0, 2.0]), 0.5)
+def test_a_bias_moves_by_units_and_is_used_in_whole_steps() -> None:
+    bias = ShiftedBias(
+        torch.tensor([1.0, 2.0]), 0.5, torch.tensor([0.5, 4.0]), StepQuantizer(act_quant(), CPU)
+    )
     bias.learn()
     with torch.no_grad():
-        bias.shift.copy_(torch.tensor([2.0, 0.0]))
-    assert bias.numbers() == (2.0, 2.0)
+        bias.shift.copy_(torch.tensor([2.1, 0.6]))
+    assert bias.numbers() == pytest.approx((2.05, 2.3))
+    # Steps of the accumulators are 0.125 * 0.5 and 0.125 * 4.
+    assert bias.value().tolist() == [2.0625, 2.5]
+    torch.autograd.backward([bias.value().sum()])
+    assert bias.shift.grad.tolist() == [0.5, 0.5]
 
 
 def test_codes_in_a_plan_are_what_is_lowered() -> None:
