@@ -84,8 +84,8 @@ def _float_bias(layer: Layer) -> NDArray[np.float32]:
     return np.zeros(weight.shape[axis] * groups, dtype=np.float32)  # type: ignore[union-attr]
 
 
-def _constants(model: Model, setup: QuantizerSetup) -> dict[str, NDArray[np.floating]]:
-    found: dict[str, NDArray[np.floating]] = {}
+def _constants(model: Model, setup: QuantizerSetup) -> dict[str, NDArray[np.float32]]:
+    found: dict[str, NDArray[np.float32]] = {}
     for layer in setup.layers:
         if layer.weight is not None:
             quant = quantization_of(model.plan, layer.weight.name, layer.name)
@@ -93,10 +93,11 @@ def _constants(model: Model, setup: QuantizerSetup) -> dict[str, NDArray[np.floa
             found[layer.weight.name] = dequantize(codes, quant.spec, quant.params)  # type: ignore[arg-type]
         bias = bias_codes(layer, model.plan) if layer.op in WITH_BIAS else None
         if bias is not None:
-            found[bias_name(layer.name)] = bias * accumulator_scale(layer, model.plan).astype(np.float64)
+            steps = accumulator_scale(layer, model.plan).astype(np.float64)
+            found[bias_name(layer.name)] = (bias * steps).astype(np.float32)
     for node in model.graph.nodes:
         operand = addend(node) if node.name in setup.nodes else None
         if operand is not None:
-            steps, scale = constant_codes(operand.values)
-            found[operand.name] = steps * scale
+            rounded, scale = constant_codes(operand.values)
+            found[operand.name] = (rounded * scale).astype(np.float32)
     return found
