@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 if TYPE_CHECKING:
     from passes.training.steps import StepQuantizer
-
-Tensor = torch.Tensor
 
 
 class ShiftedBias:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_graphsurgeon as gs
 import torch
+from torch import Tensor
 
 from passes.errors import ModelError, UsageError
 from passes.training.call import Call
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from passes.training.call import Operator
 
-Tensor = torch.Tensor
 Values = dict[str, Tensor]
 """Tensors by name."""
 MAX_NAMED = 5

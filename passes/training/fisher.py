@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from passes.analysis.sensitivity import SensitivityTable
 from passes.api import Analysis, Aspect, PassContext
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from passes.ir.model import Model
     from passes.ir.setup import QuantizerSetup, TensorGroup
 
-Tensor = torch.Tensor
 Quantizers = dict[str, dict[int, StepQuantizer]]
 """Of the sources of every group, by tensor name and width."""
 

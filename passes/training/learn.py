@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from passes.training.samples import batches
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from passes.training.samples import Samples
     from passes.training.steps import StepQuantizer
 
-Tensor = torch.Tensor
 WARM_UP = 0.2
 """Share of the iterations before the regularizer sets in."""
 BETA_START, BETA_END = 20.0, 2.0

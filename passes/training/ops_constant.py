@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx
 import torch
+from torch import Tensor
 
 from passes.training.call import integers_of
 
 if TYPE_CHECKING:
     from passes.training.call import Call, Operator
-
-Tensor = torch.Tensor
 
 
 def _shape(call: Call, x: Tensor) -> Tensor:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from passes.training.call import Call, Operator
-
-Tensor = torch.Tensor
 
 
 def _unary(function: Callable[[Tensor], Tensor]) -> Operator:

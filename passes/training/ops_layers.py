@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 if TYPE_CHECKING:
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
 
     from passes.training.call import Call, Operator
 
-Tensor = torch.Tensor
 _CONV: tuple[Any, ...] = (functional.conv1d, functional.conv2d, functional.conv3d)
 _TRANSPOSE: tuple[Any, ...] = (
     functional.conv_transpose1d,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from passes.training.ops_layers import flat_pads, resolved_pads
@@ -12,7 +13,6 @@ from passes.training.ops_layers import flat_pads, resolved_pads
 if TYPE_CHECKING:
     from passes.training.call import Call, Operator
 
-Tensor = torch.Tensor
 _MAX: tuple[Any, ...] = (functional.max_pool1d, functional.max_pool2d, functional.max_pool3d)
 _AVERAGE: tuple[Any, ...] = (functional.avg_pool1d, functional.avg_pool2d, functional.avg_pool3d)
 Window = tuple[list[int], list[int], list[int], list[tuple[int, int]], list[int]]

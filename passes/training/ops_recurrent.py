@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from passes.training.call import Call, Operator
 
-Tensor = torch.Tensor
 State = tuple[Tensor, ...]
 """Hidden state, and cell state for an LSTM, each of shape (batch, hidden)."""
 DEFAULTS = {"LSTM": ["Sigmoid", "Tanh", "Tanh"], "GRU": ["Sigmoid", "Tanh"], "RNN": ["Tanh"]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 if TYPE_CHECKING:
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
 
     from passes.training.call import Call, Operator
 
-Tensor = torch.Tensor
 _LAST_AXIS_OPSET = 13
 """Since then Softmax works along one axis; before, along all from that axis on."""
 

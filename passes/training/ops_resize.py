@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from passes.training.call import integers_of
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
     from passes.training.call import Call, Operator
 
-Tensor = torch.Tensor
 COORDINATES = ("half_pixel", "pytorch_half_pixel", "asymmetric", "align_corners")
 _FIRST_COORDINATES = 11
 """The opset that introduced ways to place coordinates; before, they were asymmetric and rounded down."""

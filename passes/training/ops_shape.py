@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from passes.training.call import integers_of
 
 if TYPE_CHECKING:
     from passes.training.call import Call, Operator
-
-Tensor = torch.Tensor
 
 
 def _reshape(call: Call, x: Tensor, shape: Tensor) -> Tensor:

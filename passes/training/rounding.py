@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import Tensor
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from passes.ir.plan import TensorQuant
 
-Tensor = torch.Tensor
 ZETA, GAMMA = 1.1, -0.1
 NEAR = 0.49
 """How far from a code a value may lie for rounding to return to that code."""

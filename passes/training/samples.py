@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from passes.errors import ModelError
 from passes.execution.dataset import fixed_batch
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from passes.training.blocks import Block
     from passes.training.bridge import Bridge, Values
     from passes.training.simulation import Simulation
-
-Tensor = torch.Tensor
 
 
 MAX_BYTES = 1 << 30
@@ -79,7 +78,7 @@ def affordable(bridge: Bridge, one: Samples, blocks: Sequence[Block], count: int
     names = {name for block in blocks for name in (*block.entries, *block.exits)}
     feeds = one.take(list(one.values), torch.arange(1), bridge.device)
     with torch.no_grad():
-        sizes = {name: value.nbytes for name, value in bridge.run(feeds, sorted(names)).items()}
+        sizes = {name: int(value.nbytes) for name, value in bridge.run(feeds, sorted(names)).items()}
     rows = next(iter(one.values.values())).shape[1]
     most = max(sum(sizes[name] for name in (*block.entries, *block.exits)) for block in blocks)
     return min(count, max(MAX_BYTES // max(2 * most, 1), 1) * rows)

@@ -10,6 +10,7 @@ import math
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from passes.numerics import QuantParams, short_scale
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from passes.ir.plan import TensorQuant
 
-Tensor = torch.Tensor
 LARGEST_CHANGE = 1.5
 """Factor by which a step may grow or shrink; scales leave room for twice the bias in its 32 bits."""
 
