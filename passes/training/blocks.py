@@ -34,7 +34,7 @@ class Block:
         layers: in graph order.
         produced: names of all tensors that it writes.
         entries: activations and inputs of the graph that must be known to compute it.
-        exits: activations that later blocks read, and results of the graph.
+        exits: activations that later blocks read, or that the results of the graph come from.
     """
 
     name: str
@@ -143,13 +143,12 @@ def _grouped(regions: list[list[int]], limit: int) -> list[list[int]]:
 def _blocks(
     graph: gs.Graph, stretches: list[tuple[tuple[Layer, ...], list[gs.Node]]], crossing: _Crossing
 ) -> tuple[Block, ...]:
-    results = {tensor.name for tensor in graph.outputs}
     blocks: list[Block] = []
-    later: frozenset[str] = frozenset()
+    later = crossing.roots(tensor.name for tensor in graph.outputs)
     for layers, nodes in reversed(stretches):
         produced = frozenset(tensor.name for node in nodes for tensor in node.outputs)
         read = crossing.roots(tensor.name for node in nodes for tensor in node.inputs)
-        exits = sorted(name for name in produced if name in later or name in results)
+        exits = sorted(produced & later)
         name = " + ".join(layer.name for layer in layers)
         blocks.append(Block(name, layers, produced, tuple(sorted(read - produced)), tuple(exits)))
         later |= read

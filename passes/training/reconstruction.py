@@ -12,7 +12,8 @@ from passes.lowering.bias import accumulator_scale, bias_values, quantization_of
 from passes.lowering.qdq import quantized_weight
 from passes.training.biases import ShiftedBias
 from passes.training.bridge import bias_name
-from passes.training.learn import BlockLearner, Outcome, Parts
+from passes.training.learn import BlockLearner
+from passes.training.parts import Outcome, Parts
 from passes.training.rounding import SoftRounding
 from passes.training.samples import Samples, advance, affordable, load_samples, quantized_inputs
 from passes.training.simulation import WITH_BIAS, Simulation
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from passes.ir.model import Model
     from passes.ir.plan import QuantPlan
     from passes.training.blocks import Block
-    from passes.training.learn import Recipe
+    from passes.training.parts import Recipe
 
 SOURCE = "reconstruct"
 FEW_SAMPLES = 64
@@ -64,7 +65,7 @@ class Reconstruction:
         for done, block in enumerate(blocks):
             floats.values |= advance(bridge, floats, block, size, {}, {})
             parts = self._parts(block, floats, max_bits)
-            if parts.parameters():
+            if block.exits and parts.parameters():
                 outcome = BlockLearner(bridge, block, quantized, floats).learn(parts, recipe, rng)
                 self._keep(block, parts, outcome)
             quantized.values |= advance(

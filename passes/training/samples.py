@@ -79,7 +79,7 @@ def affordable(bridge: Bridge, one: Samples, blocks: Sequence[Block], count: int
     feeds = one.take(list(one.values), torch.arange(1), bridge.device)
     with torch.no_grad():
         sizes = {name: int(value.nbytes) for name, value in bridge.run(feeds, sorted(names)).items()}
-    rows = next(iter(one.values.values())).shape[1]
+    rows = int(next(iter(one.values.values())).shape[1])
     most = max(sum(sizes[name] for name in (*block.entries, *block.exits)) for block in blocks)
     return min(count, max(MAX_BYTES // max(2 * most, 1), 1) * rows)
 

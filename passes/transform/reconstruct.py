@@ -77,7 +77,7 @@ class Reconstruct(Pass):
     def run(self, model: Model, ctx: PassContext) -> PassResult:
         """Learn all blocks."""
         from passes.training.blocks import find_blocks
-        from passes.training.learn import Recipe
+        from passes.training.parts import Recipe
         from passes.training.reconstruction import Reconstruction
         from passes.training.simulation import Simulation
         from passes.training.threads import threads
