@@ -2,7 +2,7 @@
 
 With outputs taken as means of unit normal distributions, the Fisher information of a tensor is ``J^T J``, J
 being the derivative of the outputs by it. Its diagonal is the mean square of the gradient of ``e . y`` over
-random signs e [Hutchinson 1989], and ``sum F_ii d_i ** 2`` is the noise at the output that small independent
+random signs e, and ``sum F_ii d_i ** 2`` is the noise at the output that small independent
 errors d make: the same unit as measured noise over signal, at the price of a few backward passes for all
 tensors and widths together.
 """

@@ -1,7 +1,7 @@
 """Learn one block: the rounding of its weights, its biases, and the steps of its activations.
 
-The loss is the squared error of the block's results under float targets [Li et al. 2021, BRECQ, equation 10],
-with inputs that mix those of the quantized prefix and float ones [Wei et al. 2022, QDrop].
+The loss is the squared error of the block's results under float targets [BRECQ, arXiv 2102.05426],
+with inputs that mix those of the quantized prefix and float ones [QDrop, arXiv 2203.05740].
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Weights whose rounding is learned: AdaRound [Nagel et al. 2020, Up or Down?, equations 21 to 25].
+"""Weights whose rounding is learned: AdaRound [arXiv 2004.10568].
 
 A weight is ``s (floor(w / s) + h(v))`` with the rectified sigmoid ``h(v) = clip(1.2 sigmoid(v) - 0.1, 0, 1)``
 for every element; a regularizer ``1 - |2 h - 1| ** beta`` pushes h to 0 or 1 as beta falls.

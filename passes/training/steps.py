@@ -1,6 +1,6 @@
 """Activations whose step is learned.
 
-The gradient of the step is that of LSQ [Esser et al. 2020, equation 3], which a straight-through estimate of
+The gradient of the step is that of LSQ [arXiv 1902.08153], which a straight-through estimate of
 rounding gives by itself.
 """
 

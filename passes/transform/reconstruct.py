@@ -1,7 +1,7 @@
 """Block reconstruction: learn rounding, biases and activation steps, block by block, by gradients.
 
-Blocks as in BRECQ [Li et al. 2021], soft rounding as in AdaRound [Nagel et al. 2020], activations quantized
-at random as in QDrop [Wei et al. 2022]. Needs the extra ``train``.
+Blocks as in BRECQ [arXiv 2102.05426], soft rounding as in AdaRound [arXiv 2004.10568], activations quantized
+at random as in QDrop [arXiv 2203.05740]. Needs the extra ``train``.
 """
 
 from __future__ import annotations

@@ -39,11 +39,11 @@ def numbers(rng: np.random.Generator, count: int) -> str:
     return ", ".join(f"{value:.4f}" for value in rng.standard_normal(count))
 
 
-def network() -> Model:
+def network(batch: str = "N") -> Model:
     """A stem, a residual block of two convolutions, a pooling and a classifier."""
     rng = np.random.default_rng(1)
     return model_from_text(f"""<ir_version: 8, opset_import: ["" : 13]>
-        net (float[N,2,5,5] x) => (float[N,3] y)
+        net (float[{batch},2,5,5] x) => (float[{batch},3] y)
         <float[4,2,3,3] w0 = {{{numbers(rng, 72)}}}, float[4] b0 = {{{numbers(rng, 4)}}},
          float[4,4,3,3] w1 = {{{numbers(rng, 144)}}}, float[4] b1 = {{{numbers(rng, 4)}}},
          float[4,4,3,3] w2 = {{{numbers(rng, 144)}}}, float[4,3] w3 = {{{numbers(rng, 12)}}}>
@@ -61,15 +61,15 @@ def network() -> Model:
         }}""")
 
 
-def context(count: int = SAMPLES) -> PassContext:
+def context(count: int = SAMPLES, batch: int | None = None) -> PassContext:
     data = np.random.default_rng(2).standard_normal((count, 2, 5, 5)).astype(np.float32)
-    inputs = (InputSpec("x", (None, 2, 5, 5), np.dtype(np.float32)),)
+    inputs = (InputSpec("x", (batch, 2, 5, 5), np.dtype(np.float32)),)
     dataset = Dataset(ArraySource(("x",), count, None, {"x": data}), inputs, ("x",), None, count, "test")
     return PassContext(load_target("generic"), calibration=dataset, workers=1)
 
 
-def planned(weight_bits: int = 3, act_bits: int = 6) -> Model:
-    model, ctx = network(), context()
+def planned(weight_bits: int = 3, act_bits: int = 6, batch: int | None = None) -> Model:
+    model, ctx = network(str(batch or "N")), context(batch=batch)
     setup = quantizer_setup(model.graph, ctx.target)
     bits = {layer.name: Precision(weight_bits, act_bits) for layer in setup.layers}
     # The result is as good as its last layer, so that what blocks before it learn shows.
@@ -98,6 +98,13 @@ def test_the_error_at_the_output_falls(scope: str) -> None:
     result = run(step, model, ctx)
     assert result.wrote is Aspect.PLAN
     assert result.facts["blocks"] == (2 if scope == "block" else 4)
+    assert noise(model, ctx) < 0.7 * before
+
+
+def test_a_model_of_fixed_batch_size_is_learned_a_batch_at_a_time() -> None:
+    model, ctx = planned(batch=8), context(batch=8)
+    before = noise(model, ctx)
+    assert run(QUICK, model, ctx).facts["learned"] == 2
     assert noise(model, ctx) < 0.7 * before
 
 
