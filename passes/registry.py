@@ -19,6 +19,7 @@ BUILTIN: tuple[tuple[str, str], ...] = (
     ("allocate", "passes.allocation.allocate:Allocate"),
     ("assign-scales", "passes.transform.assign_scales:AssignScales"),
     ("bias-correction", "passes.transform.bias_correction:BiasCorrection"),
+    ("reconstruct", "passes.transform.reconstruct:Reconstruct"),
     ("lower", "passes.lowering.lower:Lower"),
 )
 """The passes that come with the package, in the order of a pipeline: name, ``module:Class``."""

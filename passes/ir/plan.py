@@ -16,6 +16,9 @@ from passes.numerics import IntFormat, PerChannel, PerGroup, PerTensor, QuantPar
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from passes.numerics import Granularity
 
 SCHEMA_VERSION = 1
@@ -31,15 +34,27 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TensorQuant:
-    """How one tensor is quantized; `params` is ``None`` until scales have been assigned."""
+    """How one tensor is quantized; `params` is ``None`` until scales have been assigned.
+
+    Attributes:
+        role: what the tensor is for.
+        spec: format, granularity and symmetry.
+        params: scale and zero point.
+        codes: of a weight, integers in ONNX layout, where a pass has chosen them; ``None``: the nearest ones.
+    """
 
     role: Role
     spec: QuantSpec
     params: QuantParams | None = None
+    codes: NDArray[np.integer] | None = field(default=None, repr=False, compare=False)
 
     def with_params(self, params: QuantParams) -> TensorQuant:
-        """Return the same decision with its parameters filled in."""
-        return replace(self, params=params)
+        """Return the same decision with new parameters; codes that were chosen for others are dropped."""
+        return replace(self, params=params, codes=None)
+
+    def with_codes(self, params: QuantParams, codes: NDArray[np.integer]) -> TensorQuant:
+        """Return the same decision with parameters and codes."""
+        return replace(self, params=params, codes=codes)
 
 
 @dataclass(frozen=True, slots=True)

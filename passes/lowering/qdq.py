@@ -128,7 +128,9 @@ def emit_unsaturated(
 
 
 def quantized_weight(layer: Layer, quant: TensorQuant) -> NDArray[np.integer]:
-    """Return the codes of a layer's weight, in ONNX layout."""
+    """Return the codes of a layer's weight, in ONNX layout: those of the plan, else the nearest."""
+    if quant.codes is not None:
+        return quant.codes
     return quantize(layer.weight_values(), quant.spec, quant.params)  # type: ignore[arg-type]
 
 

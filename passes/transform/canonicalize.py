@@ -78,7 +78,8 @@ def _fold_constants(model: Model) -> int:
     total = 0
     named: frozenset[str] = frozenset()
     while True:
-        graph.fold_constants(should_exclude_node=lambda node: node.op in _QUANTIZERS)
+        # Folded nodes stay behind without results until the next cleanup.
+        graph.fold_constants(should_exclude_node=lambda node: node.op in _QUANTIZERS).cleanup()
         known = known_integers(graph)
         indices = index_values(graph, known)
         folded = fold_shapes(graph) + join_reshapes(graph, known) + fold_indices(graph, indices)

@@ -26,8 +26,9 @@ def name_extents(graph: gs.Graph) -> frozenset[str]:
         Names of the results of Reshapes of which an extent was found.
     """
     names: Names = {}
-    reshapes = [node for node in graph.nodes if node.op == "Reshape" and node.outputs]
-    solved = frozenset(node.outputs[0].name for node in reshapes if _solve(node, names))
+    solved = frozenset(
+        node.outputs[0].name for node in graph.nodes if node.op == "Reshape" and _solve(node, names)
+    )
     for node in graph.nodes:
         for tensor in node.outputs:
             if tensor.shape is not None and tensor not in graph.outputs:

@@ -52,9 +52,13 @@ PREPARATION = {
     "allocate": "canonicalize,fold-batchnorm",
     "assign-scales": "canonicalize,fold-batchnorm",
     "bias-correction": "canonicalize,fold-batchnorm,assign-scales{weights=minmax}",
+    "reconstruct": "canonicalize,fold-batchnorm,assign-scales",
     "lower": "canonicalize,fold-batchnorm,assign-scales",
 }
 """What must have run before each pass."""
+OPTIONS = {"reconstruct": "{iterations=30 batch=8}"}
+EXTRA = {"reconstruct": "torch"}
+"""Packages that come with an extra."""
 SAME_OUTPUTS = ("canonicalize", "fold-batchnorm", "equalize")
 
 
@@ -89,9 +93,11 @@ def plan(model: Model) -> Model:
 
 @pytest.mark.parametrize("name", [name for name, _ in registry.BUILTIN])
 def test_builtin_passes_conform(name: str) -> None:
+    if name in EXTRA:
+        pytest.importorskip(EXTRA[name])
     make = prepared(PREPARATION[name])
     factory = (lambda: plan(make())) if name == "assign-scales" else make
-    (step,) = parse(name)
+    (step,) = parse(name + OPTIONS.get(name, ""))
     check_pass(step, factory, context, same_outputs=name in SAME_OUTPUTS)
 
 

@@ -1,0 +1,128 @@
+"""Learn one block: the rounding of its weights, its biases, and the steps of its activations.
+
+The loss is the squared error of the block's results under float targets [BRECQ, arXiv 2102.05426],
+with inputs that mix those of the quantized prefix and float ones [QDrop, arXiv 2203.05740].
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from passes.training.parts import Outcome
+from passes.training.samples import batches
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from passes.training.blocks import Block
+    from passes.training.bridge import Bridge
+    from passes.training.parts import Parts, Recipe
+    from passes.training.samples import Samples
+
+WARM_UP = 0.2
+"""Share of the iterations before the regularizer sets in."""
+BETA_START, BETA_END = 20.0, 2.0
+"""Exponent of the regularizer, annealed from the one to the other."""
+TINY = 1e-30
+
+
+class BlockLearner:
+    """Trains the parts of one block."""
+
+    def __init__(self, bridge: Bridge, block: Block, quantized: Samples, floats: Samples) -> None:
+        """Take the entries, from both prefixes, and the float exits of a block for all samples."""
+        self._bridge, self._block = bridge, block
+        self._quantized, self._floats = quantized, floats
+        self._unit: dict[str, float] = {}
+
+    def learn(self, parts: Parts, recipe: Recipe, rng: np.random.Generator) -> Outcome:
+        """Train, and keep the result if it is better than the start on all samples, in whole codes."""
+        size = recipe.batch if self._quantized.batched else 1
+        start = self._errors(parts, size)
+        self._unit = {name: max(error, TINY) for name, error in start.items()}
+        parts.begin()
+        finite = self._train(parts, recipe, size, rng)
+        after = sum(error / self._unit[name] for name, error in self._errors(parts, size).items())
+        before = float(len(start))
+        reason = "" if finite and after < before else "its loss is NaN" if not finite else "it got no better"
+        if reason:
+            parts.restore()
+        return Outcome(before, after, reason)
+
+    def _train(self, parts: Parts, recipe: Recipe, size: int, rng: np.random.Generator) -> bool:
+        """Return False as soon as a loss is not finite."""
+        groups = [
+            {"params": [weight.logits for weight in parts.weights.values()], "lr": recipe.rate},
+            {"params": [step.shift for step in parts.steps], "lr": recipe.step_rate},
+            {"params": [bias.shift for bias in parts.biases.values()], "lr": recipe.bias_rate},
+        ]
+        optimizer = torch.optim.Adam([group for group in groups if group["params"]])
+        rates = [float(group["lr"]) for group in optimizer.param_groups]
+        for iteration in range(recipe.iterations):
+            progress = iteration / recipe.iterations
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * progress))
+            index = torch.from_numpy(rng.integers(0, self._quantized.units, size))
+            loss = self._loss(parts, index, recipe.drop, rng) + self._push(parts, recipe, progress)
+            if not torch.isfinite(loss):
+                return False
+            optimizer.zero_grad()
+            torch.autograd.backward([loss])
+            optimizer.step()
+        return all(bool(torch.isfinite(parameter).all()) for parameter in parts.parameters())
+
+    def _push(self, parts: Parts, recipe: Recipe, progress: float) -> Tensor:
+        late = (progress - WARM_UP) / (1 - WARM_UP)
+        if late < 0 or not parts.weights:
+            return torch.zeros((), device=self._bridge.device)
+        beta = BETA_END + (BETA_START - BETA_END) * 0.5 * (1 + math.cos(math.pi * late))
+        return recipe.regularization * parts.undecided(beta)
+
+    def _loss(self, parts: Parts, index: Tensor, drop: float, rng: np.random.Generator) -> Tensor:
+        entries, device = self._block.entries, self._bridge.device
+        feeds = self._quantized.take(entries, index, device)
+        floats = self._floats.take(entries, index, device)
+        for name, value in feeds.items():
+            if value.is_floating_point() and drop > 0:
+                feeds[name] = _mixed(value, floats[name], drop, rng)
+        changes = {name: _dropped(change, drop, rng) for name, change in parts.changes.items()}
+        outputs = self._bridge.run({**feeds, **parts.soft()}, self._block.exits, changes)
+        targets = self._floats.take(self._block.exits, index, device)
+        errors = [
+            (value - targets[name]).square().mean() / self._unit[name] for name, value in outputs.items()
+        ]
+        return torch.stack(errors).sum()
+
+    def _errors(self, parts: Parts, size: int) -> dict[str, float]:
+        """Return the mean squared error of each exit over all samples, with whole codes and no dropping."""
+        totals = dict.fromkeys(self._block.exits, 0.0)
+        constants = parts.hard()
+        with torch.no_grad():
+            for index in batches(self._quantized.units, size):
+                feeds = self._quantized.take(self._block.entries, index, self._bridge.device)
+                targets = self._floats.take(self._block.exits, index, self._bridge.device)
+                outputs = self._bridge.run({**feeds, **constants}, self._block.exits, parts.changes)
+                for name, value in outputs.items():
+                    totals[name] += float((value - targets[name]).square().mean()) * len(index)
+        return {name: total / self._quantized.units for name, total in totals.items()}
+
+
+def _mixed(value: Tensor, other: Tensor, share: float, rng: np.random.Generator) -> Tensor:
+    """Return one tensor with a share of its elements, to 1/256, taken from another.
+
+    Drawn by numpy, so that every device sees the same; a product is several times faster than a selection.
+    """
+    drawn = torch.from_numpy(rng.integers(0, 256, value.shape, dtype=np.uint8)) < round(share * 256)
+    return value + drawn.to(value.device, value.dtype) * (other - value)
+
+
+def _dropped(
+    change: Callable[[Tensor], Tensor], drop: float, rng: np.random.Generator
+) -> Callable[[Tensor], Tensor]:
+    """Return a quantizer that leaves a share of the elements as they are."""
+    return change if drop <= 0 else lambda x: _mixed(change(x), x, drop, rng)

@@ -1,0 +1,74 @@
+"""Activations whose step is learned.
+
+The gradient of the step is that of LSQ [arXiv 1902.08153], which a straight-through estimate of
+rounding gives by itself.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from passes.numerics import QuantParams, short_scale
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from passes.ir.plan import TensorQuant
+
+LARGEST_CHANGE = 1.5
+"""Factor by which a step may grow or shrink; scales leave room for twice the bias in its 32 bits."""
+
+
+class StepQuantizer:
+    """The quantizer of a group of activations.
+
+    Attributes:
+        shift: logarithm of the step over the step to start with; the parameter to learn.
+    """
+
+    def __init__(self, quant: TensorQuant, device: torch.device) -> None:
+        """Start at the parameters of the plan."""
+        params, self._quant = quant.params, quant
+        self._start = float(params.scale)  # type: ignore[union-attr]
+        zero = int(params.zero_point)  # type: ignore[union-attr]
+        self._low, self._high = quant.spec.format.qmin - zero, quant.spec.format.qmax - zero
+        self.shift = torch.zeros((), device=device)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return codes times step, half to even as in `passes.numerics.fake_quantize`."""
+        scale = self.step()
+        ratio = torch.clamp(x / scale, self._low, self._high)
+        if not torch.is_grad_enabled():
+            return torch.round(ratio) * scale
+        return (ratio + (torch.round(ratio) - ratio).detach()) * scale
+
+    def step(self) -> Tensor:
+        """Return the nearest short scale; gradients pass as if it were the step itself."""
+        short = torch.tensor(float(self._short()), device=self.shift.device)
+        if not self.shift.requires_grad:
+            return short
+        free = self._start * torch.exp(self.shift)
+        return free + (short - free).detach()
+
+    def learn(self) -> None:
+        """Let gradients reach the parameter."""
+        self.shift = self.shift.detach().requires_grad_()
+
+    def decision(self) -> TensorQuant:
+        """Return the quantization with the present step."""
+        zero = self._quant.params.zero_point  # type: ignore[union-attr]
+        return self._quant.with_params(QuantParams(self._short(), zero))
+
+    def settle(self) -> None:
+        """Stop training."""
+        self.shift = self.shift.detach()
+
+    def _short(self) -> NDArray[np.float32]:
+        limit = math.log(LARGEST_CHANGE)
+        wanted = self._start * math.exp(min(max(float(self.shift.detach()), -limit), limit))
+        return short_scale(wanted, up=False, places=self._quant.spec.scale_places)
