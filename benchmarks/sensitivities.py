@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -89,22 +90,23 @@ def measure(case: Case, data: Path, plans: int, samples: int) -> dict[str, Any]:
     reference = simulator.reference()
     whole = Simulator(model, setup, ctx.calibration, THREADS)
     whole.reference()
-    one_pass = fastest_pass(whole)
+    one_pass = min(timed(whole.run_float)[0] for _ in range(2))
     tables, costs = {}, {}
     for name in SENSITIVITIES:
-        start = time.perf_counter()
-        tables[name] = ctx.get(find_sensitivity(name)(), model)
-        costs[name] = time.perf_counter() - start
+        analysis = find_sensitivity(name)()
+        costs[name], tables[name] = timed(lambda analysis=analysis: ctx.get(analysis, model))
     distance, rng = OutputReference(reference), np.random.default_rng(0)
     bits = [random_bits(setup, rng) for _ in range(plans)]
-    start, losses = time.perf_counter(), []
+    losses, floats, evaluations = [], [], []
     for number, widths in enumerate(bits):
-        outputs = simulator.run(plan_for(model, ctx, widths))
+        seconds, outputs = timed(lambda widths=widths: simulator.run(plan_for(model, ctx, widths)))
+        evaluations.append(seconds)
         change = distance.change(outputs)
         losses.append((change.divergence, change.noise, 1 - agreement(outputs, reference)))
-        if number % 20 == 0:
+        if number % 10 == 0:
+            # Beside the plans, so that other work on the machine slows both alike.
+            floats.append(timed(simulator.run_float)[0])
             print(case.name, number, flush=True)
-    seconds = (time.perf_counter() - start) / plans
     scores = {
         name: {
             loss: asdict(rank_correlation([predicted_loss(table, widths) for widths in bits], list(values)))
@@ -117,7 +119,7 @@ def measure(case: Case, data: Path, plans: int, samples: int) -> dict[str, Any]:
         "samples": samples,
         "calibration_samples": ctx.calibration.count,
         "float_pass_seconds": one_pass,
-        "evaluation_passes_of_its_samples": seconds / (one_pass * samples / ctx.calibration.count),
+        "passes_of_these_samples_per_plan": float(np.median(evaluations) / np.median(floats)),
         "passes": {name: cost / one_pass for name, cost in costs.items()},
         "correlation": scores,
     }
@@ -142,14 +144,11 @@ def plan_for(model: Model, ctx: PassContext, bits: Any) -> QuantPlan:
     return model.plan
 
 
-def fastest_pass(simulator: Simulator) -> float:
-    """Return the seconds of a pass of the float model, the better of two."""
-    seconds = []
-    for _ in range(2):
-        start = time.perf_counter()
-        simulator.run_float()
-        seconds.append(time.perf_counter() - start)
-    return min(seconds)
+def timed(call: Callable[[], Any]) -> tuple[float, Any]:
+    """Return the seconds of a call, and its result."""
+    start = time.perf_counter()
+    result = call()
+    return time.perf_counter() - start, result
 
 
 if __name__ == "__main__":
