@@ -62,6 +62,11 @@ def write_container(
     temporary.replace(path)
 
 
+def container_bytes(metadata: Mapping[str, str], tensors: Mapping[str, NDArray[np.uint8]]) -> bytes:
+    """Return the bytes that `write_container` would write."""
+    return _header(metadata, tensors) + b"".join(data.tobytes() for data in tensors.values())
+
+
 def _header(metadata: Mapping[str, str], tensors: Mapping[str, NDArray[np.uint8]]) -> bytes:
     entries: dict[str, Any] = {_METADATA: dict(metadata)}
     offset = 0

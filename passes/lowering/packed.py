@@ -12,11 +12,11 @@ from passes.errors import LoweringError
 from passes.ir.kinds import addend, node_kind, scaling
 from passes.ir.ops import OpClass, op_info
 from passes.ir.setup import act_inputs
+from passes.ir.weights import quantized_weight
 from passes.lowering.accumulators import check_accumulators
 from passes.lowering.attributes import clamp_bounds, layer_attrs, mover_step, pool_attrs, reduce_attrs
 from passes.lowering.bias import bias_codes, quantization_of
 from passes.lowering.methods import CONSTANT_BITS, constant_codes, method_step
-from passes.lowering.qdq import quantized_weight
 from passes.lowering.tables import unary_table
 from passes.numerics import quantize
 

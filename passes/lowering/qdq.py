@@ -17,6 +17,7 @@ from onnx import helper, numpy_helper
 from passes.ir.kinds import addend
 from passes.ir.onnx_io import MAX_IR, opset_of, raise_opset, to_proto
 from passes.ir.plan import Role
+from passes.ir.weights import quantized_weight
 from passes.lowering.accumulators import check_accumulators
 from passes.lowering.bias import accumulator_scale, bias_codes, quantization_of
 from passes.lowering.encoding import (
@@ -29,7 +30,7 @@ from passes.lowering.encoding import (
 )
 from passes.lowering.methods import constant_codes
 from passes.lowering.saturate import saturate_codes
-from passes.numerics import PerChannel, quantize
+from passes.numerics import PerChannel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -109,11 +110,6 @@ def emit_activations(proto: onnx.ModelProto, tensors: Mapping[str, TensorQuant])
     copy = onnx.ModelProto()
     copy.CopyFrom(proto)
     return _assemble(copy, emission)
-
-
-def quantized_weight(layer: Layer, quant: TensorQuant) -> NDArray[np.integer]:
-    """Return the codes of a layer's weight, in ONNX layout."""
-    return quantize(layer.weight_values(), quant.spec, quant.params)  # type: ignore[arg-type]
 
 
 def _emit_bias(layer: Layer, model: Model, emission: _Emission) -> None:

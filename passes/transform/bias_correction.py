@@ -16,8 +16,8 @@ from passes.errors import PreconditionError
 from passes.execution.collect import MEANS, CollectActivations
 from passes.ir.layers import Layer, static_shape, weight_matrix
 from passes.ir.setup import quantizer_setup
+from passes.ir.weights import rounded_weight
 from passes.ir.window import ConvWindow
-from passes.numerics import fake_quantize
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -74,7 +74,7 @@ def mean_output_error(layer: Layer, quant: TensorQuant, mean: NDArray[np.float64
         mean: of each channel of its input, shape (channels,).
     """
     values = layer.weight_values()
-    error = fake_quantize(values, quant.spec, quant.params).astype(np.float64) - values  # type: ignore[arg-type]
+    error = rounded_weight(layer, quant).astype(np.float64) - values
     expected = mean[:, None] * inside_share(layer)[None]
     shift = np.einsum("gnd,gd->gn", weight_matrix(layer, error), expected.reshape(layer.groups, -1))
     return np.asarray(shift.reshape(-1))
