@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -38,13 +38,14 @@ def choose_positions(
     return np.stack([rng.choice(total, size=count, replace=False, shuffle=False) for _ in range(samples)])
 
 
-def columns(layer: Layer, batch: NDArray[np.float32], positions: NDArray[np.intp]) -> NDArray[np.float32]:
-    """Return what a layer multiplies at some of its output positions.
+def columns(layer: Layer, batch: NDArray[Any], positions: NDArray[np.intp], zero: int = 0) -> NDArray[Any]:
+    """Return what a layer multiplies at some of its output positions, in the element type of the batch.
 
     Args:
         layer: Conv, Gemm or MatMul with constant weights.
         batch: a batch of its inputs.
         positions: from `choose_positions`.
+        zero: what stands for zero in the batch.
 
     Returns:
         Shape (groups, vectors, depth), depth in the order of `passes.ir.layers.weight_matrix`.
@@ -55,10 +56,10 @@ def columns(layer: Layer, batch: NDArray[np.float32], positions: NDArray[np.intp
     if max(window.kernel) == 1 and not any(map(any, window.pads)):
         found = _points(batch, window, positions)
     else:
-        found = _patches(batch, window, positions)
+        found = _patches(batch, window, positions, zero)
     vectors = found.shape[0] * found.shape[1]
     grouped = found.reshape(vectors, layer.groups, -1)
-    return np.ascontiguousarray(grouped.transpose(1, 0, 2))
+    return grouped.transpose(1, 0, 2)
 
 
 def _position_count(layer: Layer, shape: tuple[int, ...]) -> int:
@@ -66,9 +67,7 @@ def _position_count(layer: Layer, shape: tuple[int, ...]) -> int:
     return int(np.prod(sizes))
 
 
-def _points(
-    batch: NDArray[np.float32], window: ConvWindow, positions: NDArray[np.intp]
-) -> NDArray[np.float32]:
+def _points(batch: NDArray[Any], window: ConvWindow, positions: NDArray[np.intp]) -> NDArray[Any]:
     """Return (samples, positions, channels) of a pointwise convolution."""
     strided = batch[(slice(None), slice(None), *(slice(None, None, step) for step in window.strides))]
     flat = strided.reshape(*batch.shape[:2], -1)
@@ -76,10 +75,10 @@ def _points(
 
 
 def _patches(
-    batch: NDArray[np.float32], window: ConvWindow, positions: NDArray[np.intp]
-) -> NDArray[np.float32]:
+    batch: NDArray[Any], window: ConvWindow, positions: NDArray[np.intp], zero: int
+) -> NDArray[Any]:
     """Return (samples, positions, channels, kernel...)."""
-    padded = np.pad(batch, [(0, 0), (0, 0), *window.pads])
+    padded = np.pad(batch, [(0, 0), (0, 0), *window.pads], constant_values=zero)
     reach = [(size - 1) * step + 1 for size, step in zip(window.kernel, window.dilations, strict=True)]
     axes = tuple(range(2, batch.ndim))
     view = sliding_window_view(padded, reach, axes)

@@ -155,7 +155,7 @@ class Segments:
         )
         model = helper.make_model(graph, opset_imports=self._proto.opset_import, functions=self._proto.functions)
         model.ir_version = min(self._proto.ir_version, MAX_IR)
-        return Session(model, Level.BASIC, self._threads)
+        return Session(model, Level.DEFAULT, self._threads, keep_floats=True)
 
     def _spelled_out(self, piece: list[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
         """Yield the nodes of a piece, a DequantizeLinear before the first that reads it."""

@@ -50,6 +50,7 @@ class Session:
         threads: int = 0,
         *,
         profile: Path | None = None,
+        keep_floats: bool = False,
     ) -> None:
         """Load a model.
 
@@ -58,6 +59,8 @@ class Session:
             level: how far it may be rewritten.
             threads: 0 leaves their number to ONNX Runtime.
             profile: start of the path of a file for the time of every operator; see `end_profile`.
+            keep_floats: leave float operators between quantizers as they are. ONNX Runtime 1.31 otherwise
+                rounds their weights to 8 bits per tensor, unasked, at every level.
         """
         options = ort.SessionOptions()
         if profile is not None:
@@ -68,6 +71,8 @@ class Session:
         options.log_severity_level = 4
         # Level 4, the default, would turn float activations of weight-only layers into 8 bits.
         options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "0")
+        if keep_floats:
+            options.add_session_config_entry("session.disable_quant_qdq", "1")
         try:
             self._session = ort.InferenceSession(
                 proto.SerializeToString(), options, providers=["CPUExecutionProvider"]

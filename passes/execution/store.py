@@ -60,13 +60,15 @@ class Store:
 
     def batches(self, names: Iterable[str]) -> Iterator[dict[str, NDArray[Any]]]:
         """Yield the batches of some arrays, in the order and in the element types in which they were added."""
-        wanted = {name: list(self._batches[name]) for name in names}
+        wanted = {name: self.compact(name) for name in names}
         for parts in zip(*wanted.values(), strict=True):
-            yield {name: self._loaded(part, name) for name, part in zip(wanted, parts, strict=True)}
+            pairs = zip(wanted, parts, strict=True)
+            yield {name: np.asarray(part, dtype=self._dtypes[name]) for name, part in pairs}
 
-    def _loaded(self, part: NDArray[Any] | Path, name: str) -> NDArray[Any]:
-        array = np.load(part, allow_pickle=False) if isinstance(part, Path) else part
-        return np.asarray(array, dtype=self._dtypes[name])
+    def compact(self, name: str) -> Iterator[NDArray[Any]]:
+        """Yield the batches of one array in the element type in which they are held."""
+        for part in list(self._batches[name]):
+            yield np.load(part, allow_pickle=False) if isinstance(part, Path) else part
 
     def drop(self, names: Iterable[str]) -> None:
         """Forget some arrays."""
@@ -83,6 +85,7 @@ class Store:
 
 
 def _compact(array: NDArray[Any]) -> NDArray[Any]:
-    if array.dtype == np.float32 and float(np.abs(array).max(initial=0)) < HALF_MAX:
-        return array.astype(np.float16)
-    return array
+    if array.dtype != np.float32:
+        return array
+    halves = max(float(array.max(initial=0)), -float(array.min(initial=0))) < HALF_MAX
+    return array.astype(np.float16) if halves else array

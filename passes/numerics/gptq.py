@@ -64,28 +64,34 @@ def damped(hessian: Matrix, share: float) -> Matrix:
     return shrunk
 
 
-def round_columns(weight: Matrix, hessian: Matrix, grid: Grid, *, act_order: bool = True) -> Matrix:
-    """Return integers whose values change the products least, by the greedy method of GPTQ.
+class Rounder:
+    """Rounds matrices by the greedy method of GPTQ; what depends on the moments alone is computed once."""
 
-    Args:
-        weight: what to approximate, shape (groups, rows, depth).
-        hessian: `damped` second moments, shape (groups, depth, depth).
-        grid: the values allowed.
-        act_order: round columns of large second moments first, while many others can take up their error.
+    def __init__(self, hessian: Matrix, *, act_order: bool = True) -> None:
+        """Order the columns and factor the moments.
 
-    Returns:
-        Integers as float64, of the shape of `weight`.
-    """
-    order = np.argsort(-np.einsum("gdd->gd", hessian), axis=1, kind="stable")
-    if not act_order:
-        order = np.broadcast_to(np.arange(hessian.shape[1]), order.shape)
-    rows, columns = order[:, :, None], order[:, None, :]
-    left = np.take_along_axis(weight, columns, 2)
-    scale = np.take_along_axis(np.broadcast_to(grid.scale, weight.shape), columns, 2)
-    sorted_hessian = np.take_along_axis(np.take_along_axis(hessian, rows, 1), columns, 2)
-    codes = _greedy(left, _factor(sorted_hessian), grid, scale)
-    np.put_along_axis(left, columns, codes, 2)
-    return left
+        Args:
+            hessian: `damped` second moments, shape (groups, depth, depth).
+            act_order: round columns of large second moments first, while many others can take up their error.
+        """
+        diagonal = np.einsum("gdd->gd", hessian)
+        order = np.argsort(-diagonal if act_order else np.zeros_like(diagonal), axis=1, kind="stable")
+        self._columns = order[:, None, :]
+        ordered = np.take_along_axis(np.take_along_axis(hessian, order[:, :, None], 1), self._columns, 2)
+        self._factor = _factor(ordered)
+
+    def codes(self, weight: Matrix, grid: Grid) -> Matrix:
+        """Return integers whose values change the products little, as float64.
+
+        Args:
+            weight: what to approximate, shape (groups, rows, depth).
+            grid: the values allowed.
+        """
+        left = np.take_along_axis(weight, self._columns, 2)
+        scale = np.take_along_axis(np.broadcast_to(grid.scale, weight.shape), self._columns, 2)
+        codes = _greedy(left, self._factor, grid, scale)
+        np.put_along_axis(left, self._columns, codes, 2)
+        return left
 
 
 def _factor(hessian: Matrix) -> Matrix:
@@ -115,7 +121,7 @@ def _greedy(left: Matrix, factor: Matrix, grid: Grid, scale: Matrix) -> Matrix:
 def descend(weight: Matrix, hessian: Matrix, grid: Grid, codes: Matrix, sweeps: int) -> Matrix:
     """Improve integers one column at a time, each to its best given all others, until none moves.
 
-    The loss never grows. Coordinate descent on the quadratic form; for arguments see `round_columns`.
+    The loss never grows. Coordinate descent on the quadratic form; for the shapes see `Rounder`.
 
     Args:
         weight: what to approximate.

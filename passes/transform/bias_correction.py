@@ -48,11 +48,11 @@ class BiasCorrection(Pass):
     def run(self, model: Model, ctx: PassContext) -> PassResult:
         """Shift the biases."""
         setup = quantizer_setup(model.graph, ctx.target)
-        biases: dict[str, tuple[float, ...]] = {}
+        biases = dict(model.plan.biases)
         means = ctx.get(CollectActivations(), model).means
         for layer in setup.layers:
             quant = model.plan.tensors.get(layer.weight.name) if layer.weight is not None else None
-            if quant is None or quant.spec.format.bits > self.max_bits:
+            if quant is None or quant.spec.format.bits > self.max_bits or quant.codes is not None:
                 continue
             if layer.op in ("ConvTranspose", "MatMul") or layer.name not in means:
                 ctx.note(self.name, layer.name, f"the bias of this {layer.op} is not corrected")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -12,13 +12,13 @@ from passes.errors import ModelError, PreconditionError, UsageError
 from passes.execution.columns import choose_positions, columns
 from passes.execution.moments import Moments
 from passes.execution.segments import Segments
+from passes.ir.layers import weight_matrix
 from passes.ir.onnx_io import to_proto
 from passes.ir.plan import Role
 from passes.ir.setup import quantizer_setup
 from passes.ir.weights import rounded_weight
 from passes.lowering.bias import bias_values
 from passes.lowering.qdq import emit_activations
-from passes.numerics import dequantize
 from passes.transform.round_layer import RoundingOptions, round_layer
 
 if TYPE_CHECKING:
@@ -26,9 +26,12 @@ if TYPE_CHECKING:
 
     from passes.ir.layers import Layer
     from passes.ir.model import Model
+    from passes.ir.plan import TensorQuant
     from passes.ir.setup import QuantizerSetup
 
 BATCH = 10
+VECTORS_PER_INPUT = 10
+"""Least number of vectors for each element of a sum."""
 ROUNDED = ("Conv", "Gemm", "MatMul")
 
 
@@ -48,17 +51,17 @@ class Gptq(Pass):
         sweeps: passes of coordinate descent.
         asymmetric: how far to aim at the float network's result: 0 for the layer's own, 1 for all the way.
         scales: short scales to try around the best one of plain rounding.
-        vectors: input vectors per layer, drawn evenly from all samples.
+        vectors: input vectors per layer, drawn evenly from all samples; more where a sum is long.
     """
 
     name: ClassVar[str] = "gptq"
     max_bits: int = 7
     damping: float = 0.01
     act_order: bool = True
-    sweeps: int = 10
+    sweeps: int = 4
     asymmetric: float = 1.0
-    scales: int = 5
-    vectors: int = 30000
+    scales: int = 3
+    vectors: int = 4096
 
     def check(self, model: Model, ctx: PassContext) -> None:
         """Scales must have been assigned."""
@@ -141,18 +144,13 @@ class _Sweep:
 
     def _moments(self, layer: Layer) -> Moments:
         moments = Moments()
-        seen, reference = (run.operand(layer.name) for run in (self._quantized, self._float))
-        count = -(-self._step.vectors // self._samples)
-        quant = self.tensors[layer.act.name]
-        pairs = zip(
-            self._quantized.store.batches([seen]), self._float.store.batches([reference]), strict=True
-        )
-        for first, second in pairs:
-            x = first[seen]
-            if x.dtype != np.float32:
-                x = dequantize(x, quant.spec, quant.params)
-            at = choose_positions(layer, x.shape, count, self._rng)
-            moments.update(columns(layer, x, at), columns(layer, second[reference], at))
+        quant, depth = self.tensors.get(layer.act.name), weight_matrix(layer, layer.weight_values()).shape[2]
+        count = -(-max(self._step.vectors, VECTORS_PER_INPUT * depth) // self._samples)
+        seen, reference = (run.store.compact(run.operand(layer.name)) for run in (self._quantized, self._float))
+        for first, second in zip(seen, reference, strict=True):
+            at = choose_positions(layer, first.shape, count, self._rng)
+            x, y = _values(layer, first, at, quant), columns(layer, second, at).astype(np.float32)
+            moments.update(x, np.ascontiguousarray(y))
         if not moments.finite():
             raise ModelError(f"layer {layer.name}: its input is NaN or infinite on the calibration data")
         return moments
@@ -170,3 +168,15 @@ class _Sweep:
                 values[name] = np.asarray(self.biases[layer.name], dtype=np.float32)
                 added |= {layer.name: name} if layer.bias is None else {}
         return values, added
+
+
+def _values(
+    layer: Layer, batch: NDArray[Any], positions: NDArray[np.intp], quant: TensorQuant | None
+) -> NDArray[np.float32]:
+    """Return what a layer multiplies as numbers, from numbers or from codes."""
+    if quant is None or quant.params is None or batch.dtype.kind == "f":
+        return np.ascontiguousarray(columns(layer, batch, positions), dtype=np.float32)
+    zero = int(quant.params.zero_point)
+    codes = columns(layer, batch, positions, zero)
+    steps = np.subtract(codes, zero, dtype=np.float32, casting="unsafe")
+    return np.ascontiguousarray(steps * np.float32(quant.params.scale))

@@ -10,7 +10,7 @@ import numpy as np
 from passes.ir.layers import weight_matrix
 from passes.numerics import QuantParams, short_scale
 from passes.numerics.scales import shorter_scale
-from passes.numerics.gptq import Grid, damped, descend, loss, round_columns
+from passes.numerics.gptq import Grid, Rounder, damped, descend, loss
 from passes.transform.assign_scales import bias_floor
 
 if TYPE_CHECKING:
@@ -98,10 +98,10 @@ def _best(
         np.maximum(_moved(start, step, spec.scale_places), short_scale(least.astype(np.float32) + 1e-30, up=True))
         for step in range(-options.scales // 2 + 1, options.scales // 2 + 1)
     ]
-    losses, codes = [], []
+    losses, codes, rounder = [], [], Rounder(hessian, act_order=options.act_order)
     for scale in tried:
         grid = Grid(_rows(layer, scale, spec, target), fmt.qmin, fmt.qmax)
-        found = round_columns(target, hessian, grid, act_order=options.act_order)
+        found = rounder.codes(target, grid)
         codes.append(found)
         row = loss(target, hessian, grid, found)
         losses.append(row if scale.size > 1 else np.full_like(row, row.sum()))
