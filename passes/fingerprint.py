@@ -59,7 +59,6 @@ class Fingerprint:
                 layers=dict(model.plan.layers),
                 tensors=dict(model.plan.tensors),
                 biases=dict(model.plan.biases),
-                channel_factors=dict(model.plan.channel_factors),
             ),
         )
 

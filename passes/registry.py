@@ -16,7 +16,6 @@ BUILTIN: tuple[tuple[str, str], ...] = (
     ("canonicalize", "passes.transform.canonicalize:Canonicalize"),
     ("fold-batchnorm", "passes.transform.fold_batchnorm:FoldBatchNorm"),
     ("equalize", "passes.transform.equalize:Equalize"),
-    ("balance", "passes.transform.balance:Balance"),
     ("allocate", "passes.allocation.allocate:Allocate"),
     ("assign-scales", "passes.transform.assign_scales:AssignScales"),
     ("gptq", "passes.transform.gptq:Gptq"),

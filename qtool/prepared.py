@@ -33,8 +33,6 @@ def prepare(model: Model, plan: Path) -> HardwareModel:
     """
     decided = read_plan(plan, model.sha256)
     target = load_target(str(json.loads(plan.read_text(encoding="utf-8")).get("target", "generic")))
-    # Passes that went by calibration data find what they decided in the plan.
-    model.plan = decided
     PassManager(parse(decided.prepared)).run(model, PassContext(target=target))
     model.plan = decided
     return target

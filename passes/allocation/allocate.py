@@ -100,7 +100,7 @@ class Allocate(Pass):
         if self.searches:
             return self._solve(model, ctx, setup, pins)
         bits = uniform_bits(setup, parse_precision(self.uniform, "uniform"), pins)
-        model.plan = replace(plan_of_bits(setup, bits), channel_factors=model.plan.channel_factors)
+        model.plan = plan_of_bits(setup, bits)
         return PassResult(Aspect.PLAN, _histogram(bits), {"solver": "uniform"})
 
     def problem(self, model: Model, ctx: PassContext, pins: Mapping[str, Precision]) -> AllocationProblem:
@@ -132,8 +132,7 @@ class Allocate(Pass):
         chosen = [layer.choices[index] for layer, index in zip(problem.layers, found.choices, strict=True)]
         named = {layer.name: choice for layer, choice in zip(problem.layers, chosen, strict=True)}
         bits = {name: Precision(choice.weight_bits, choice.act_bits) for name, choice in named.items()}
-        plan = plan_of_bits(setup, bits, {name: choice.loss for name, choice in named.items()})
-        model.plan = replace(plan, channel_factors=model.plan.channel_factors)
+        model.plan = plan_of_bits(setup, bits, {name: choice.loss for name, choice in named.items()})
         facts: dict[str, float | int | str] = {
             "solver": self.solver,
             "status": found.status,

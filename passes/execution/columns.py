@@ -74,17 +74,17 @@ def _points(batch: NDArray[Any], window: ConvWindow, positions: NDArray[np.intp]
     return np.asarray(np.take_along_axis(flat, positions[:, None, :], 2).transpose(0, 2, 1))
 
 
-def _patches(
-    batch: NDArray[Any], window: ConvWindow, positions: NDArray[np.intp], zero: int
-) -> NDArray[Any]:
+def _patches(batch: NDArray[Any], window: ConvWindow, positions: NDArray[np.intp], zero: int) -> NDArray[Any]:
     """Return (samples, positions, channels, kernel...)."""
     padded = np.pad(batch, [(0, 0), (0, 0), *window.pads], constant_values=zero)
     reach = [(size - 1) * step + 1 for size, step in zip(window.kernel, window.dilations, strict=True)]
     axes = tuple(range(2, batch.ndim))
     view = sliding_window_view(padded, reach, axes)
     taps = tuple(slice(None, None, step) for step in window.dilations)
-    view = view[(..., *taps)]
+    every: tuple[Any, ...] = (..., *taps)
+    view = view[every]
     at = np.unravel_index(positions, window.out)
     starts = tuple(index * step for index, step in zip(at, window.strides, strict=True))
     # Indices apart from each other bring their axes to the front: (samples, positions, channels, taps).
-    return np.asarray(view[(np.arange(len(batch))[:, None], slice(None), *starts)])
+    picked: tuple[Any, ...] = (np.arange(len(batch))[:, None], slice(None), *starts)
+    return np.asarray(view[picked])

@@ -1,4 +1,4 @@
-"""Runs a model piece by piece over a whole data set, so that later pieces can depend on what earlier ones gave.
+"""Runs a model piece by piece over a whole data set: later pieces can depend on what earlier ones gave.
 
 A model is cut behind chosen nodes. All samples go through one piece before the next begins, and what is
 needed later waits in a `Store`: the whole data set passes the network once, however many pieces there are.
@@ -51,7 +51,9 @@ class Segments:
             node.output[0]: node for node in proto.graph.node if node.op_type == "DequantizeLinear"
         }
         self._types = {
-            name: node.input[0] for name, node in self._codes.items() if node.input[0] not in self._initializers
+            name: node.input[0]
+            for name, node in self._codes.items()
+            if node.input[0] not in self._initializers
         }
         self._operands = {
             node.name: self._types.get(node.input[0], node.input[0])
@@ -87,7 +89,7 @@ class Segments:
 
     def operand(self, node: str) -> str:
         """Return the name under which the first input of a chosen node waits in the store."""
-        return self._operands[node]
+        return str(self._operands[node])
 
     def start(
         self,
@@ -148,12 +150,16 @@ class Segments:
             node.input.extend([biases[node.name]] if node.name in biases else [])
         used = {name for node in nodes for name in _reads(node)}
         constants = [tensor for name, tensor in self._initializers.items() if name in used - replaced.keys()]
-        constants += [numpy_helper.from_array(value, name) for name, value in replaced.items() if name in used]
+        constants += [
+            numpy_helper.from_array(value, name) for name, value in replaced.items() if name in used
+        ]
         inputs = [self._input(name) for name in self._needs(index)]
         graph = helper.make_graph(
             nodes, "piece", inputs, [onnx.ValueInfoProto(name=name) for name in outputs], constants
         )
-        model = helper.make_model(graph, opset_imports=self._proto.opset_import, functions=self._proto.functions)
+        model = helper.make_model(
+            graph, opset_imports=self._proto.opset_import, functions=self._proto.functions
+        )
         model.ir_version = min(self._proto.ir_version, MAX_IR)
         return Session(model, Level.DEFAULT, self._threads, keep_floats=True)
 
@@ -171,7 +177,8 @@ class Segments:
         if name in self._inputs:
             return self._inputs[name]
         kind = helper.np_dtype_to_tensor_dtype(self.store.dtype(name))
-        return helper.make_tensor_value_info(name, kind, None)
+        described: onnx.ValueInfoProto = helper.make_tensor_value_info(name, kind, None)
+        return described
 
 
 def _reads(node: onnx.NodeProto) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""`Store`: activations of a whole data set that wait for their readers, in memory and beyond a limit on disk."""
+"""`Store`: activations of a whole data set that wait for their readers, in memory or on disk."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Store:
         return self._dtypes[name]
 
     def batches(self, names: Iterable[str]) -> Iterator[dict[str, NDArray[Any]]]:
-        """Yield the batches of some arrays, in the order and in the element types in which they were added."""
+        """Yield the batches of some arrays, in the order and the element types in which they were added."""
         wanted = {name: self.compact(name) for name in names}
         for parts in zip(*wanted.values(), strict=True):
             pairs = zip(wanted, parts, strict=True)

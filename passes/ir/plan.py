@@ -97,14 +97,12 @@ class QuantPlan:
         layers: by layer name.
         tensors: by tensor name, weights and activations alike.
         biases: by layer name, where the model's own bias is replaced: float values, one per output channel.
-        channel_factors: by tensor name, what a pass divided the channels of activations by.
         prepared: the passes that the graph must have gone through before the plan fits it, in text form.
     """
 
     layers: dict[str, LayerBits] = field(default_factory=dict)
     tensors: dict[str, TensorQuant] = field(default_factory=dict)
     biases: dict[str, tuple[float, ...]] = field(default_factory=dict)
-    channel_factors: dict[str, tuple[float, ...]] = field(default_factory=dict)
     prepared: str = ""
 
     def to_json(self, model_sha256: str, target: str) -> dict[str, Any]:
@@ -120,9 +118,7 @@ class QuantPlan:
         ]
         tensors = {name: _tensor_to_json(quant) for name, quant in self.tensors.items()}
         codes = codes_bytes(self.codes())
-        factors = {name: list(values) for name, values in self.channel_factors.items()}
-        extra: dict[str, Any] = {"channel_factors": factors} if factors else {}
-        extra |= {"codes_sha256": hashlib.sha256(codes).hexdigest()} if codes else {}
+        digest = {"codes_sha256": hashlib.sha256(codes).hexdigest()} if codes else {}
         return {
             "schema_version": SCHEMA_VERSION,
             "model_sha256": model_sha256,
@@ -131,7 +127,7 @@ class QuantPlan:
             "layers": layers,
             "tensors": tensors,
             "biases": {name: list(values) for name, values in self.biases.items()},
-        } | extra
+        } | digest
 
     def codes(self) -> dict[str, NDArray[np.integer]]:
         """Return the codes that the plan holds, by tensor name."""
@@ -159,8 +155,6 @@ class QuantPlan:
             }
             tensors = {name: _tensor_from_json(entry) for name, entry in document["tensors"].items()}
             biases = {name: _finite(values) for name, values in document.get("biases", {}).items()}
-            factors = document.get("channel_factors", {})
-            factors = {name: _finite(values) for name, values in factors.items()}
             prepared = str(document.get("prepared", ""))
         except (
             KeyError,
@@ -172,7 +166,7 @@ class QuantPlan:
             HardwareError,
         ) as error:
             raise PlanError(f"{where}: an entry of the plan is missing or malformed: {error!r}") from error
-        return cls(layers, tensors, biases, factors, prepared)
+        return cls(layers, tensors, biases, prepared)
 
 
 def read_plan(path: Path, model_sha256: str) -> QuantPlan:
@@ -243,7 +237,7 @@ def _tensor_to_json(quant: TensorQuant) -> dict[str, Any]:
 def _finite(values: list[Any]) -> tuple[float, ...]:
     found = tuple(float(value) for value in values)
     if not all(math.isfinite(value) for value in found):
-        raise ValueError("a number is not finite")
+        raise ValueError("a bias is not finite")
     return found
 
 

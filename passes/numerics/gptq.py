@@ -42,7 +42,7 @@ class Grid:
     high: int
 
     def nearest(self, values: Matrix, scale: Matrix) -> Matrix:
-        """Return the nearest integers of the grid, ties to even, for values with the given part of `scale`."""
+        """Return the nearest integers of the grid, ties to even, for values with this part of its scale."""
         return np.asarray(np.clip(np.rint(values / scale), self.low, self.high))
 
 

@@ -19,7 +19,8 @@ from passes.ir.setup import quantizer_setup
 from passes.ir.weights import rounded_weight
 from passes.lowering.bias import bias_values
 from passes.lowering.qdq import emit_activations
-from passes.transform.round_layer import RoundingOptions, round_layer
+from passes.transform.assign_scales import bias_floor
+from passes.transform.round_layer import RoundingOptions, RoundingTask, round_layer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -130,23 +131,25 @@ class _Sweep:
     def _round(self, layer: Layer) -> None:
         quant = self.tensors[layer.weight.name]  # type: ignore[union-attr]
         moments = self._moments(layer)
-        depth = layer.weight_values()[0].size
+        depth = weight_matrix(layer, layer.weight_values()).shape[2]
         if moments.count < depth:
             message = f"{moments.count} vectors for {depth} inputs; give more calibration samples"
             self._ctx.note(self._step.name, layer.name, message)
         bits = self._setup.rules[layer.name].bias_bits
-        bias = bias_values(layer, self._plan)
-        act = self.tensors[layer.act.name]
-        found = round_layer(layer, quant, act, bits, bias, moments, self._step.options())
-        self.tensors[layer.weight.name] = found.quant  # type: ignore[union-attr]
-        if found.bias is not None:
-            self.biases[layer.name] = found.bias
+        least = bias_floor(layer, quant, self.tensors[layer.act.name], bits)
+        task = RoundingTask(layer, quant, least, bias_values(layer, self._plan), moments)
+        rounded, bias = round_layer(task, self._step.options())
+        self.tensors[layer.weight.name] = rounded  # type: ignore[union-attr]
+        if bias is not None:
+            self.biases[layer.name] = tuple(bias.tolist())
 
     def _moments(self, layer: Layer) -> Moments:
         moments = Moments()
         quant, depth = self.tensors.get(layer.act.name), weight_matrix(layer, layer.weight_values()).shape[2]
         count = -(-max(self._step.vectors, VECTORS_PER_INPUT * depth) // self._samples)
-        seen, reference = (run.store.compact(run.operand(layer.name)) for run in (self._quantized, self._float))
+        seen, reference = (
+            run.store.compact(run.operand(layer.name)) for run in (self._quantized, self._float)
+        )
         for first, second in zip(seen, reference, strict=True):
             at = choose_positions(layer, first.shape, count, self._rng)
             x, y = _values(layer, first, at, quant), columns(layer, second, at).astype(np.float32)
