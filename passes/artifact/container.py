@@ -64,7 +64,9 @@ def write_container(
 
 def container_bytes(metadata: Mapping[str, str], tensors: Mapping[str, NDArray[np.uint8]]) -> bytes:
     """Return the bytes that `write_container` would write."""
-    return _header(metadata, tensors) + b"".join(data.tobytes() for data in tensors.values())
+    header = _header(metadata, tensors)
+    parts = (len(header).to_bytes(8, "little"), header, *(data.tobytes() for data in tensors.values()))
+    return b"".join(parts)
 
 
 def _header(metadata: Mapping[str, str], tensors: Mapping[str, NDArray[np.uint8]]) -> bytes:

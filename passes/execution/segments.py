@@ -46,7 +46,7 @@ class Segments:
         """
         self._proto, self._threads = proto, threads
         self._initializers = {tensor.name: tensor for tensor in proto.graph.initializer}
-        self._inputs = {value.name: value for value in proto.graph.input}
+        self._inputs: dict[str, onnx.ValueInfoProto] = {value.name: value for value in proto.graph.input}
         self._codes = {
             node.output[0]: node for node in proto.graph.node if node.op_type == "DequantizeLinear"
         }

@@ -80,8 +80,11 @@ class Store:
                     self._held -= part.nbytes
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Forget everything, and remove the folder."""
         self.drop(self.names())
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
 
 
 def _compact(array: NDArray[Any]) -> NDArray[Any]:

@@ -206,7 +206,8 @@ def _with_codes(plan: QuantPlan, path: Path, digest: object) -> QuantPlan:
         try:
             tensors[name] = quant.with_codes(quant.params, codes)
         except UsageError as error:
-            raise PlanError(f"{path}: tensor {name[:80]!r}: {error}") from error
+            hint = "after a change of bits, take codes_sha256 out of plan.json: the nearest codes then serve"
+            raise PlanError(f"{path}: tensor {name[:80]!r}: {error}; {hint}") from error
     return replace(plan, tensors=tensors)
 
 

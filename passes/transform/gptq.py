@@ -83,7 +83,10 @@ class Gptq(Pass):
         if ctx.calibration is None:
             raise UsageError("gptq needs calibration data; give --calib")
         sweep = _Sweep(self, model, setup, layers, ctx)
-        sweep.run()
+        try:
+            sweep.run()
+        finally:
+            sweep.close()
         model.plan = replace(model.plan, tensors=sweep.tensors, biases=sweep.biases)
         return PassResult(Aspect.PLAN, f"{len(layers)} layers rounded", {"layers": len(layers)})
 
@@ -127,6 +130,11 @@ class _Sweep:
                 self._float.advance(depth, {}, {})
                 self._quantized.advance(depth, *self._replacements(depth))
             self._ctx.progress("round", depth, last)
+
+    def close(self) -> None:
+        """Forget the activations, those on disk too."""
+        self._float.store.clear()
+        self._quantized.store.clear()
 
     def _round(self, layer: Layer) -> None:
         quant = self.tensors[layer.weight.name]  # type: ignore[union-attr]
