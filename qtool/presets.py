@@ -14,6 +14,7 @@ from passes.transform.bias_correction import BiasCorrection
 from passes.transform.canonicalize import Canonicalize
 from passes.transform.equalize import Equalize
 from passes.transform.fold_batchnorm import FoldBatchNorm
+from passes.transform.gptq import Gptq
 
 if TYPE_CHECKING:
     from passes.api import Pass
@@ -32,7 +33,7 @@ def preset(request: QuantizeRequest) -> tuple[Pass, ...]:
     """Return the passes of a request, up to a plan with scales; lowering follows by form."""
     prepare = (Canonicalize(), FoldBatchNorm(), Equalize())
     scales = AssignScales(method=RangeMethod(request.ranges), weights=_weight_ranges(request))
-    return (*prepare, allocation(request), scales, BiasCorrection())
+    return (*prepare, allocation(request), scales, Gptq(), BiasCorrection())
 
 
 def preset_text(request: QuantizeRequest) -> str:

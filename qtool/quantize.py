@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import resource
 import sys
 import time
 from typing import TYPE_CHECKING
 
 from passes.errors import AccuracyError
+from passes.ir.plan import write_plan
 from qtool.bundle import bundle
 from qtool.compilation import Compilation, compile_request
 from qtool.lowering import write_forms
@@ -48,12 +48,10 @@ def run_quantize(request: QuantizeRequest, tell: Callable[[str, int, int], None]
 def write_outputs(request: QuantizeRequest, compilation: Compilation, report: Report) -> None:
     """Write every file of the folder, all or none."""
     model, target = compilation.model, compilation.ctx.target
-    plan = model.plan.to_json(
-        model.sha256, request.target if request.target.endswith(".toml") else target.name
-    )
+    machine = request.target if request.target.endswith(".toml") else target.name
     with bundle(request.out) as staging:
         write_forms(compilation.lowered, request.forms, staging)
-        _write(staging / "plan.json", json.dumps(plan, indent=1, allow_nan=False))
+        write_plan(model.plan, staging / "plan.json", model.sha256, machine)
         _write(staging / "report.json", report_json(report))
         _write(staging / "report.md", report_markdown(report))
 

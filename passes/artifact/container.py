@@ -62,6 +62,13 @@ def write_container(
     temporary.replace(path)
 
 
+def container_bytes(metadata: Mapping[str, str], tensors: Mapping[str, NDArray[np.uint8]]) -> bytes:
+    """Return the bytes that `write_container` would write."""
+    header = _header(metadata, tensors)
+    parts = (len(header).to_bytes(8, "little"), header, *(data.tobytes() for data in tensors.values()))
+    return b"".join(parts)
+
+
 def _header(metadata: Mapping[str, str], tensors: Mapping[str, NDArray[np.uint8]]) -> bytes:
     entries: dict[str, Any] = {_METADATA: dict(metadata)}
     offset = 0

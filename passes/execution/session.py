@@ -51,6 +51,7 @@ class Session:
         *,
         profile: Path | None = None,
         small: bool = False,
+        keep_floats: bool = False,
     ) -> None:
         """Load a model.
 
@@ -61,6 +62,8 @@ class Session:
             profile: start of the path of a file for the time of every operator; see `end_profile`.
             small: one of many sessions that live at the same time: it keeps neither memory nor busy threads
                 between its runs.
+            keep_floats: leave float operators between quantizers as they are. ONNX Runtime 1.31 otherwise
+                rounds their weights to 8 bits per tensor, unasked, at every level.
         """
         options = ort.SessionOptions()
         if profile is not None:
@@ -74,6 +77,8 @@ class Session:
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         # Level 4, the default, would turn float activations of weight-only layers into 8 bits.
         options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "0")
+        if keep_floats:
+            options.add_session_config_entry("session.disable_quant_qdq", "1")
         try:
             self._session = ort.InferenceSession(
                 proto.SerializeToString(), options, providers=["CPUExecutionProvider"]

@@ -215,3 +215,9 @@ def weight_matrix(layer: Layer, weight: NDArray[_Scalar]) -> NDArray[_Scalar]:
     if layer.op == "Conv":
         return weight.reshape(layer.groups, weight.shape[0] // layer.groups, -1)
     return (weight if layer.channel_axis == 0 else weight.T)[None]
+
+
+def matrix_weight(layer: Layer, matrix: NDArray[_Scalar]) -> NDArray[_Scalar]:
+    """Arrange what `weight_matrix` gave in ONNX layout again."""
+    shape = layer.weight.shape  # type: ignore[union-attr]
+    return matrix.reshape(shape) if layer.op == "Conv" or layer.channel_axis == 0 else matrix[0].T

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from hwmodels import Precision
 from hwmodels.errors import HardwareError
 from passes.errors import PlanError, UsageError
+from passes.ir.codes import CODES_SUFFIX, checked_codes, codes_bytes, read_codes
 from passes.numerics import IntFormat, PerChannel, PerGroup, PerTensor, QuantParams, QuantSpec, Rounding
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from passes.numerics import Granularity
@@ -32,29 +35,51 @@ class Role(StrEnum):
     ACT = "act"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class TensorQuant:
-    """How one tensor is quantized; `params` is ``None`` until scales have been assigned.
+    """How one tensor is quantized. Compared and hashed by value.
 
     Attributes:
         role: what the tensor is for.
         spec: format, granularity and symmetry.
-        params: scale and zero point.
+        params: ``None`` until scales have been assigned.
         codes: of a weight, integers in ONNX layout, where a pass has chosen them; ``None``: the nearest ones.
     """
 
     role: Role
     spec: QuantSpec
     params: QuantParams | None = None
-    codes: NDArray[np.integer] | None = field(default=None, repr=False, compare=False)
+    codes: NDArray[np.integer] | None = None
+
+    def __post_init__(self) -> None:
+        """Check the codes and make them read-only.
+
+        Raises:
+            UsageError: there are codes without parameters, of an activation, or outside the format.
+        """
+        if self.codes is not None:
+            object.__setattr__(self, "codes", checked_codes(self.codes, self.spec, self.params))
 
     def with_params(self, params: QuantParams) -> TensorQuant:
-        """Return the same decision with new parameters; codes that were chosen for others are dropped."""
+        """Return the same decision with these parameters and without codes, which were for others."""
         return replace(self, params=params, codes=None)
 
     def with_codes(self, params: QuantParams, codes: NDArray[np.integer]) -> TensorQuant:
         """Return the same decision with parameters and codes."""
         return replace(self, params=params, codes=codes)
+
+    def __eq__(self, other: object) -> bool:
+        """Compare everything, codes by value."""
+        if not isinstance(other, TensorQuant):
+            return NotImplemented
+        same = (self.role, self.spec, self.params) == (other.role, other.spec, other.params)
+        if self.codes is None or other.codes is None:
+            return same and self.codes is other.codes
+        return same and np.array_equal(self.codes, other.codes)
+
+    def __hash__(self) -> int:
+        """Hash all but the codes."""
+        return hash((self.role, self.spec, self.params))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +119,8 @@ class QuantPlan:
             for name, bits in self.layers.items()
         ]
         tensors = {name: _tensor_to_json(quant) for name, quant in self.tensors.items()}
+        codes = codes_bytes(self.codes())
+        digest = {"codes_sha256": hashlib.sha256(codes).hexdigest()} if codes else {}
         return {
             "schema_version": SCHEMA_VERSION,
             "model_sha256": model_sha256,
@@ -102,7 +129,11 @@ class QuantPlan:
             "layers": layers,
             "tensors": tensors,
             "biases": {name: list(values) for name, values in self.biases.items()},
-        }
+        } | digest
+
+    def codes(self) -> dict[str, NDArray[np.integer]]:
+        """Return the codes that the plan holds, by tensor name."""
+        return {name: quant.codes for name, quant in self.tensors.items() if quant.codes is not None}
 
     @classmethod
     def from_json(cls, document: dict[str, Any], model_sha256: str, where: str = "plan") -> QuantPlan:
@@ -152,7 +183,34 @@ def read_plan(path: Path, model_sha256: str) -> QuantPlan:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise PlanError(f"{path}: cannot be read as a plan: {error}") from error
-    return QuantPlan.from_json(document, model_sha256, str(path))
+    plan = QuantPlan.from_json(document, model_sha256, str(path))
+    digest = document.get("codes_sha256")
+    return plan if digest is None else _with_codes(plan, path.with_suffix(CODES_SUFFIX), digest)
+
+
+def write_plan(plan: QuantPlan, path: Path, model_sha256: str, target: str) -> None:
+    """Write plan.json, and beside it plan.safetensors when there are codes; a stale one is removed."""
+    document = json.dumps(plan.to_json(model_sha256, target), indent=1, allow_nan=False)
+    path.write_text(document + "\n", encoding="utf-8")
+    codes, beside = codes_bytes(plan.codes()), path.with_suffix(CODES_SUFFIX)
+    if codes:
+        beside.write_bytes(codes)
+    else:
+        beside.unlink(missing_ok=True)
+
+
+def _with_codes(plan: QuantPlan, path: Path, digest: object) -> QuantPlan:
+    tensors = dict(plan.tensors)
+    for name, codes in read_codes(path, digest).items():
+        quant = tensors.get(name)
+        if quant is None or quant.params is None:
+            raise PlanError(f"{path}: holds codes of {name[:80]!r}, for which the plan has no scale")
+        try:
+            tensors[name] = quant.with_codes(quant.params, codes)
+        except UsageError as error:
+            hint = "after a change of bits, take codes_sha256 out of plan.json: the nearest codes then serve"
+            raise PlanError(f"{path}: tensor {name[:80]!r}: {error}; {hint}") from error
+    return replace(plan, tensors=tensors)
 
 
 def _check_document(document: Any, model_sha256: str, where: str) -> None:

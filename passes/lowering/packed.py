@@ -14,12 +14,12 @@ from passes.ir.kinds import addend, hiding, node_kind, scaling
 from passes.ir.ops import OpClass, op_info
 from passes.ir.setup import act_inputs
 from passes.ir.weight_groups import base_scale, multipliers
+from passes.ir.weights import quantized_weight
 from passes.lowering.accumulators import check_accumulators
 from passes.lowering.attributes import clamp_bounds, layer_attrs, mover_step, pool_attrs, reduce_attrs
 from passes.lowering.bias import bias_codes, quantization_of
 from passes.lowering.integers import IntegerSteps
 from passes.lowering.methods import CONSTANT_BITS, constant_codes, method_step
-from passes.lowering.qdq import quantized_weight
 from passes.lowering.recurrent import Wiring, recurrent_step
 from passes.lowering.tables import unary_table
 from passes.numerics import PerGroup, quantize

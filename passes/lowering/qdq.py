@@ -18,6 +18,7 @@ from passes.ir.kinds import addend
 from passes.ir.onnx_io import MAX_IR, opset_of, raise_opset, to_proto
 from passes.ir.plan import Role
 from passes.ir.weight_groups import multipliers
+from passes.ir.weights import quantized_weight
 from passes.lowering.accumulators import check_accumulators
 from passes.lowering.bias import accumulator_scale, bias_codes, quantization_of
 from passes.lowering.blocked import blocked_dequantize, must_detach
@@ -34,9 +35,11 @@ from passes.lowering.encoding import (
 from passes.lowering.methods import constant_codes
 from passes.lowering.narrow_acts import native4_tensors
 from passes.lowering.saturate import saturate_codes
-from passes.numerics import PerChannel, quantize
+from passes.numerics import PerChannel
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import onnx_graphsurgeon as gs
     from numpy.typing import NDArray
 
@@ -127,11 +130,19 @@ def emit_unsaturated(
     return _assemble(proto, emission)
 
 
-def quantized_weight(layer: Layer, quant: TensorQuant) -> NDArray[np.integer]:
-    """Return the codes of a layer's weight, in ONNX layout: those of the plan, else the nearest."""
-    if quant.codes is not None:
-        return quant.codes
-    return quantize(layer.weight_values(), quant.spec, quant.params)  # type: ignore[arg-type]
+def emit_activations(proto: onnx.ModelProto, tensors: Mapping[str, TensorQuant]) -> onnx.ModelProto:
+    """Return a float model with Q/DQ pairs, in 8- or 16-bit containers, at some of its activations only.
+
+    Args:
+        proto: the float model; not changed.
+        tensors: quantization of each, with parameters.
+    """
+    emission = _Emission()
+    for name, quant in tensors.items():
+        _emit_activation(name, quant, act_encoding(quant.spec.format, Form.QCDQ, native4=False), emission)
+    copy = onnx.ModelProto()
+    copy.CopyFrom(proto)
+    return _assemble(copy, emission)
 
 
 def _emit_bias(layer: Layer, model: Model, emission: _Emission) -> None:

@@ -11,10 +11,11 @@ import onnx_graphsurgeon as gs
 
 from passes.ir.layers import weight_matrix
 from passes.ir.weight_groups import multipliers
+from passes.ir.weights import quantized_weight
 from passes.lowering.bias import bias_codes, quantization_of
 from passes.lowering.recurrent import state_bits
 from passes.lowering.settings import setting
-from passes.numerics import IntFormat, quantize
+from passes.numerics import IntFormat
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -118,11 +119,10 @@ def _computed(layer: Layer, act: Span, plan: QuantPlan) -> tuple[Sums, Sums] | N
 
 def _signed_sums(layer: Layer, quant: TensorQuant) -> tuple[Sums, Sums]:
     """Return the sums of the negative and of the positive weights, each (overlaps, channels)."""
-    values, params = layer.weight_values(), quant.params
-    codes = quantize(values, quant.spec, params).astype(np.int64)  # type: ignore[arg-type]
-    codes -= quant.spec.granularity.expand(params.zero_point, values.shape)  # type: ignore[union-attr]
+    codes = quantized_weight(layer, quant).astype(np.int64)
+    codes -= quant.spec.granularity.expand(quant.params.zero_point, codes.shape)  # type: ignore[union-attr]
     factors = multipliers(layer, quant)
-    codes *= 1 if factors is None else quant.spec.granularity.expand(factors, values.shape)
+    codes *= 1 if factors is None else quant.spec.granularity.expand(factors, codes.shape)
     parts = np.minimum(codes, 0), np.maximum(codes, 0)
     negative, positive = (_channel_sums(layer, part) for part in parts)
     return negative, positive

@@ -46,4 +46,4 @@ def short_scale(scale: ArrayLike, *, up: bool, places: int = 1) -> NDArray[np.fl
 
 def shorter_scale(scale: NDArray[np.float32], steps: int) -> NDArray[np.float32]:
     """Return the short scale that lies `steps` places below each short scale; there are 8 to an octave."""
-    return (scale.view(np.uint32) - np.uint32(steps) * _UNIT).view(np.float32)
+    return (scale.view(np.int32) - np.int32(steps) * np.int32(_UNIT)).view(np.float32)

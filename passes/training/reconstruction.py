@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from passes.ir.weights import quantized_weight
 from passes.lowering.bias import accumulator_scale, bias_values, quantization_of
-from passes.lowering.qdq import quantized_weight
 from passes.training.biases import ShiftedBias
 from passes.training.bridge import bias_name
 from passes.training.learn import BlockLearner

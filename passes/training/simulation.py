@@ -10,9 +10,9 @@ import torch
 
 from passes.ir.kinds import addend
 from passes.ir.setup import quantizer_setup
+from passes.ir.weights import quantized_weight
 from passes.lowering.bias import accumulator_scale, bias_codes, quantization_of
 from passes.lowering.methods import constant_codes
-from passes.lowering.qdq import quantized_weight
 from passes.numerics import dequantize
 from passes.training.bridge import Bridge, bias_name
 from passes.training.steps import StepQuantizer

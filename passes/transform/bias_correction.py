@@ -16,8 +16,8 @@ from passes.errors import PreconditionError
 from passes.execution.collect import MEANS, CollectActivations
 from passes.ir.layers import Layer, static_shape, weight_matrix
 from passes.ir.setup import quantizer_setup
+from passes.ir.weights import rounded_weight
 from passes.ir.window import ConvWindow
-from passes.numerics import fake_quantize
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,11 +48,11 @@ class BiasCorrection(Pass):
     def run(self, model: Model, ctx: PassContext) -> PassResult:
         """Shift the biases."""
         setup = quantizer_setup(model.graph, ctx.target)
-        biases: dict[str, tuple[float, ...]] = {}
+        biases = dict(model.plan.biases)
         means = ctx.get(CollectActivations(), model).means
         for layer in setup.layers:
             quant = model.plan.tensors.get(layer.weight.name) if layer.weight is not None else None
-            if quant is None or quant.spec.format.bits > self.max_bits:
+            if quant is None or quant.spec.format.bits > self.max_bits or quant.codes is not None:
                 continue
             if layer.op in ("ConvTranspose", "MatMul") or layer.name not in means:
                 ctx.note(self.name, layer.name, f"the bias of this {layer.op} is not corrected")
@@ -74,7 +74,7 @@ def mean_output_error(layer: Layer, quant: TensorQuant, mean: NDArray[np.float64
         mean: of each channel of its input, shape (channels,).
     """
     values = layer.weight_values()
-    error = fake_quantize(values, quant.spec, quant.params).astype(np.float64) - values  # type: ignore[arg-type]
+    error = rounded_weight(layer, quant).astype(np.float64) - values
     expected = mean[:, None] * inside_share(layer)[None]
     shift = np.einsum("gnd,gd->gn", weight_matrix(layer, error), expected.reshape(layer.groups, -1))
     return np.asarray(shift.reshape(-1))

@@ -51,6 +51,7 @@ PREPARATION = {
     "equalize": "canonicalize,fold-batchnorm",
     "allocate": "canonicalize,fold-batchnorm",
     "assign-scales": "canonicalize,fold-batchnorm",
+    "gptq": "canonicalize,fold-batchnorm,assign-scales",
     "bias-correction": "canonicalize,fold-batchnorm,assign-scales{weights=minmax}",
     "reconstruct": "canonicalize,fold-batchnorm,assign-scales",
     "lower": "canonicalize,fold-batchnorm,assign-scales",

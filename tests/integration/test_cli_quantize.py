@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from typer.testing import Result
 
-FILES = {"model.qdq.onnx", "model.qpk", "plan.json", "report.json", "report.md"}
+FILES = {"model.qdq.onnx", "model.qpk", "plan.json", "plan.safetensors", "report.json", "report.md"}
 Cli = Callable[..., Result]
 
 

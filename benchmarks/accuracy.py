@@ -1,0 +1,129 @@
+"""What uniform precisions cost in accuracy on real networks, with confidence intervals.
+
+    python benchmarks/accuracy.py --data ../shared/data [--model mobilenet_v2 --setting w4a8 --seed 0]
+
+Calibrates on the calibration images alone, measures on the evaluation images, and writes one entry per model,
+setting and seed into benchmarks/results/accuracy.json; entries that are there already are not measured again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import resource
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from environment import environment
+
+from hwmodels import load_target
+from passes.api import PassContext
+from passes.execution.dataset import Dataset, graph_inputs, open_dataset
+from passes.execution.preprocess import Preprocess
+from passes.execution.session import Level
+from passes.execution.simulate import run_float, run_proto
+from passes.ir.model import Model
+from passes.ir.onnx_io import read_model
+from passes.ir.setup import quantizer_setup
+from passes.lowering.encoding import Form
+from passes.lowering.qdq import emit_qdq
+from passes.manager import PassManager
+from passes.pipeline import parse
+
+RESULTS = Path(__file__).resolve().parent / "results" / "accuracy.json"
+CIFAR = ("cifar10/calib.npz", "cifar10/eval.npz", "mean=0.485,0.456,0.406 std=0.229,0.224,0.225", 0)
+HEAD, TAIL = "canonicalize,fold-batchnorm,equalize", "assign-scales,gptq,bias-correction"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model with its data: file name, calibration and evaluation set, preprocessing, offset of labels."""
+
+    file: str
+    calib: str
+    eval: str
+    preprocess: str
+    offset: int
+
+
+CASES = {
+    "mobilenet_v2": Case("mobilenet_v2_1.0_224", "imagenet/calib", "imagenet/eval", "tf", 1),
+    "squeezenet": Case("squeezenet1_1", "imagenet/calib", "imagenet/eval", "imagenet", 0),
+    "resnet20": Case("resnet20_cifar10", *CIFAR),
+    "resnet32": Case("resnet32_cifar10", *CIFAR),
+}
+SETTINGS = ("w8a8", "w6a6", "w4a8", "w4a4", "w3a8")
+
+
+def main() -> None:
+    """Measure what is missing, and write after every entry."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--model", choices=CASES, action="append")
+    parser.add_argument("--setting", action="append")
+    parser.add_argument("--seed", type=int, action="append")
+    parser.add_argument("--tail", default=TAIL, help="passes after allocate")
+    parser.add_argument("--workers", type=int, default=2)
+    asked = parser.parse_args()
+    entries = json.loads(RESULTS.read_text())["entries"] if RESULTS.exists() else []
+    wanted = itertools.product(asked.model or CASES, asked.setting or SETTINGS, asked.seed or (0,))
+    for name, setting, seed in wanted:
+        key = {"model": name, "setting": setting, "seed": seed, "tail": asked.tail}
+        if any(key.items() <= entry.items() for entry in entries):
+            continue
+        entry = key | measure(CASES[name], asked.data, setting, seed, asked.tail, asked.workers)
+        entries.append(entry | {"environment": environment()})
+        print(json.dumps(entry), flush=True)
+        RESULTS.write_text(json.dumps({"entries": entries}, indent=1) + "\n")
+
+
+def measure(case: Case, data: Path, setting: str, seed: int, tail: str, workers: int) -> dict[str, Any]:
+    """Quantize one model and compare it with itself in float."""
+    model = read_model(data / "models" / f"{case.file}.onnx")
+    calibration, evaluation = (open_set(model, case, data / part) for part in (case.calib, case.eval))
+    ctx = PassContext(load_target("generic"), calibration=calibration, seed=seed, workers=workers)
+    forward = elapsed(lambda: run_float(model, calibration, workers))
+    reference = run_float(model, evaluation, workers)[0]
+    passes = parse(f"{HEAD},allocate{{uniform={setting}}},{tail}")
+    spent = elapsed(lambda: PassManager(passes).run(model, ctx))
+    proto = emit_qdq(model, quantizer_setup(model.graph, ctx.target), Form.QDQ)
+    found = run_proto(proto, evaluation, Level.BASIC, workers)[0]
+    labels = evaluation.labels + case.offset if evaluation.labels is not None else None
+    return compared(reference, found, labels) | {
+        "float_passes": round(spent / forward, 1),
+        "seconds": round(spent, 1),
+        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+    }
+
+
+def open_set(model: Model, case: Case, path: Path) -> Dataset:
+    """Open one of the data sets of a model."""
+    return open_dataset(str(path), graph_inputs(model.graph), Preprocess.parse(case.preprocess))
+
+
+def elapsed(work: Any) -> float:
+    """Return the processor time that a call takes, in seconds: others may use the machine as well."""
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+def compared(reference: np.ndarray, found: np.ndarray, labels: np.ndarray | None) -> dict[str, float]:
+    """Return accuracies, their drop with a paired 95 % interval, in points, and the agreement of classes."""
+    classes = [logits.reshape(len(logits), -1).argmax(axis=1) for logits in (reference, found)]
+    lost = (classes[0] == labels).astype(float) - (classes[1] == labels)
+    return {
+        "float": 100 * float((classes[0] == labels).mean()),
+        "quantized": 100 * float((classes[1] == labels).mean()),
+        "drop": 100 * float(lost.mean()),
+        "interval": 196 * float(lost.std() / np.sqrt(len(lost))),
+        "agreement": 100 * float((classes[0] == classes[1]).mean()),
+    }
+
+
+if __name__ == "__main__":
+    main()

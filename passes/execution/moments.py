@@ -1,0 +1,56 @@
+"""`Moments`: running second moments of what a layer multiplies, with and without quantization before it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Matrix = NDArray[np.float64]
+
+
+class Moments:
+    """Sums over vectors x of the quantized network and their counterparts y of the float network.
+
+    Products of one batch are formed in float32, by BLAS, and added up in float64.
+
+    Attributes:
+        count: vectors seen.
+    """
+
+    def __init__(self) -> None:
+        """Start from nothing."""
+        self.count = 0
+        self._sums: list[Matrix] = []
+
+    def update(self, seen: NDArray[np.float32], reference: NDArray[np.float32]) -> None:
+        """Add vectors, each of shape (groups, vectors, depth)."""
+        transposed = seen.transpose(0, 2, 1)
+        parts = [
+            seen.sum(axis=1, dtype=np.float64),
+            reference.sum(axis=1, dtype=np.float64),
+            (transposed @ seen).astype(np.float64),
+            (transposed @ reference).astype(np.float64),
+        ]
+        self._sums = [old + new for old, new in zip(self._sums, parts, strict=True)] if self._sums else parts
+        self.count += seen.shape[1]
+
+    def finite(self) -> bool:
+        """Return whether nothing seen was NaN or infinite."""
+        return all(np.isfinite(total).all() for total in self._sums)
+
+    def means(self) -> tuple[Matrix, Matrix]:
+        """Return the means of x and of y, each (groups, depth)."""
+        return self._sums[0] / self.count, self._sums[1] / self.count
+
+    def products(self, *, centred: bool) -> tuple[Matrix, Matrix]:
+        """Return ``E[x x^T]`` and ``E[x y^T]``, (groups, depth, depth), about zero or about the means."""
+        own, cross = self._sums[2] / self.count, self._sums[3] / self.count
+        if centred:
+            x, y = self.means()
+            own = own - x[:, :, None] * x[:, None, :]
+            cross = cross - x[:, :, None] * y[:, None, :]
+        return own, cross

@@ -1,0 +1,100 @@
+"""Integer codes of weights that a plan holds: their checks, and plan.safetensors beside plan.json."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from passes.artifact.container import container_bytes, read_container
+from passes.errors import ArtifactError, PlanError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from passes.numerics import QuantParams, QuantSpec
+
+CODES_SUFFIX = ".safetensors"
+MAX_CODES_BYTES = 1 << 33
+_SHAPES = "shapes"
+
+
+def checked_codes(
+    codes: NDArray[np.integer], spec: QuantSpec, params: QuantParams | None
+) -> NDArray[np.integer]:
+    """Return a read-only copy of codes in the smallest type that holds their format.
+
+    Raises:
+        UsageError: there are no parameters, or the codes do not fit them or the format.
+    """
+    codes = np.asarray(codes)
+    if params is None:
+        raise UsageError("codes mean nothing without a scale; give parameters with them")
+    if codes.dtype.kind not in "iu":
+        raise UsageError(f"codes must be integers, found {codes.dtype}")
+    shape = spec.granularity.param_shape(codes.shape)
+    if prod(shape) != params.scale.size:
+        raise UsageError(f"codes of shape {codes.shape} need {prod(shape)} scales, found {params.scale.size}")
+    low, high = int(codes.min(initial=0)), int(codes.max(initial=0))
+    if low < spec.format.qmin or high > spec.format.qmax:
+        fmt = spec.format
+        raise UsageError(f"codes of {fmt} lie in {fmt.qmin}..{fmt.qmax}, found {low}..{high}")
+    copy = codes.astype(spec.format.dtype)
+    copy.setflags(write=False)
+    return copy
+
+
+def codes_bytes(codes: Mapping[str, NDArray[np.integer]]) -> bytes:
+    """Return the contents of plan.safetensors; empty when there are no codes.
+
+    Every tensor is stored as its little-endian bytes; element types and shapes stand in the metadata.
+    """
+    if not codes:
+        return b""
+    ordered = {name: codes[name] for name in sorted(codes)}
+    shapes = {name: [values.dtype.str[1:], *values.shape] for name, values in ordered.items()}
+    raw = {
+        name: np.frombuffer(values.astype(values.dtype.newbyteorder("<")).tobytes(), np.uint8)
+        for name, values in ordered.items()
+    }
+    return container_bytes({_SHAPES: json.dumps(shapes, separators=(",", ":"))}, raw)
+
+
+def read_codes(path: Path, digest: object) -> dict[str, NDArray[np.integer]]:
+    """Read plan.safetensors.
+
+    Args:
+        path: the file.
+        digest: SHA-256 of its bytes, in hexadecimal, as plan.json names it.
+
+    Raises:
+        PlanError: the file is missing, damaged, or another one than the plan names.
+    """
+    try:
+        if path.stat().st_size > MAX_CODES_BYTES:
+            raise PlanError(f"{path}: expected codes of at most {MAX_CODES_BYTES} bytes")
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise PlanError(f"{path}: the plan needs this file beside it: {error}") from error
+    if found != digest:
+        raise PlanError(f"{path}: the plan names codes with sha256 {digest!s:.80}, this file has {found}")
+    try:
+        container = read_container(path)
+        shapes = json.loads(container.metadata[_SHAPES])
+        return {name: _tensor(data, shapes[name]) for name, data in container.tensors.items()}
+    except (ArtifactError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise PlanError(f"{path}: is not the codes of a plan: {error!r}") from error
+
+
+def _tensor(data: NDArray[np.uint8], entry: Any) -> NDArray[np.integer]:
+    kind, *shape = entry
+    if kind not in ("i1", "u1", "i2", "u2") or not all(type(size) is int and size >= 0 for size in shape):
+        raise ValueError(f"expected an element type and a shape, found {entry!s:.80}")
+    return np.frombuffer(data.tobytes(), f"<{kind}").reshape(shape)

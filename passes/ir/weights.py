@@ -1,0 +1,42 @@
+"""The integers that stand for the weight of a layer under a plan."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from passes.errors import PlanError
+from passes.numerics import dequantize, quantize
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from passes.ir.layers import Layer
+    from passes.ir.plan import TensorQuant
+
+
+def quantized_weight(layer: Layer, quant: TensorQuant) -> NDArray[np.integer]:
+    """Return the codes of a layer's weight, in ONNX layout: the plan's, or else the nearest.
+
+    Raises:
+        PlanError: the plan's codes are for a weight of another shape.
+    """
+    values = layer.weight_values()
+    if quant.codes is None:
+        return quantize(values, quant.spec, quant.params)  # type: ignore[arg-type]
+    if quant.codes.shape != values.shape:
+        raise PlanError(
+            f"layer {layer.name}: the weight has shape {values.shape}, its codes in the plan "
+            f"{quant.codes.shape}; the plan is for another form of the model"
+        )
+    return quant.codes
+
+
+def rounded_weight(layer: Layer, quant: TensorQuant) -> NDArray[np.float32]:
+    """Return the values that the codes of a layer's weight stand for, in ONNX layout.
+
+    Raises:
+        PlanError: the plan's codes are for a weight of another shape.
+    """
+    return dequantize(quantized_weight(layer, quant), quant.spec, quant.params)  # type: ignore[arg-type]

@@ -1,0 +1,129 @@
+"""Scale, integers and bias of one layer, from the moments of its input."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from passes.ir.layers import matrix_weight, weight_matrix
+from passes.numerics import PerChannel, PerTensor, QuantParams, short_scale
+from passes.numerics.gptq import Grid, Rounder, damped, descend, loss
+from passes.numerics.qparams import MIN_SCALE
+from passes.numerics.scales import shorter_scale
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from passes.execution.moments import Moments
+    from passes.ir.layers import Layer
+    from passes.ir.plan import TensorQuant
+    from passes.numerics.gptq import Matrix
+
+
+@dataclass(frozen=True, slots=True)
+class RoundingOptions:
+    """What `passes.transform.gptq.Gptq` says of its fields of the same names."""
+
+    damping: float
+    act_order: bool
+    sweeps: int
+    asymmetric: float
+    scales: int
+
+
+@dataclass(frozen=True, slots=True)
+class RoundingTask:
+    """One layer to round.
+
+    Attributes:
+        layer: Conv, Gemm or MatMul with constant weights.
+        quant: specification and parameters of its weight.
+        least: scales are not chosen below this, shape of the parameters.
+        bias: float values, shape (channels,), or ``None``.
+        moments: of its input.
+    """
+
+    layer: Layer
+    quant: TensorQuant
+    least: NDArray[np.float64]
+    bias: NDArray[np.float64] | None
+    moments: Moments
+
+
+def round_layer(
+    task: RoundingTask, options: RoundingOptions
+) -> tuple[TensorQuant, NDArray[np.float32] | None]:
+    """Return the weight with its codes, and the bias where the layer has a place for one, shape (channels,).
+
+    The bias takes up the mean error, so that deviations from the means are all that rounding goes by. A
+    MatMul has none, and is rounded by deviations from zero.
+    """
+    layer, moments = task.layer, task.moments
+    has_bias = layer.op != "MatMul"
+    own, cross = moments.products(centred=has_bias)
+    depth = own.shape[1]
+    hessian = damped(own, min(options.damping + depth / (depth + moments.count), 1.0))
+    weight = weight_matrix(layer, layer.weight_values()).astype(np.float64)
+    # The least squares answer to inputs that differ from those of the float network.
+    shift = np.linalg.solve(hessian, (cross - own) @ weight.transpose(0, 2, 1))
+    target = weight + options.asymmetric * shift.transpose(0, 2, 1)
+    search = _Search(task, target, hessian, options)
+    quant, values = search.rounded()
+    if not has_bias:
+        return quant, None
+    seen, reference = moments.means()
+    rest = np.einsum("gnd,gd->gn", weight, reference) - np.einsum("gnd,gd->gn", values, seen)
+    old = 0.0 if task.bias is None else task.bias
+    return quant, (old + rest.reshape(-1)).astype(np.float32)
+
+
+class _Search:
+    """The choice among scales: GPTQ with each, and for every row the scale that ends best."""
+
+    def __init__(self, task: RoundingTask, target: Matrix, hessian: Matrix, options: RoundingOptions) -> None:
+        self._task, self._target, self._hessian, self._options = task, target, hessian, options
+
+    def rounded(self) -> tuple[TensorQuant, Matrix]:
+        """Return the weight with its codes, and their values as a matrix."""
+        rounder = Rounder(self._hessian, act_order=self._options.act_order)
+        tried = self._scales()
+        grids = [self._grid(scale) for scale in tried]
+        codes = [rounder.codes(self._target, grid) for grid in grids]
+        losses = [loss(self._target, self._hessian, *pair) for pair in zip(grids, codes, strict=True)]
+        best = self._best(np.stack(losses))
+        start = np.take_along_axis(np.stack(codes), best[None, :, :, None], 0)[0]
+        shape = tried[0].shape
+        picked = best.reshape(-1) if len(tried) > 1 else np.zeros(1, np.intp)
+        flat = np.stack([scale.reshape(-1) for scale in tried])
+        scale = np.take_along_axis(flat, np.resize(picked, flat.shape[1])[None], 0)[0].reshape(shape)
+        grid = self._grid(scale)
+        found = descend(self._target, self._hessian, grid, start, self._options.sweeps)
+        codes_of = matrix_weight(self._task.layer, found)
+        params = QuantParams(scale, np.zeros(shape, np.int32))
+        return self._task.quant.with_codes(params, codes_of.astype(np.int16)), found * grid.scale
+
+    def _best(self, losses: Matrix) -> NDArray[np.intp]:
+        """Return the number of the best scale for each row, (groups, rows); rows may have to share it."""
+        if isinstance(self._task.quant.spec.granularity, PerTensor):
+            return np.full(losses.shape[1:], losses.sum(axis=(1, 2)).argmin())
+        return np.asarray(losses.argmin(axis=0))
+
+    def _scales(self) -> list[NDArray[np.float32]]:
+        """Return the scales to try, the present one in their middle; only that where rows have several."""
+        quant = self._task.quant
+        start = np.ascontiguousarray(quant.params.scale)  # type: ignore[union-attr]
+        if not isinstance(quant.spec.granularity, PerChannel | PerTensor):
+            return [start]
+        places = quant.spec.scale_places
+        floor = short_scale(np.maximum(self._task.least, MIN_SCALE), up=True, places=places)
+        middle = self._options.scales // 2
+        steps = range(-middle, self._options.scales - middle)
+        return [np.maximum(shorter_scale(start, step * places), floor) for step in steps]
+
+    def _grid(self, scale: NDArray[np.float32]) -> Grid:
+        layer, spec = self._task.layer, self._task.quant.spec
+        shape = layer.weight_values().shape
+        expanded = np.broadcast_to(spec.granularity.expand(scale, shape), shape)
+        return Grid(weight_matrix(layer, expanded.astype(np.float64)), spec.format.qmin, spec.format.qmax)
