@@ -7,7 +7,7 @@ on integers, which keeps ONNX Runtime on its integer kernels.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,16 +15,16 @@ import onnx
 from onnx import helper, numpy_helper
 
 from passes.ir.kinds import addend
-from passes.ir.onnx_io import MAX_IR, opset_of, raise_opset, to_proto
+from passes.ir.onnx_io import to_proto
 from passes.ir.plan import Role
 from passes.ir.weight_groups import multipliers
 from passes.ir.weights import quantized_weight
 from passes.lowering.accumulators import check_accumulators
 from passes.lowering.bias import accumulator_scale, bias_codes, quantization_of
 from passes.lowering.blocked import blocked_dequantize, must_detach
+from passes.lowering.emission import Emission, assemble
 from passes.lowering.encoding import (
     INT4_OPSET,
-    PER_CHANNEL_OPSET,
     Encoding,
     Form,
     act_encoding,
@@ -50,23 +50,6 @@ if TYPE_CHECKING:
 
 KERNEL_BITS = 32
 """Width of the sums in the integer kernels of ONNX Runtime, which runs wider operands in floating point."""
-
-
-@dataclass
-class _Emission:
-    """The parts that an emitter adds to a model."""
-
-    nodes: dict[str, list[onnx.NodeProto]] = field(default_factory=dict)
-    """New nodes, by the tensor after whose producer they stand (``""``: at the start)."""
-    initializers: list[onnx.TensorProto] = field(default_factory=list)
-    renamed: dict[str, str] = field(default_factory=dict)
-    """What readers of a tensor read instead."""
-    added_inputs: dict[str, str] = field(default_factory=dict)
-    """Bias to append to the inputs of a node that has none, by node name."""
-    opset: int = PER_CHANNEL_OPSET
-
-    def at(self, tensor: str) -> list[onnx.NodeProto]:
-        return self.nodes.setdefault(tensor, [])
 
 
 def emit_qdq(
@@ -107,7 +90,7 @@ def emit_unsaturated(
         alike: use containers and Clips such that all plans of at most 8 bits give the same nodes and types.
     """
     check_accumulators(model, setup, KERNEL_BITS)
-    emission = _Emission()
+    emission = Emission()
     for layer in setup.layers:
         _emit_bias(layer, model, emission)
         for part in layer.parts:
@@ -127,7 +110,7 @@ def emit_unsaturated(
             _emit_activation(name, quantization_of(model.plan, name, name), chosen, emission)
     proto = onnx.ModelProto()
     proto.CopyFrom(to_proto(model) if base is None else base)
-    return _assemble(proto, emission)
+    return assemble(proto, emission)
 
 
 def emit_activations(proto: onnx.ModelProto, tensors: Mapping[str, TensorQuant]) -> onnx.ModelProto:
@@ -137,15 +120,15 @@ def emit_activations(proto: onnx.ModelProto, tensors: Mapping[str, TensorQuant])
         proto: the float model; not changed.
         tensors: quantization of each, with parameters.
     """
-    emission = _Emission()
+    emission = Emission()
     for name, quant in tensors.items():
         _emit_activation(name, quant, act_encoding(quant.spec.format, Form.QCDQ, native4=False), emission)
     copy = onnx.ModelProto()
     copy.CopyFrom(proto)
-    return _assemble(copy, emission)
+    return assemble(copy, emission)
 
 
-def _emit_bias(layer: Layer, model: Model, emission: _Emission) -> None:
+def _emit_bias(layer: Layer, model: Model, emission: Emission) -> None:
     codes = bias_codes(layer, model.plan)
     if codes is None:
         return
@@ -158,7 +141,7 @@ def _emit_bias(layer: Layer, model: Model, emission: _Emission) -> None:
     _dequantize(name, "", scale, None, 0 if scale.size > 1 else None, emission)
 
 
-def _emit_constant(constant: gs.Constant, emission: _Emission) -> None:
+def _emit_constant(constant: gs.Constant, emission: Emission) -> None:
     """Round a constant operand to the values that the packed form has for it."""
     codes, scale = constant_codes(constant.values)
     name = f"{constant.name}.rounded"
@@ -166,7 +149,7 @@ def _emit_constant(constant: gs.Constant, emission: _Emission) -> None:
     emission.renamed[constant.name] = name
 
 
-def _emit_weight(layer: Layer, quant: TensorQuant, encoding: Encoding, emission: _Emission) -> None:
+def _emit_weight(layer: Layer, quant: TensorQuant, encoding: Encoding, emission: Emission) -> None:
     name = layer.weight.name  # type: ignore[union-attr]
     codes = quantized_weight(layer, quant)
     if multipliers(layer, quant) is not None:
@@ -184,7 +167,7 @@ def _emit_weight(layer: Layer, quant: TensorQuant, encoding: Encoding, emission:
 
 
 def _emit_blocked(
-    name: str, quant: TensorQuant, codes: NDArray[np.integer], encoding: Encoding, emission: _Emission
+    name: str, quant: TensorQuant, codes: NDArray[np.integer], encoding: Encoding, emission: Emission
 ) -> None:
     node, tensors = blocked_dequantize(name, quant, codes, encoding)
     emission.opset = max(emission.opset, encoding.opset, INT4_OPSET)
@@ -195,7 +178,7 @@ def _emit_blocked(
     emission.renamed.setdefault(name, f"{name}.dq")
 
 
-def _detach(name: str, shape: tuple[int, ...], emission: _Emission) -> None:
+def _detach(name: str, shape: tuple[int, ...], emission: Emission) -> None:
     """Put a Reshape between an INT2 weight, or a blocked one, and its layer.
 
     ONNX Runtime 1.31 fuses DequantizeLinear into integer kernels that do not know INT2, and then refuses the
@@ -208,7 +191,7 @@ def _detach(name: str, shape: tuple[int, ...], emission: _Emission) -> None:
     )
 
 
-def _emit_activation(name: str, quant: TensorQuant, encoding: Encoding, emission: _Emission) -> None:
+def _emit_activation(name: str, quant: TensorQuant, encoding: Encoding, emission: Emission) -> None:
     params = quant.params
     emission.opset = max(emission.opset, encoding.opset)
     zero = _zero_tensor(f"{name}.zero_point", quant, encoding, emission)
@@ -228,7 +211,7 @@ def _emit_activation(name: str, quant: TensorQuant, encoding: Encoding, emission
     emission.renamed[name] = f"{name}.dq"
 
 
-def _clip(name: str, quant: TensorQuant, encoding: Encoding, emission: _Emission) -> str:
+def _clip(name: str, quant: TensorQuant, encoding: Encoding, emission: Emission) -> str:
     bounds = []
     for label, value in (("min", quant.spec.format.qmin), ("max", quant.spec.format.qmax)):
         emission.initializers.append(codes_tensor(f"{name}.{label}", np.array(value), encoding))
@@ -239,7 +222,7 @@ def _clip(name: str, quant: TensorQuant, encoding: Encoding, emission: _Emission
     return f"{name}.clipped"
 
 
-def _zero_tensor(name: str, quant: TensorQuant, encoding: Encoding, emission: _Emission) -> str:
+def _zero_tensor(name: str, quant: TensorQuant, encoding: Encoding, emission: Emission) -> str:
     zero = np.asarray(quant.params.zero_point)  # type: ignore[union-attr]
     zero = zero.reshape(()) if quant.role is Role.ACT else zero
     emission.initializers.append(codes_tensor(name, zero, encoding))
@@ -247,7 +230,7 @@ def _zero_tensor(name: str, quant: TensorQuant, encoding: Encoding, emission: _E
 
 
 def _dequantize(
-    name: str, at: str, scale: NDArray[np.float32], zero: str | None, axis: int | None, emission: _Emission
+    name: str, at: str, scale: NDArray[np.float32], zero: str | None, axis: int | None, emission: Emission
 ) -> None:
     scale = scale.reshape(-1) if axis is not None else scale.reshape(())
     emission.initializers.append(numpy_helper.from_array(np.ascontiguousarray(scale), f"{name}.scale"))
@@ -257,57 +240,3 @@ def _dequantize(
         node.attribute.append(helper.make_attribute("axis", axis))
     emission.at(at).append(node)
     emission.renamed.setdefault(name, f"{name}.dq")
-
-
-def _assemble(proto: onnx.ModelProto, emission: _Emission) -> onnx.ModelProto:
-    """Put the new nodes in their places and let readers read them."""
-    if opset_of(proto) < emission.opset:
-        proto = raise_opset(proto, emission.opset)
-    graph = proto.graph
-    outputs = {output.name for output in graph.output}
-    nodes = list(emission.nodes.get("", []))
-    for value in graph.input:
-        nodes.extend(emission.nodes.get(value.name, []))
-    for node in graph.node:
-        if node.name in emission.added_inputs:
-            node.input.append(emission.added_inputs[node.name])
-        _redirect(node, emission.renamed)
-        nodes.append(node)
-        for name in node.output:
-            nodes.extend(emission.nodes.get(name, []))
-    copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
-    _keep_output_names(copies, outputs & emission.renamed.keys(), emission.renamed)
-    del graph.node[:]
-    graph.node.extend(copies)
-    _replace_initializers(graph, emission)
-    proto.ir_version = min(max(proto.ir_version, 7), MAX_IR)
-    return proto
-
-
-def _redirect(node: onnx.NodeProto, renamed: dict[str, str]) -> None:
-    for index, name in enumerate(node.input):
-        node.input[index] = renamed.get(name, name)
-    for attribute in node.attribute:
-        for body in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-            for inner in body.node:
-                _redirect(inner, renamed)
-
-
-def _keep_output_names(nodes: list[onnx.NodeProto], names: set[str], renamed: dict[str, str]) -> None:
-    """Let a quantized output of the model keep its name: the value before quantization is renamed instead."""
-    swap = {name: f"{name}.float" for name in names} | {renamed[name]: name for name in names}
-    for node in nodes:
-        for index, name in enumerate(node.input):
-            node.input[index] = swap.get(name, name)
-        for index, name in enumerate(node.output):
-            node.output[index] = swap.get(name, name)
-
-
-def _replace_initializers(graph: onnx.GraphProto, emission: _Emission) -> None:
-    used = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
-    kept = [init for init in graph.initializer if init.name not in emission.renamed or init.name in used]
-    copies = [onnx.TensorProto.FromString(init.SerializeToString()) for init in kept]
-    del graph.initializer[:]
-    graph.initializer.extend(copies)
-    graph.initializer.extend(emission.initializers)
-    del graph.value_info[:]

@@ -1,0 +1,87 @@
+"""`Emission`: what an emitter adds to a model, and how it gets there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import onnx
+
+from passes.ir.onnx_io import MAX_IR, opset_of, raise_opset
+from passes.lowering.encoding import PER_CHANNEL_OPSET
+
+
+@dataclass
+class Emission:
+    """The parts that an emitter adds to a model."""
+
+    nodes: dict[str, list[onnx.NodeProto]] = field(default_factory=dict)
+    """New nodes, by the tensor after whose producer they stand (``""``: at the start)."""
+    initializers: list[onnx.TensorProto] = field(default_factory=list)
+    renamed: dict[str, str] = field(default_factory=dict)
+    """What readers of a tensor read instead."""
+    added_inputs: dict[str, str] = field(default_factory=dict)
+    """Bias to append to the inputs of a node that has none, by node name."""
+    opset: int = PER_CHANNEL_OPSET
+
+    def at(self, tensor: str) -> list[onnx.NodeProto]:
+        """Return the new nodes behind a tensor, to add to."""
+        return self.nodes.setdefault(tensor, [])
+
+
+def assemble(proto: onnx.ModelProto, emission: Emission) -> onnx.ModelProto:
+    """Put the new nodes in their places and let readers read them.
+
+    Args:
+        proto: the model that the emission was made for; it is changed.
+        emission: what to add.
+    """
+    if opset_of(proto) < emission.opset:
+        proto = raise_opset(proto, emission.opset)
+    graph = proto.graph
+    outputs = {output.name for output in graph.output}
+    nodes = list(emission.nodes.get("", []))
+    for value in graph.input:
+        nodes.extend(emission.nodes.get(value.name, []))
+    for node in graph.node:
+        if node.name in emission.added_inputs:
+            node.input.append(emission.added_inputs[node.name])
+        _redirect(node, emission.renamed)
+        nodes.append(node)
+        for name in node.output:
+            nodes.extend(emission.nodes.get(name, []))
+    copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    _keep_output_names(copies, outputs & emission.renamed.keys(), emission.renamed)
+    del graph.node[:]
+    graph.node.extend(copies)
+    _replace_initializers(graph, emission)
+    proto.ir_version = min(max(proto.ir_version, 7), MAX_IR)
+    return proto
+
+
+def _redirect(node: onnx.NodeProto, renamed: dict[str, str]) -> None:
+    for index, name in enumerate(node.input):
+        node.input[index] = renamed.get(name, name)
+    for attribute in node.attribute:
+        for body in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+            for inner in body.node:
+                _redirect(inner, renamed)
+
+
+def _keep_output_names(nodes: list[onnx.NodeProto], names: set[str], renamed: dict[str, str]) -> None:
+    """Let a quantized output of the model keep its name: the value before quantization is renamed instead."""
+    swap = {name: f"{name}.float" for name in names} | {renamed[name]: name for name in names}
+    for node in nodes:
+        for index, name in enumerate(node.input):
+            node.input[index] = swap.get(name, name)
+        for index, name in enumerate(node.output):
+            node.output[index] = swap.get(name, name)
+
+
+def _replace_initializers(graph: onnx.GraphProto, emission: Emission) -> None:
+    used = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
+    kept = [init for init in graph.initializer if init.name not in emission.renamed or init.name in used]
+    copies = [onnx.TensorProto.FromString(init.SerializeToString()) for init in kept]
+    del graph.initializer[:]
+    graph.initializer.extend(copies)
+    graph.initializer.extend(emission.initializers)
+    del graph.value_info[:]
