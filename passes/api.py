@@ -53,6 +53,8 @@ class Pass(ABC):
     """Kebab-case; equal to the entry-point name."""
     observes: ClassVar[frozenset[str]] = frozenset()
     """Activation statistics it will ask for, so that one sweep over the data serves a whole pipeline."""
+    keeps_constants: ClassVar[bool] = False
+    """It gives constants values that depend on data, and puts them into ``plan.constants``."""
 
     def check(self, model: Model, ctx: PassContext) -> None:  # noqa: B027
         """Raise `passes.errors.PreconditionError` when the model is not ready for this pass."""

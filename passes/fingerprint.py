@@ -59,6 +59,7 @@ class Fingerprint:
                 layers=dict(model.plan.layers),
                 tensors=dict(model.plan.tensors),
                 biases=dict(model.plan.biases),
+                constants=dict(model.plan.constants),
             ),
         )
 

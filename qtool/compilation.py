@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from hwmodels import load_target
 from passes.api import Aspect, PassContext
+from passes.errors import UsageError
 from passes.execution.dataset import graph_inputs, open_dataset
 from passes.execution.metrics import choose_metric
 from passes.ir.onnx_io import read_model
@@ -73,9 +74,20 @@ def compile_request(request: QuantizeRequest, tell: Callable[[str, int, int], No
 
 
 def prepared_by(passes: tuple[Pass, ...], records: tuple[PassRecord, ...]) -> str:
-    """Return the passes that changed the graph before the plan was made, in text form."""
+    """Return the passes that changed the graph before the plan was made, in text form.
+
+    Those whose results the plan keeps are left out.
+
+    Raises:
+        UsageError: a pass changed the graph after one whose constants the plan keeps.
+    """
     changed = {record.text for record in records if record.wrote & (Aspect.GRAPH | Aspect.WEIGHTS)}
-    return to_text(tuple(step for step in passes if to_text((step,)) in changed))
+    steps = [step for step in passes if to_text((step,)) in changed]
+    redone = [step for step in steps if not step.keeps_constants]
+    if redone != steps[: len(redone)]:
+        late, keeper = redone[-1].name, next(step.name for step in steps if step.keeps_constants)
+        raise UsageError(f"{late} changes the model after {keeper}, whose result a plan keeps; put it before")
+    return to_text(tuple(redone))
 
 
 def _open_data(request: QuantizeRequest, model: Model, ctx: PassContext) -> None:

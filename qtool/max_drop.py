@@ -47,11 +47,15 @@ def cheapest_within_drop(
         Records of the passes that lead to the plan that is kept.
 
     Raises:
-        UsageError: the pipeline has no allocate pass.
+        UsageError: the pipeline has no allocate pass, or changes weights by data after it.
     """
     place = next((index for index, step in enumerate(passes) if isinstance(step, Allocate)), None)
     if place is None:
         raise UsageError("--max-drop needs a pipeline with an allocate pass")
+    if late := [step.name for step in passes[place:] if step.keeps_constants]:
+        raise UsageError(
+            f"--max-drop tries many allocations on the same weights; put {late[0]} before allocate"
+        )
     allocate = passes[place]
     objective = request.objective()
     if not isinstance(allocate, Allocate) or objective is None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from hwmodels import load_target
 from passes.api import PassContext
+from passes.ir.constants import apply_constants
 from passes.ir.plan import read_plan
 from passes.manager import PassManager
 from passes.pipeline import parse
@@ -29,10 +30,11 @@ def prepare(model: Model, plan: Path) -> HardwareModel:
         The machine that the plan was made for.
 
     Raises:
-        PlanError: the plan is damaged or for another model.
+        PlanError: the plan is damaged, for another model, or does not fit the prepared graph.
     """
     decided = read_plan(plan, model.sha256)
     target = load_target(str(json.loads(plan.read_text(encoding="utf-8")).get("target", "generic")))
     PassManager(parse(decided.prepared)).run(model, PassContext(target=target))
+    apply_constants(model.graph, decided.constants)
     model.plan = decided
     return target

@@ -97,7 +97,8 @@ class Allocate(Pass):
         if self.searches:
             return self._solve(model, ctx, setup, pins)
         bits = uniform_bits(setup, parse_precision(self.uniform, "uniform"), pins)
-        model.plan = with_groups(plan_of_bits(setup, bits), setup, self.group_size)
+        plan = with_groups(plan_of_bits(setup, bits), setup, self.group_size)
+        model.plan = replace(plan, constants=model.plan.constants)
         return PassResult(Aspect.PLAN, _histogram(bits), {"solver": "uniform"})
 
     def problem(self, model: Model, ctx: PassContext, pins: Mapping[str, Precision]) -> AllocationProblem:
@@ -131,7 +132,8 @@ class Allocate(Pass):
         named = {layer.name: choice for layer, choice in zip(problem.layers, chosen, strict=True)}
         bits = {name: Precision(choice.weight_bits, choice.act_bits) for name, choice in named.items()}
         plan = plan_of_bits(setup, bits, {name: choice.loss for name, choice in named.items()})
-        model.plan = with_groups(plan, setup, self.group_size)
+        plan = with_groups(plan, setup, self.group_size)
+        model.plan = replace(plan, constants=model.plan.constants)
         facts: dict[str, float | int | str] = {
             "solver": self.solver,
             "status": found.status,

@@ -1,10 +1,15 @@
-"""Integer codes of weights that a plan holds: their checks, and plan.safetensors beside plan.json."""
+"""Arrays that a plan holds: checks of integer codes, and plan.safetensors beside plan.json.
+
+Codes of weights are stored under the names of their tensors, values of constants as float32 under the name
+with `CONSTANT` behind it.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from math import prod
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +27,9 @@ if TYPE_CHECKING:
 
 CODES_SUFFIX = ".safetensors"
 MAX_CODES_BYTES = 1 << 33
+CONSTANT = ".constant"
 _SHAPES = "shapes"
+_KINDS = ("i1", "u1", "i2", "u2", "f4")
 
 
 def checked_codes(
@@ -50,14 +57,24 @@ def checked_codes(
     return copy
 
 
-def codes_bytes(codes: Mapping[str, NDArray[np.integer]]) -> bytes:
-    """Return the contents of plan.safetensors; empty when there are no codes.
+def codes_bytes(
+    codes: Mapping[str, NDArray[np.integer]],
+    constants: Mapping[str, NDArray[np.float32]] = MappingProxyType({}),
+) -> bytes:
+    """Return the contents of plan.safetensors; empty when there is nothing to keep.
 
     Every tensor is stored as its little-endian bytes; element types and shapes stand in the metadata.
+
+    Raises:
+        PlanError: a tensor with codes is called like a constant with `CONSTANT` behind its name.
     """
-    if not codes:
+    arrays: dict[str, NDArray[Any]] = {f"{name}{CONSTANT}": values for name, values in constants.items()}
+    if both := arrays.keys() & codes.keys():
+        raise PlanError(f"tensors {sorted(both)} have names that the plan needs; rename them in the model")
+    arrays |= codes
+    if not arrays:
         return b""
-    ordered = {name: codes[name] for name in sorted(codes)}
+    ordered = {name: arrays[name] for name in sorted(arrays)}
     shapes = {name: [values.dtype.str[1:], *values.shape] for name, values in ordered.items()}
     raw = {
         name: np.frombuffer(values.astype(values.dtype.newbyteorder("<")).tobytes(), np.uint8)
@@ -66,12 +83,17 @@ def codes_bytes(codes: Mapping[str, NDArray[np.integer]]) -> bytes:
     return container_bytes({_SHAPES: json.dumps(shapes, separators=(",", ":"))}, raw)
 
 
-def read_codes(path: Path, digest: object) -> dict[str, NDArray[np.integer]]:
+def read_codes(
+    path: Path, digest: object
+) -> tuple[dict[str, NDArray[np.integer]], dict[str, NDArray[np.float32]]]:
     """Read plan.safetensors.
 
     Args:
         path: the file.
         digest: SHA-256 of its bytes, in hexadecimal, as plan.json names it.
+
+    Returns:
+        Codes by name of their tensor, and values of constants by name.
 
     Raises:
         PlanError: the file is missing, damaged, or another one than the plan names.
@@ -88,13 +110,16 @@ def read_codes(path: Path, digest: object) -> dict[str, NDArray[np.integer]]:
     try:
         container = read_container(path)
         shapes = json.loads(container.metadata[_SHAPES])
-        return {name: _tensor(data, shapes[name]) for name, data in container.tensors.items()}
+        arrays = {name: _tensor(data, shapes[name]) for name, data in container.tensors.items()}
     except (ArtifactError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise PlanError(f"{path}: is not the codes of a plan: {error!r}") from error
+    floats = {name for name, array in arrays.items() if array.dtype.kind == "f"}
+    constants = {name.removesuffix(CONSTANT): arrays.pop(name) for name in sorted(floats)}
+    return arrays, constants
 
 
-def _tensor(data: NDArray[np.uint8], entry: Any) -> NDArray[np.integer]:
+def _tensor(data: NDArray[np.uint8], entry: Any) -> NDArray[Any]:
     kind, *shape = entry
-    if kind not in ("i1", "u1", "i2", "u2") or not all(type(size) is int and size >= 0 for size in shape):
+    if kind not in _KINDS or not all(type(size) is int and size >= 0 for size in shape):
         raise ValueError(f"expected an element type and a shape, found {entry!s:.80}")
     return np.frombuffer(data.tobytes(), f"<{kind}").reshape(shape)

@@ -15,6 +15,7 @@ from hwmodels import Precision
 from hwmodels.errors import HardwareError
 from passes.errors import PlanError, UsageError
 from passes.ir.codes import CODES_SUFFIX, checked_codes, codes_bytes, read_codes
+from passes.ir.constants import same_constants
 from passes.numerics import IntFormat, PerChannel, PerGroup, PerTensor, QuantParams, QuantSpec, Rounding
 
 if TYPE_CHECKING:
@@ -91,21 +92,34 @@ class LayerBits:
     loss: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class QuantPlan:
-    """Decisions about a graph: bits per layer, specification and parameters per tensor.
+    """Decisions about a graph: bits per layer, specification and parameters per tensor. Compared by value.
 
     Attributes:
         layers: by layer name.
         tensors: by tensor name, weights and activations alike.
         biases: by layer name, where the model's own bias is replaced: float values, one per output channel.
         prepared: the passes that the graph must have gone through before the plan fits it, in text form.
+        constants: values that data-dependent passes gave to constants of the prepared graph, by name.
     """
 
     layers: dict[str, LayerBits] = field(default_factory=dict)
     tensors: dict[str, TensorQuant] = field(default_factory=dict)
     biases: dict[str, tuple[float, ...]] = field(default_factory=dict)
     prepared: str = ""
+    constants: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+
+    def __eq__(self, other: object) -> bool:
+        """Compare everything, arrays by value."""
+        if not isinstance(other, QuantPlan):
+            return NotImplemented
+        mine, theirs = ((it.layers, it.tensors, it.biases, it.prepared) for it in (self, other))
+        return mine == theirs and same_constants(self.constants, other.constants)
+
+    def __hash__(self) -> int:
+        """Hash what is cheap to hash."""
+        return hash((self.prepared, *self.layers))
 
     def to_json(self, model_sha256: str, target: str) -> dict[str, Any]:
         """Return the plan.json document."""
@@ -119,8 +133,9 @@ class QuantPlan:
             for name, bits in self.layers.items()
         ]
         tensors = {name: _tensor_to_json(quant) for name, quant in self.tensors.items()}
-        codes = codes_bytes(self.codes())
-        digest = {"codes_sha256": hashlib.sha256(codes).hexdigest()} if codes else {}
+        arrays = codes_bytes(self.codes(), self.constants)
+        digest = {"codes_sha256": hashlib.sha256(arrays).hexdigest()} if arrays else {}
+        constants = {"constants": sorted(self.constants)} if self.constants else {}
         return {
             "schema_version": SCHEMA_VERSION,
             "model_sha256": model_sha256,
@@ -129,7 +144,7 @@ class QuantPlan:
             "layers": layers,
             "tensors": tensors,
             "biases": {name: list(values) for name, values in self.biases.items()},
-        } | digest
+        } | (constants | digest)
 
     def codes(self) -> dict[str, NDArray[np.integer]]:
         """Return the codes that the plan holds, by tensor name."""
@@ -184,24 +199,29 @@ def read_plan(path: Path, model_sha256: str) -> QuantPlan:
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise PlanError(f"{path}: cannot be read as a plan: {error}") from error
     plan = QuantPlan.from_json(document, model_sha256, str(path))
-    digest = document.get("codes_sha256")
-    return plan if digest is None else _with_codes(plan, path.with_suffix(CODES_SUFFIX), digest)
+    digest, kept = document.get("codes_sha256"), document.get("constants", [])
+    plan = plan if digest is None else _with_codes(plan, path.with_suffix(CODES_SUFFIX), digest)
+    if kept != sorted(plan.constants):
+        found = f"found {sorted(plan.constants)!s:.80}"
+        raise PlanError(f"{path}: the plan needs values of constants {kept!s:.80} beside it, {found}")
+    return plan
 
 
 def write_plan(plan: QuantPlan, path: Path, model_sha256: str, target: str) -> None:
-    """Write plan.json, and beside it plan.safetensors when there are codes; a stale one is removed."""
+    """Write plan.json, and beside it plan.safetensors when there are arrays; a stale one is removed."""
     document = json.dumps(plan.to_json(model_sha256, target), indent=1, allow_nan=False)
     path.write_text(document + "\n", encoding="utf-8")
-    codes, beside = codes_bytes(plan.codes()), path.with_suffix(CODES_SUFFIX)
-    if codes:
-        beside.write_bytes(codes)
+    arrays, beside = codes_bytes(plan.codes(), plan.constants), path.with_suffix(CODES_SUFFIX)
+    if arrays:
+        beside.write_bytes(arrays)
     else:
         beside.unlink(missing_ok=True)
 
 
 def _with_codes(plan: QuantPlan, path: Path, digest: object) -> QuantPlan:
     tensors = dict(plan.tensors)
-    for name, codes in read_codes(path, digest).items():
+    found, constants = read_codes(path, digest)
+    for name, codes in found.items():
         quant = tensors.get(name)
         if quant is None or quant.params is None:
             raise PlanError(f"{path}: holds codes of {name[:80]!r}, for which the plan has no scale")
@@ -210,7 +230,7 @@ def _with_codes(plan: QuantPlan, path: Path, digest: object) -> QuantPlan:
         except UsageError as error:
             hint = "after a change of bits, take codes_sha256 out of plan.json: the nearest codes then serve"
             raise PlanError(f"{path}: tensor {name[:80]!r}: {error}; {hint}") from error
-    return replace(plan, tensors=tensors)
+    return replace(plan, tensors=tensors, constants=constants)
 
 
 def _check_document(document: Any, model_sha256: str, where: str) -> None:

@@ -49,6 +49,7 @@ PREPARATION = {
     "canonicalize": "",
     "fold-batchnorm": "canonicalize",
     "equalize": "canonicalize,fold-batchnorm",
+    "smooth": "canonicalize,fold-batchnorm",
     "allocate": "canonicalize,fold-batchnorm",
     "assign-scales": "canonicalize,fold-batchnorm",
     "gptq": "canonicalize,fold-batchnorm,assign-scales",
@@ -60,7 +61,7 @@ PREPARATION = {
 OPTIONS = {"reconstruct": "{iterations=30 batch=8}"}
 EXTRA = {"reconstruct": "torch"}
 """Packages that come with an extra."""
-SAME_OUTPUTS = ("canonicalize", "fold-batchnorm", "equalize")
+SAME_OUTPUTS = ("canonicalize", "fold-batchnorm", "equalize", "smooth")
 
 
 def context() -> PassContext:

@@ -1,0 +1,103 @@
+"""Factors that even out channels, and how well they serve one site."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from passes.execution.ranges import weight_params
+from passes.numerics import Histogram, best_short_params, fake_quantize
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from passes.execution.channels import ChannelRows
+    from passes.ir.layers import Layer
+    from passes.numerics import QuantSpec
+    from passes.transform.smooth_sites import Site
+
+    Seen = Mapping[str, ChannelRows]
+    """Of the activations that the readers of a site multiply, by name."""
+    Factors = NDArray[np.float64]
+    Specs = tuple[QuantSpec, QuantSpec]
+    """Of the weight of a layer and of the activation it reads."""
+
+ALPHAS = tuple(step / 10 for step in range(11))
+LIMIT = 1e4
+
+
+def smoothing_factors(site: Site, seen: Seen, alpha: float) -> Factors:
+    """Return factors per channel: ``max|x|**alpha / max|w|**(1 - alpha)``.
+
+    [Xiao et al. 2022, SmoothQuant, arXiv 2211.10438, eq. 4.]
+    They are brought to a geometric mean of one, which leaves the size of numbers alone and changes nothing
+    else. A channel without values or without weights keeps its scale.
+
+    Args:
+        site: with the weights as they are now.
+        seen: of the activations that its readers multiply, by name.
+        alpha: how much of the differences weights take over, from 0 to 1.
+
+    Returns:
+        Shape (channels,), from 1 / `LIMIT` to `LIMIT`.
+    """
+    acts = np.max([seen[layer.act.name].largest for layer in site.readers], axis=0)
+    weights = np.max([_input_range(layer) for layer in site.readers], axis=0)
+    alive = (acts > 0) & (weights > 0)
+    if not alive.any():
+        return np.ones(len(acts))
+    logs = alpha * np.log(acts[alive]) - (1 - alpha) * np.log(weights[alive])
+    factors = np.ones(len(acts))
+    factors[alive] = np.exp(np.clip(logs - logs.mean(), -np.log(LIMIT), np.log(LIMIT)))
+    return factors
+
+
+def best_factors(site: Site, seen: Seen, specs: Mapping[str, Specs]) -> Factors | None:
+    """Return the factors of the alpha that does least harm to the results of a site's readers.
+
+    Args:
+        site: with the weights as they are now.
+        seen: of the activations that its readers multiply, by name.
+        specs: of each reader, by layer name.
+
+    Returns:
+        Shape (channels,), or ``None`` when the channels are best left as they are.
+    """
+    tried = [np.ones(len(seen[site.readers[0].act.name].largest))]
+    tried += [smoothing_factors(site, seen, alpha) for alpha in ALPHAS]
+    errors = [
+        sum(_harm(layer, seen[layer.act.name].rows, specs[layer.name], each) for layer in site.readers)
+        for each in tried
+    ]
+    best = int(np.argmin(errors))
+    return tried[best] if best else None
+
+
+def _harm(layer: Layer, rows: NDArray[np.float32], specs: Specs, factors: Factors) -> float:
+    """Return the squared error of a layer's results, relative to their squares."""
+    weight = layer.weight_values()
+    matrix = weight if layer.channel_axis == 1 else weight.T
+    scaled = (matrix * factors[:, None]).astype(np.float32)
+    weight_spec, act_spec = specs
+    oriented = scaled if layer.channel_axis == 1 else np.ascontiguousarray(scaled.T)
+    rounded = fake_quantize(oriented, weight_spec, weight_params(oriented, weight_spec))
+    rounded = rounded if layer.channel_axis == 1 else rounded.T
+    inputs = (rows / factors).astype(np.float32)
+    wanted = rows @ matrix
+    found = _rounded_rows(inputs, act_spec) @ rounded
+    size = float(np.square(wanted, dtype=np.float64).sum())
+    return float(np.square(found - wanted, dtype=np.float64).sum()) / max(size, np.finfo(np.float64).tiny)
+
+
+def _rounded_rows(rows: NDArray[np.float32], spec: QuantSpec) -> NDArray[np.float32]:
+    histogram = Histogram()
+    histogram.update(rows)
+    return fake_quantize(rows, spec, best_short_params(histogram, spec))
+
+
+def _input_range(layer: Layer) -> NDArray[np.float64]:
+    """Return the largest weight of each input channel, shape (channels,)."""
+    return np.asarray(np.abs(layer.weight_values()).max(axis=layer.channel_axis), dtype=np.float64)
