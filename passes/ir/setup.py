@@ -183,7 +183,7 @@ def _eligible(node: gs.Node, integers: IntegerGraph) -> bool:
     if kind in (OpClass.FLOAT, OpClass.LAYER) or len(node.outputs) != 1:
         return False
     if kind is OpClass.SOURCE:
-        return _enters(node, integers)
+        return integers.enters(node)
     data = data_inputs(node, info)
     if not data or any(tensor.dtype != np.float32 for tensor in (*data, node.outputs[0])):
         return False
@@ -193,17 +193,6 @@ def _eligible(node: gs.Node, integers: IntegerGraph) -> bool:
     if constants and (kind not in _WITH_CONSTANTS or constants == len(data)):
         return False
     return integers.can_set(node, node.inputs[len(data) :])
-
-
-def _enters(node: gs.Node, integers: IntegerGraph) -> bool:
-    """Tell whether a source reads float tables and integers that can be had."""
-    if node.op == "Cast":
-        return integers.computes(node.inputs[0])
-    if node.inputs[0].dtype != np.float32:
-        return False
-    return (
-        integers.computes(node.inputs[1]) if node.op == "Gather" else integers.can_set(node, node.inputs[1:])
-    )
 
 
 def _stays(node: gs.Node, chosen: set[str], leaving: set[str]) -> bool:
