@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from passes.execution.session import Feeds
     from passes.ir.layers import Layer
     from passes.ir.model import Model
-    from passes.ir.setup import QuantizerSetup, TensorGroup
+    from passes.ir.setup import QuantizerSetup
+    from passes.ir.tensor_groups import TensorGroup
 
 Quantizers = dict[str, dict[int, StepQuantizer]]
 """Of the sources of every group, by tensor name and width."""
