@@ -21,7 +21,7 @@ _NORMALIZATIONS = frozenset({"LayerNormalization", "RMSNormalization"})
 UNREAD_BITS = 8
 """Precision of activations that no layer multiplies: operands of additions, results of the model."""
 STREAM_BITS = 16
-"""The same where a normalization reads them: sums along a transformer have outliers far beyond 8 bits."""
+"""The same along a transformer: its sums have outliers that 8 bits do not hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +96,23 @@ def _group(
     )
 
 
-def with_wide_stream(group: TensorGroup, graph: gs.Graph) -> TensorGroup:
-    """Give 16 bits to sums that only normalizations and other sums read, on a machine that has so many."""
+def with_wide_stream(groups: tuple[TensorGroup, ...], graph: gs.Graph) -> tuple[TensorGroup, ...]:
+    """Give 16 bits to what normalizations read, and to the terms of such sums, where no layer reads it."""
     tensors = graph.tensors()
-    readers = {node.op for name in group.members for node in tensors[name].outputs}
-    stream = not group.readers and not group.is_output and readers & _NORMALIZATIONS
-    return replace(group, unread_bits=STREAM_BITS) if stream else group
+    readers = {
+        group.name: [node for name in group.members for node in tensors[name].outputs]
+        for group in groups
+        if not group.readers and not group.is_output
+    }
+    stream = {name for name, nodes in readers.items() if any(it.op in _NORMALIZATIONS for it in nodes)}
+    sums = {name for group in groups if group.name in stream for name in group.members}
+    terms = {
+        name
+        for name, nodes in readers.items()
+        if any(it.op == "Add" and it.outputs[0].name in sums for it in nodes)
+    }
+    wide = stream | terms
+    return tuple(replace(it, unread_bits=STREAM_BITS) if it.name in wide else it for it in groups)
 
 
 def quantized_tensors(
