@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from hwmodels import HardwareModel, Workload
     from passes.ir.model import Model
-    from passes.ir.setup import TensorGroup
+    from passes.ir.tensor_groups import TensorGroup
 
 
 @dataclass(frozen=True, slots=True)

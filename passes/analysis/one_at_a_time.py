@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
     from passes.ir.layers import Layer
     from passes.ir.model import Model
-    from passes.ir.setup import QuantizerSetup, TensorGroup
+    from passes.ir.setup import QuantizerSetup
+    from passes.ir.tensor_groups import TensorGroup
     from passes.numerics import QuantParams, QuantSpec
 
 BATCH = 8
