@@ -137,6 +137,11 @@ class PassContext:
             self._reading[-1] |= read
         return cast("R_co", result)
 
+    def known(self, analysis: Analysis[R_co]) -> R_co | None:
+        """Return an analysis' result where it is still good, without computing anything."""
+        found = self._cache.get(analysis)
+        return None if found is None else cast("R_co", found[1])
+
     def invalidate(self, wrote: Aspect) -> None:
         """Forget every result that read an aspect which was written."""
         self._cache = {key: (read, result) for key, (read, result) in self._cache.items() if not read & wrote}

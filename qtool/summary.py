@@ -9,7 +9,9 @@ from hwmodels import Cost, Metric, Precision
 from passes.allocation.allocate import Allocate
 from passes.analysis.accumulators import Accumulators
 from passes.analysis.cost import price_plan
+from passes.analysis.outliers import find_outliers
 from passes.analysis.workloads import Workloads
+from passes.execution.collect import CollectActivations
 from passes.ir.setup import quantizer_setup
 from passes.ir.weight_groups import group_size
 from passes.pipeline import parse
@@ -24,6 +26,7 @@ from qtool.report import (
     LayerReport,
     MetricReport,
     ModelReport,
+    OutlierReport,
     Report,
     TimeReport,
     UnquantizedReport,
@@ -83,6 +86,9 @@ def build_report(request: QuantizeRequest, done: Compilation, seconds: float, pe
         accumulators=tuple(
             AccumulatorReport(bound.name, bound.op, bound.channel, bound.needed, bound.available)
             for bound in ctx.get(Accumulators(), model)
+        ),
+        outliers=tuple(
+            OutlierReport.of(found) for found in find_outliers(setup, ctx.known(CollectActivations()))
         ),
     )
 

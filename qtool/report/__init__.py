@@ -2,6 +2,7 @@
 
 from qtool.report.json import report_json
 from qtool.report.markdown import report_markdown
+from qtool.report.outliers import OutlierReport
 from qtool.report.report import (
     AccumulatorReport,
     AgreementReport,
@@ -27,6 +28,7 @@ __all__ = [
     "LayerReport",
     "MetricReport",
     "ModelReport",
+    "OutlierReport",
     "Report",
     "TimeReport",
     "UnquantizedReport",

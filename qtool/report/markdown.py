@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from qtool.report.format import COST_UNITS, cost, plain, share
 from qtool.report.headline import budget_line, headline, precision_counts, tight_accumulator
+from qtool.report.outliers import outlier_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -23,6 +24,7 @@ def report_markdown(report: Report) -> str:
         _float_operators(report),
         _agreement(report),
         _accumulators(report),
+        _outliers(report),
         _journal(report),
         _environment(report),
     ]
@@ -100,6 +102,16 @@ def _agreement(report: Report) -> str:
 def _accumulators(report: Report) -> str:
     tight = tight_accumulator(report)
     return f"## Accumulators\n\nNo sum can overflow, but {tight}." if tight else ""
+
+
+def _outliers(report: Report) -> str:
+    rows = outlier_rows(report.outliers)
+    if not rows:
+        return ""
+    head = ("tensor", "largest", "nearly all below", "ratio", "what helps")
+    left = len(report.outliers) - len(rows)
+    rest = f"\n\n{left} more are in report.json." if left else ""
+    return f"## Ranges that few values dominate\n\n{markdown_table(head, rows)}{rest}"
 
 
 def _journal(report: Report) -> str:

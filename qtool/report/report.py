@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from qtool.report.outliers import OutlierReport
+
 SCHEMA_VERSION = 1
 
 # A field called "float" hides the type of that name from the fields after it.
@@ -198,6 +200,7 @@ class Report:
         unquantized: operators that stay float and are no layers.
         journal: remarks of the passes, in order.
         accumulators: of every integer operator that adds, in graph order.
+        outliers: tensors whose range a few values dominate, worst first.
     """
 
     qtool: str
@@ -219,6 +222,7 @@ class Report:
     unquantized: tuple[UnquantizedReport, ...] = ()
     journal: tuple[JournalLine, ...] = ()
     accumulators: tuple[AccumulatorReport, ...] = ()
+    outliers: tuple[OutlierReport, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the report.json document; numbers that are not finite become ``None``."""

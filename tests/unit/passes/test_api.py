@@ -52,6 +52,16 @@ def test_a_result_is_computed_once(model: Model, ctx: PassContext) -> None:
     assert len(analysis.runs) == 1
 
 
+def test_what_is_known_is_not_computed(model: Model, ctx: PassContext) -> None:
+    analysis = Inner()
+    assert ctx.known(analysis) is None
+    ctx.get(analysis, model)
+    assert ctx.known(Inner()) == 3
+    ctx.invalidate(analysis.reads)
+    assert ctx.known(analysis) is None
+    assert len(analysis.runs) == 1
+
+
 def test_options_are_part_of_the_key(model: Model, ctx: PassContext) -> None:
     assert [ctx.get(Inner(), model), ctx.get(Inner(offset=1), model)] == [3, 4]
 

@@ -8,6 +8,7 @@ import pytest
 
 from qtool.report.headline import budget_line, headline, precision_counts
 from qtool.report.markdown import markdown_table, report_markdown
+from qtool.report.outliers import OutlierReport
 from qtool.report.report import AccumulatorReport, BudgetReport, MetricReport, Report
 
 
@@ -80,3 +81,14 @@ def test_sums_that_hardly_fit_are_told(report: Report, needed: int, shown: bool)
     sums = (AccumulatorReport("conv|1", "Conv", 3, needed, 32), AccumulatorReport("fc", "Gemm", 0, 40, 64))
     text = report_markdown(replace(report, accumulators=sums))
     assert (f"No sum can overflow, but conv|1 needs {needed} of 32 bits." in text) is shown
+
+
+def test_ranges_that_few_values_dominate_are_listed_with_advice(report: Report) -> None:
+    entries = [OutlierReport(f"t{index}", "act", None, None, 50.0, 1.0, 50.0, "clip") for index in range(11)]
+    entries[1] = OutlierReport("w", "weight", 3, 2, 9.0, 1.5, 6.0, "split")
+    text = report_markdown(replace(report, outliers=tuple(entries)))
+    assert "| t0 | 50 | 1 | 50.0 | clip |" in text
+    assert "| w, channel 3 | 9 | 1.5 | 6.0 | split |" in text
+    assert "t10" not in text
+    assert "1 more are in report.json." in text
+    assert "few values" not in report_markdown(report)
