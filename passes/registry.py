@@ -16,6 +16,7 @@ BUILTIN: tuple[tuple[str, str], ...] = (
     ("canonicalize", "passes.transform.canonicalize:Canonicalize"),
     ("fold-batchnorm", "passes.transform.fold_batchnorm:FoldBatchNorm"),
     ("equalize", "passes.transform.equalize:Equalize"),
+    ("absorb-bias", "passes.transform.absorb_bias:AbsorbBias"),
     ("smooth", "passes.transform.smooth:Smooth"),
     ("allocate", "passes.allocation.allocate:Allocate"),
     ("assign-scales", "passes.transform.assign_scales:AssignScales"),

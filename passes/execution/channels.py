@@ -13,7 +13,7 @@ from passes.execution.prefetch import prefetch
 from passes.execution.session import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
@@ -25,24 +25,28 @@ BATCH = 4
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ChannelRows:
-    """One activation, its last axis running over channels.
+    """One activation.
 
     Attributes:
-        largest: largest magnitude of each channel over all samples, shape (channels,).
+        lowest: least value of each channel over all samples, shape (channels,).
+        largest: largest magnitude of each, same shape.
         rows: float32 sample of it, shape (rows, channels).
     """
 
+    lowest: NDArray[np.float64]
     largest: NDArray[np.float64]
     rows: NDArray[np.float32]
 
 
-def observe_rows(model: Model, ctx: PassContext, names: Sequence[str], rows: int) -> dict[str, ChannelRows]:
+def observe_rows(
+    model: Model, ctx: PassContext, axes: Mapping[str, int], rows: int
+) -> dict[str, ChannelRows]:
     """Run the float model over the calibration data.
 
     Args:
         model: with its constants as they are now.
         ctx: with the data.
-        names: of the activations.
+        axes: that run over channels, by the names of the activations.
         rows: number of rows to keep of each, about, drawn evenly from all samples.
 
     Raises:
@@ -52,36 +56,38 @@ def observe_rows(model: Model, ctx: PassContext, names: Sequence[str], rows: int
     """
     if ctx.calibration is None:
         raise UsageError("this needs calibration data; give --calib")
-    proto, _ = instrument(model, Wanted(full=tuple(names)))
+    proto, _ = instrument(model, Wanted(full=tuple(axes)))
     session = Session(proto, threads=ctx.workers)
     share = rows / max(ctx.calibration.count, 1)
     rng = ctx.rng("channels")
-    seen: dict[str, _Rows] = {name: _Rows(name) for name in names}
+    seen = {name: _Rows(name, axis) for name, axis in axes.items()}
     for feeds in prefetch(ctx.calibration.batches(BATCH)):
         wanted = -int(-share * len(next(iter(feeds.values()))) // 1)
-        for name, values in zip(names, session.run(feeds, list(names)), strict=True):
+        for name, values in zip(axes, session.run(feeds, list(axes)), strict=True):
             seen[name].update(values, wanted, rng)
     return {name: found.value() for name, found in seen.items()}
 
 
 class _Rows:
-    """Running maxima and a sample of one activation."""
+    """Running extremes and a sample of one activation."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._largest: NDArray[np.float32] | None = None
+    def __init__(self, name: str, axis: int) -> None:
+        self._name, self._axis = name, axis
+        self._lowest, self._highest = np.array(np.inf, np.float32), np.array(-np.inf, np.float32)
         self._kept: list[NDArray[np.float32]] = []
 
     def update(self, values: NDArray[np.float32], count: int, rng: np.random.Generator) -> None:
-        flat = values.reshape(-1, values.shape[-1])
-        largest = np.abs(flat).max(axis=0)
-        if not np.isfinite(largest).all():
+        moved = np.moveaxis(values, self._axis, -1)
+        flat = moved.reshape(-1, moved.shape[-1])
+        low, high = flat.min(axis=0), flat.max(axis=0)
+        if not (np.isfinite(low).all() and np.isfinite(high).all()):
             raise ModelError(f"activation {self._name!r} is NaN or infinite on the calibration data")
-        self._largest = largest if self._largest is None else np.maximum(self._largest, largest)
+        self._lowest, self._highest = np.minimum(self._lowest, low), np.maximum(self._highest, high)
         at = rng.choice(len(flat), size=min(count, len(flat)), replace=False, shuffle=False)
         self._kept.append(flat[at].copy())
 
     def value(self) -> ChannelRows:
-        if self._largest is None:
+        if not self._kept:
             raise DataError("the calibration data hold no samples")
-        return ChannelRows(self._largest.astype(np.float64), np.concatenate(self._kept))
+        largest = np.maximum(-self._lowest, self._highest).astype(np.float64)
+        return ChannelRows(self._lowest.astype(np.float64), largest, np.concatenate(self._kept))

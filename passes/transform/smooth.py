@@ -36,6 +36,8 @@ class Smooth(Pass):
         alpha: how much of the differences between channels the weights take over, from 0 to 1; ``auto``
             chooses for every place what harms the results of the layers least, which may be nothing.
         precision: bits to choose for, where the plan does not say yet.
+        gain: least share of the error that must be won before ``auto`` changes a place: smaller differences
+            are luck in the rounding of weights.
         rows: vectors of each activation to choose by, drawn evenly from all samples.
     """
 
@@ -43,6 +45,7 @@ class Smooth(Pass):
     keeps_constants: ClassVar[bool] = True
     alpha: str = AUTO
     precision: str = "w4a8"
+    gain: float = 0.1
     rows: int = 512
 
     def check(self, model: Model, ctx: PassContext) -> None:
@@ -67,8 +70,8 @@ class Smooth(Pass):
         sites = find_sites(model.graph, setup.layers)
         if not sites:
             return PassResult(Aspect.NONE, "no channels can be smoothed", {"sites": 0, "smoothed": 0})
-        names = dict.fromkeys(layer.act.name for site in sites for layer in site.readers)
-        seen = observe_rows(model, ctx, tuple(names), self.rows)
+        axes = {layer.act.name: -1 for site in sites for layer in site.readers}
+        seen = observe_rows(model, ctx, axes, self.rows)
         specs = self._specs(model, setup)
         changed: set[str] = set()
         smoothed = 0
@@ -89,7 +92,11 @@ class Smooth(Pass):
     def _factors(self, site: Site, seen: Seen, specs: dict[str, Specs]) -> Factors | None:
         """Return factors other than one, or ``None``."""
         alpha = self._fixed_alpha()
-        found = best_factors(site, seen, specs) if alpha is None else smoothing_factors(site, seen, alpha)
+        found = (
+            best_factors(site, seen, specs, self.gain)
+            if alpha is None
+            else smoothing_factors(site, seen, alpha)
+        )
         return None if found is None or (found == 1).all() else found
 
     def _specs(self, model: Model, setup: QuantizerSetup) -> dict[str, Specs]:

@@ -55,13 +55,14 @@ def smoothing_factors(site: Site, seen: Seen, alpha: float) -> Factors:
     return factors
 
 
-def best_factors(site: Site, seen: Seen, specs: Mapping[str, Specs]) -> Factors | None:
+def best_factors(site: Site, seen: Seen, specs: Mapping[str, Specs], gain: float) -> Factors | None:
     """Return the factors of the alpha that does least harm to the results of a site's readers.
 
     Args:
         site: with the weights as they are now.
         seen: of the activations that its readers multiply, by name.
         specs: of each reader, by layer name.
+        gain: least share of the error that must be won.
 
     Returns:
         Shape (channels,), or ``None`` when the channels are best left as they are.
@@ -73,7 +74,7 @@ def best_factors(site: Site, seen: Seen, specs: Mapping[str, Specs]) -> Factors 
         for each in tried
     ]
     best = int(np.argmin(errors))
-    return tried[best] if best else None
+    return tried[best] if errors[best] < (1 - gain) * errors[0] else None
 
 
 def _harm(layer: Layer, rows: NDArray[np.float32], specs: Specs, factors: Factors) -> float:

@@ -49,6 +49,7 @@ PREPARATION = {
     "canonicalize": "",
     "fold-batchnorm": "canonicalize",
     "equalize": "canonicalize,fold-batchnorm",
+    "absorb-bias": "canonicalize,fold-batchnorm",
     "smooth": "canonicalize,fold-batchnorm",
     "allocate": "canonicalize,fold-batchnorm",
     "assign-scales": "canonicalize,fold-batchnorm",

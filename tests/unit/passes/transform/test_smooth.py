@@ -69,7 +69,7 @@ def test_factors_by_hand() -> None:
     for layer in site.readers:
         layer.weight.values = np.ones((CHANNELS, CHANNELS), np.float32)
     largest = np.array([1, 1, 16, 1, 0, 1, 1, 1 / 16.0])
-    seen = {"n": ChannelRows(largest, np.ones((1, CHANNELS), np.float32))}
+    seen = {"n": ChannelRows(-largest, largest, np.ones((1, CHANNELS), np.float32))}
     expected = np.array([1, 1, 4, 1, 1, 1, 1, 0.25])
     np.testing.assert_allclose(smoothing_factors(site, seen, 0.5), expected)
     np.testing.assert_allclose(smoothing_factors(site, seen, 0.0), np.ones(CHANNELS))
@@ -77,7 +77,7 @@ def test_factors_by_hand() -> None:
 
 def test_with_alpha_one_activations_become_alike_and_with_zero_the_weights() -> None:
     model = network()
-    seen = observe_rows(model, context(), ["n"], ROWS)
+    seen = observe_rows(model, context(), {"n": -1}, ROWS)
     site = sites_of(model)[0]
     even = seen["n"].largest / smoothing_factors(site, seen, 1.0)
     np.testing.assert_allclose(even, even[0])
@@ -102,8 +102,8 @@ def test_constants_with_other_readers_are_left_alone() -> None:
 
 def test_a_sample_of_rows_and_exact_maxima() -> None:
     model, ctx = network(), context()
-    whole = observe_rows(model, ctx, ["n"], 64)["n"]
-    few = observe_rows(model, ctx, ["n"], ROWS)["n"]
+    whole = observe_rows(model, ctx, {"n": -1}, 64)["n"]
+    few = observe_rows(model, ctx, {"n": -1}, ROWS)["n"]
     assert few.rows.shape == (ROWS, CHANNELS)
     assert whole.rows.shape == (64, CHANNELS)
     np.testing.assert_array_equal(few.largest, np.abs(whole.rows).max(axis=0))
