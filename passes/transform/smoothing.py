@@ -56,7 +56,7 @@ def smoothing_factors(site: Site, seen: Seen, alpha: float) -> Factors:
 
 
 def best_factors(site: Site, seen: Seen, specs: Mapping[str, Specs], gain: float) -> Factors | None:
-    """Return the factors of the alpha that does least harm to the results of a site's readers.
+    """Return the factors of the alpha that harms the results of a site's readers least.
 
     Args:
         site: with the weights as they are now.
@@ -69,34 +69,49 @@ def best_factors(site: Site, seen: Seen, specs: Mapping[str, Specs], gain: float
     """
     tried = [np.ones(len(seen[site.readers[0].act.name].largest))]
     tried += [smoothing_factors(site, seen, alpha) for alpha in ALPHAS]
+    sizes = [_size(layer, seen[layer.act.name].rows) for layer in site.readers]
     errors = [
-        sum(_harm(layer, seen[layer.act.name].rows, specs[layer.name], each) for layer in site.readers)
+        sum(
+            expected_error(layer, seen[layer.act.name].rows, specs[layer.name], each) / size
+            for layer, size in zip(site.readers, sizes, strict=True)
+        )
         for each in tried
     ]
     best = int(np.argmin(errors))
     return tried[best] if errors[best] < (1 - gain) * errors[0] else None
 
 
-def _harm(layer: Layer, rows: NDArray[np.float32], specs: Specs, factors: Factors) -> float:
-    """Return the squared error of a layer's results, relative to their squares."""
-    weight = layer.weight_values()
-    matrix = weight if layer.channel_axis == 1 else weight.T
-    scaled = (matrix * factors[:, None]).astype(np.float32)
+def _size(layer: Layer, rows: NDArray[np.float32]) -> float:
+    """Return the mean square of a layer's results, summed over channels, or 1 where they are all zero."""
+    matrix = layer.weight_values() if layer.channel_axis == 1 else layer.weight_values().T
+    return float(np.square(rows @ matrix, dtype=np.float64).sum() / len(rows)) or 1.0
+
+
+def expected_error(layer: Layer, rows: NDArray[np.float32], specs: Specs, factors: Factors) -> float:
+    """Return the mean square that rounding adds to a layer's results, summed over output channels.
+
+    Errors of weights and of activations count by the mean squares of what they are multiplied by, as if each
+    were independent of all others: sums of the errors at hand are too much a matter of luck. The mean of an
+    activation does not count where the layer has a place for a bias, which takes back what it does.
+
+    Args:
+        layer: Gemm or MatMul with constant weights.
+        rows: of the activation it reads, shape (rows, channels).
+        specs: how weight and activation are rounded.
+        factors: that channels of the activation are divided by, and rows of the weight multiplied.
+    """
+    axis = layer.channel_axis
+    scaled = (layer.weight_values() * np.expand_dims(factors, axis)).astype(np.float32)
     weight_spec, act_spec = specs
-    oriented = scaled if layer.channel_axis == 1 else np.ascontiguousarray(scaled.T)
-    rounded = fake_quantize(oriented, weight_spec, weight_params(oriented, weight_spec))
-    rounded = rounded if layer.channel_axis == 1 else rounded.T
+    wrong = fake_quantize(scaled, weight_spec, weight_params(scaled, weight_spec)) - scaled
     inputs = (rows / factors).astype(np.float32)
-    wanted = rows @ matrix
-    found = _rounded_rows(inputs, act_spec) @ rounded
-    size = float(np.square(wanted, dtype=np.float64).sum())
-    return float(np.square(found - wanted, dtype=np.float64).sum()) / max(size, np.finfo(np.float64).tiny)
-
-
-def _rounded_rows(rows: NDArray[np.float32], spec: QuantSpec) -> NDArray[np.float32]:
     histogram = Histogram()
-    histogram.update(rows)
-    return fake_quantize(rows, spec, best_short_params(histogram, spec))
+    histogram.update(inputs)
+    missed = fake_quantize(inputs, act_spec, best_short_params(histogram, act_spec)) - inputs
+    spread = inputs.var(axis=0) if layer.op == "Gemm" else np.square(inputs).mean(axis=0)
+    by_weights = np.square(wrong).sum(axis=axis) @ spread
+    by_activations = np.square(scaled).sum(axis=axis) @ np.square(missed).mean(axis=0)
+    return float(by_weights + by_activations)
 
 
 def _input_range(layer: Layer) -> NDArray[np.float64]:

@@ -11,6 +11,7 @@ from passes.api import Aspect, PassContext
 from passes.errors import ModelError, UsageError
 from passes.execution.channels import ChannelRows, observe_rows
 from passes.execution.dataset import Dataset, InputSpec
+from passes.execution.ranges import weight_params
 from passes.execution.simulate import run_float, simulate
 from passes.execution.sources import ArraySource
 from passes.ir.model import Model
@@ -18,11 +19,12 @@ from passes.ir.onnx_io import model_from_text
 from passes.ir.setup import quantizer_setup
 from passes.ir.specs import plan_of_bits
 from passes.manager import PassManager
+from passes.numerics import Histogram, IntFormat, PerChannel, QuantSpec, best_short_params, fake_quantize
 from passes.pipeline import parse
 from passes.testing import check_pass
 from passes.transform.smooth import Smooth
 from passes.transform.smooth_sites import Site, find_sites
-from passes.transform.smoothing import smoothing_factors
+from passes.transform.smoothing import expected_error, smoothing_factors
 
 CHANNELS, ROWS = 8, 16
 
@@ -84,6 +86,32 @@ def test_with_alpha_one_activations_become_alike_and_with_zero_the_weights() -> 
     site.scale(smoothing_factors(site, seen, 0.0))
     ranges = np.max([np.abs(layer.weight_values()).max(axis=1) for layer in site.readers], axis=0)
     np.testing.assert_allclose(ranges, ranges[0], rtol=1e-6)
+
+
+def test_the_expected_error_is_that_of_a_layer() -> None:
+    rng = np.random.default_rng(5)
+    model = network()
+    layer = sites_of(model)[1].readers[0]
+    layer.weight.values = rng.standard_normal((CHANNELS, CHANNELS)).astype(np.float32)
+    rows = rng.standard_normal((4096, CHANNELS)).astype(np.float32)
+    specs = QuantSpec(IntFormat(4), PerChannel(1)), QuantSpec(IntFormat(4, signed=False), symmetric=False)
+    factors = np.exp(rng.standard_normal(CHANNELS))
+    found = expected_error(layer, rows, specs, factors)
+    scaled, inputs = layer.weight.values * factors[:, None].astype(np.float32), rows / factors
+    histogram = Histogram()
+    histogram.update(inputs)
+    rounded = fake_quantize(inputs, specs[1], best_short_params(histogram, specs[1]))
+    result = rounded @ fake_quantize(scaled, specs[0], weight_params(scaled, specs[0]))
+    actual = np.square(result - rows @ layer.weight.values).sum() / len(rows)
+    assert found == pytest.approx(actual, rel=0.2)
+
+
+def test_what_is_on_the_grid_has_no_error() -> None:
+    layer = sites_of(network())[1].readers[0]
+    layer.weight.values = np.full((CHANNELS, CHANNELS), 3.5, np.float32)
+    rows = np.tile(np.arange(16, dtype=np.float32)[:, None], (1, CHANNELS))
+    specs = QuantSpec(IntFormat(4), PerChannel(1)), QuantSpec(IntFormat(4, signed=False), symmetric=False)
+    assert expected_error(layer, rows, specs, np.ones(CHANNELS)) == pytest.approx(0, abs=1e-6)
 
 
 def test_the_places_of_a_network() -> None:
