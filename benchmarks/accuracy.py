@@ -81,9 +81,7 @@ def main() -> None:
         RESULTS.write_text(json.dumps({"entries": entries}, indent=1) + "\n")
 
 
-def measure(
-    case: Case, data: Path, setting: str, seed: int, tail: str, workers: int
-) -> dict[str, Any]:
+def measure(case: Case, data: Path, setting: str, seed: int, tail: str, workers: int) -> dict[str, Any]:
     """Quantize one model and compare it with itself in float."""
     model = read_model(data / "models" / f"{case.file}.onnx")
     calibration, evaluation = (open_set(model, case, data / part) for part in (case.calib, case.eval))

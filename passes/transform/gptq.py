@@ -17,7 +17,6 @@ from passes.ir.onnx_io import to_proto
 from passes.ir.plan import Role
 from passes.ir.setup import quantizer_setup
 from passes.ir.weights import rounded_weight
-from passes.lowering.bias import bias_values
 from passes.lowering.qdq import emit_activations
 from passes.transform.assign_scales import bias_floor
 from passes.transform.round_layer import RoundingOptions, RoundingTask, round_layer
@@ -107,7 +106,6 @@ class _Sweep:
     ) -> None:
         self._step, self._ctx, self._setup = step, ctx, setup
         self._layers = {layer.name: layer for layer in layers}
-        self._plan = model.plan
         self.tensors, self.biases = dict(model.plan.tensors), dict(model.plan.biases)
         chosen = frozenset(self._layers)
         acts = {name: quant for name, quant in self.tensors.items() if quant.role is Role.ACT}
@@ -145,7 +143,7 @@ class _Sweep:
             self._ctx.note(self._step.name, layer.name, message)
         bits = self._setup.rules[layer.name].bias_bits
         least = bias_floor(layer, quant, self.tensors[layer.act.name], bits)
-        task = RoundingTask(layer, quant, least, bias_values(layer, self._plan), moments)
+        task = RoundingTask(layer, quant, least, moments)
         rounded, bias = round_layer(task, self._step.options())
         self.tensors[layer.weight.name] = rounded  # type: ignore[union-attr]
         if bias is not None:
