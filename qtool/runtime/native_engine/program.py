@@ -21,6 +21,7 @@ from qtool.runtime.native_engine import (
     normalization,
     pools,
     products,
+    recurrent,
     tables,
 )
 from qtool.runtime.node import Array, Kernel, Node
@@ -42,6 +43,7 @@ _PREPARE: dict[str, Callable[[Node, Executor], Prepared | None]] = {
         moves,
         gathers,
         pools,
+        recurrent,
         tables,
     )
     for op, prepare in family.KERNELS.items()
