@@ -78,7 +78,8 @@ def _product(
     if weight.bits > MAX_BITS:
         node.fail(f"the native kernels take weights of {MAX_BITS} bits or less, found {weight.bits}")
     zeros = np.broadcast_to(weight.zero_point, weight.shape[0]) - weight.format.qmin
-    matrices = Matrices(weight.data, *weight.shape, 1, np.ascontiguousarray(zeros, np.int32))
+    outputs, depth = weight.shape
+    matrices = Matrices(weight.data, outputs, depth, 1, np.ascontiguousarray(zeros, np.int32))
     return _gemm(matrices, weight.bits, greatest, zero, executor)
 
 
@@ -86,8 +87,9 @@ def _part(weight: PackedWeight, rows: slice, executor: Executor) -> Gemm:
     """Return the product of a state with some rows of its weight."""
     codes = weight.unpack_stored()[rows]
     zeros = np.broadcast_to(weight.zero_point, weight.shape[0])[rows] - weight.format.qmin
+    outputs, depth = codes.shape
     data = pack_gemm(codes, weight.format)
-    matrices = Matrices(data, *codes.shape, 1, np.ascontiguousarray(zeros, np.int32))
+    matrices = Matrices(data, outputs, depth, 1, np.ascontiguousarray(zeros, np.int32))
     return _gemm(matrices, weight.bits, _GREATEST_STATE, STATE_ZERO, executor)[0]
 
 
