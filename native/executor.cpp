@@ -1,6 +1,7 @@
 #include "executor.h"
 
 #include <algorithm>
+#include <vector>
 
 namespace qtool {
 namespace {
@@ -10,7 +11,7 @@ constexpr size_t kAlign = 64;
 constexpr size_t kSmallWork = size_t{1} << 18;
 constexpr size_t kChunksPerThread = 4;
 constexpr size_t kLeastRows = 48;
-// An element of a softmax or a normalization in bytes that a copy would touch.
+// An element of a softmax, a normalization or a gate in bytes that a copy would touch.
 constexpr size_t kRowWork = 8;
 constexpr size_t kLeastBlocks = 4;
 
@@ -144,9 +145,10 @@ void Executor::matmul(const MatMul& p, const Pairing& pairs, const uint8_t* left
   in_ranges(pairs.count * strips, pairs.count * p.m * p.n * p.k, kernels_.matmul_scratch(p, height), body);
 }
 
-void Executor::softmax(const Softmax& s, const void* x, size_t element, size_t rows, void* out, size_t out_element) {
+void Executor::softmax(const Softmax& s, const Mask& mask, const void* x, size_t element, size_t rows, void* out,
+                       size_t out_element) {
   in_ranges(rows, rows * s.length * kRowWork, s.length * sizeof(int32_t), [&](size_t begin, size_t end, void* memory) {
-    kernels_.softmax(s, x, element, begin, end, memory, out, out_element);
+    kernels_.softmax(s, mask, x, element, begin, end, memory, out, out_element);
   });
 }
 
@@ -161,6 +163,23 @@ void Executor::copy(const uint8_t* x, size_t x_stride, size_t columns, const uin
   in_ranges(rows, rows * columns, 0, [&](size_t begin, size_t end, void*) {
     kernels_.copy(x, x_stride, columns, table, out, out_stride, begin, end);
   });
+}
+
+void Executor::recurrent(const Recurrent& r, const int32_t* sums, size_t steps, size_t rows, bool reverse, void* out) {
+  const size_t values = rows * r.hidden, width = r.gates * r.hidden, work = rows * width * kRowWork;
+  std::vector<int32_t> products(rows * width), state(values), held(values);
+  std::vector<uint8_t> codes(values, kStateZero);
+  for (size_t i = 0; i < steps; ++i) {
+    const size_t step = reverse ? steps - 1 - i : i;
+    uint8_t* to = static_cast<uint8_t*>(out) + step * values * r.epilogue->element;
+    const Moment now{sums + step * rows * width, products.data(), state.data(), held.data(), codes.data(), to};
+    gemm(*r.product, codes.data(), rows, products.data(), width);
+    if (r.last != nullptr) {
+      in_ranges(rows, work, 0, [&](size_t begin, size_t end, void*) { kernels_.reset(r, now, begin, end); });
+      gemm(*r.last, codes.data(), rows, products.data() + r.product->n, width);
+    }
+    in_ranges(rows, work, 0, [&](size_t begin, size_t end, void*) { kernels_.step(r, now, begin, end); });
+  }
 }
 
 }  // namespace qtool

@@ -30,10 +30,13 @@ class Executor {
   void product(const Product& p, const Operands& o, size_t rows);
   // Product i is of the matrices left[i] and right[i] of the operands.
   void matmul(const MatMul& p, const Pairing& pairs, const uint8_t* left, const uint8_t* right, void* out);
-  void softmax(const Softmax& s, const void* x, size_t element, size_t rows, void* out, size_t out_element);
+  void softmax(const Softmax& s, const Mask& mask, const void* x, size_t element, size_t rows, void* out,
+               size_t out_element);
   void layer_norm(const LayerNorm& n, const void* x, size_t element, size_t rows, void* out);
   void copy(const uint8_t* x, size_t x_stride, size_t columns, const uint8_t* table, uint8_t* out, size_t out_stride,
             size_t rows);
+  // Sums (steps, rows, gates x hidden) of the input to outputs (steps, rows, hidden), from the last step if `reverse`.
+  void recurrent(const Recurrent& r, const int32_t* sums, size_t steps, size_t rows, bool reverse, void* out);
 
  private:
   void multiply(const Gemm& g, const Rows& source, size_t m, void* out, size_t out_stride);

@@ -16,6 +16,8 @@ constexpr size_t kColumns = 16;
 constexpr size_t kDepth = 32;
 constexpr size_t kSliceCodes = kColumns * kDepth;
 constexpr size_t kLine = 64;
+// What is stored for the code 0 of the state of a recurrent layer.
+constexpr int32_t kStateZero = 128;
 
 constexpr size_t round_up(size_t value, size_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
@@ -200,6 +202,12 @@ struct Softmax {
   int32_t zero_point, lo, hi;
 };
 
+// Which scores of a softmax count.
+struct Mask {
+  const uint8_t* kept = nullptr;  // rows as long as those of the scores, 0 for what is hidden; null where nothing is
+  const int32_t* row = nullptr;   // of the mask, for each row of scores
+};
+
 // Normalization along rows, to 16 fractional bits, then gain and shift; sums of the epilogue stay below 2**53.
 struct LayerNorm {
   size_t length;
@@ -209,6 +217,42 @@ struct LayerNorm {
   const double* gains;
   const double* shifts;
   const Epilogue* epilogue;
+};
+
+// Brings sums to units of 2**-15 and adds a bias: one value of each for every output.
+struct Rescale {
+  const int32_t* multiplier;
+  const int32_t* shift;
+  const int64_t* bias;
+};
+
+enum class Cell : int32_t {
+  kRnn,
+  kLstm,
+  kGruAfter,   // the reset gate scales the product of the state
+  kGruBefore,  // the reset gate scales the state before its product
+};
+
+// A recurrent layer; passes/artifact/recurrent.py says what it computes.
+struct Recurrent {
+  Cell cell;
+  size_t gates, hidden;
+  Rescale input, state;   // of gates x hidden outputs
+  const int32_t* table;   // sigmoid(k / 32) * 2**20 for k of 0..512
+  int32_t levels;         // codes of the state are round(state * levels), stored with 128 added
+  const Gemm* product;    // of codes of the state; the last gate of kGruBefore is apart
+  const Gemm* last;       // null but for kGruBefore
+  const Epilogue* epilogue;  // of `hidden` channels
+};
+
+// One time step of a batch: sums (rows, gates x hidden) of the input and of the state; the rest is (rows, hidden).
+struct Moment {
+  const int32_t* inputs;
+  const int32_t* products;
+  int32_t* state;  // units of 2**-15
+  int32_t* held;   // cell state of an lstm, units of 2**-11
+  uint8_t* codes;  // of the state
+  void* out;
 };
 
 // Rectangle of a matrix product: rows and blocks of 16 columns.
@@ -237,12 +281,15 @@ struct Kernels {
   void (*matmul)(const MatMul&, const uint8_t* left, const uint8_t* right, size_t begin, size_t end, void* scratch,
                  void* out);
   // Elements of inputs and outputs of 1 or 2 bytes.
-  void (*softmax)(const Softmax&, const void* x, size_t element, size_t begin, size_t end, void* scratch, void* out,
-                  size_t out_element);
+  void (*softmax)(const Softmax&, const Mask&, const void* x, size_t element, size_t begin, size_t end, void* scratch,
+                  void* out, size_t out_element);
   void (*layer_norm)(const LayerNorm&, const void* x, size_t element, size_t begin, size_t end, void* scratch,
                      void* out);
   void (*copy)(const uint8_t* x, size_t x_stride, size_t columns, const uint8_t* table, uint8_t* out,
                size_t out_stride, size_t begin, size_t end);
+  // Codes of the state as kGruBefore multiplies them last, and then, for every cell, the next state.
+  void (*reset)(const Recurrent&, const Moment&, size_t begin, size_t end);
+  void (*step)(const Recurrent&, const Moment&, size_t begin, size_t end);
 };
 
 }  // namespace qtool

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <math.h>
+#include <string.h>
 
 #include "round.h"
 
@@ -36,33 +37,79 @@ inline int64_t load_powers(const Softmax& s, const In* x, int32_t* powers) {
   return total << kReciprocalBits;
 }
 
-template <class In, class Out>
-inline void softmax_rows(const Softmax& s, const In* x, size_t begin, size_t end, int32_t* powers, Out* out) {
+// The same, where what a mask hides has no power. In a row of which all is hidden, all scores are alike.
+template <class In>
+inline int64_t load_kept_powers(const Softmax& s, const uint8_t* kept, const In* x, int32_t* powers) {
+  int32_t greatest = -1;
+  for (size_t i = 0; i < s.length; ++i) {
+    const int32_t score = kept[i] != 0 ? x[i] : -1;
+    greatest = score > greatest ? score : greatest;
+  }
+  int64_t total = 0;
+  for (size_t i = 0; i < s.length; ++i) {
+    const int32_t below = kept[i] != 0 ? greatest - x[i] : 0;
+    total += powers[i] = kept[i] != 0 || greatest < 0 ? s.powers[below] : 0;
+  }
+  return total << kReciprocalBits;
+}
+
+// Codes of some quotients, in a loop that compilers turn into vectors; false when one of them is in doubt.
+template <class Out>
+inline bool guess_codes(const Softmax& s, const int32_t* powers, double ratio, size_t count, Out* __restrict codes) {
   const double lo = s.lo - s.zero_point, hi = s.hi - s.zero_point;
+  const int32_t zero_point = s.zero_point;
+  int32_t doubts = 0;
+  for (size_t i = 0; i < count; ++i) {
+    const double raised = powers[i] * ratio + 0.5, low = floor(raised), part = raised - low;
+    doubts += part > kDoubt && part < 1.0 - kDoubt ? 0 : 1;
+    const double bounded = low < lo ? lo : low > hi ? hi : low;
+    codes[i] = static_cast<Out>(static_cast<int32_t>(bounded) + zero_point);
+  }
+  return doubts == 0;
+}
+
+template <class Out>
+inline void exact_codes(const Softmax& s, const int32_t* powers, int64_t total, double ratio, size_t count,
+                        Out* codes) {
+  const double lo = s.lo - s.zero_point, hi = s.hi - s.zero_point;
+  for (size_t i = 0; i < count; ++i) {
+    const double code = rounded_quotient(powers[i] * ratio + 0.5, [&] {
+      return (2 * powers[i] * s.reciprocal + total) / (2 * total);
+    });
+    codes[i] = static_cast<Out>(static_cast<int32_t>(clamped(code, lo, hi)) + s.zero_point);
+  }
+}
+
+template <class In, class Out>
+inline void softmax_rows(const Softmax& s, const Mask& mask, const In* x, size_t begin, size_t end, int32_t* powers,
+                         Out* out) {
+  constexpr size_t kChunk = 64;
+  Out codes[kChunk];
   for (size_t row = begin; row < end; ++row) {
-    const int64_t total = load_powers(s, x + row * s.length, powers);
+    const In* scores = x + row * s.length;
+    const uint8_t* kept = mask.kept == nullptr ? nullptr : mask.kept + static_cast<size_t>(mask.row[row]) * s.length;
+    const int64_t total = kept == nullptr ? load_powers(s, scores, powers) : load_kept_powers(s, kept, scores, powers);
     const double ratio = static_cast<double>(s.reciprocal) / static_cast<double>(total);
-    for (size_t i = 0; i < s.length; ++i) {
-      const double code = rounded_quotient(powers[i] * ratio + 0.5, [&] {
-        return (2 * powers[i] * s.reciprocal + total) / (2 * total);
-      });
-      out[row * s.length + i] = static_cast<Out>(static_cast<int32_t>(clamped(code, lo, hi)) + s.zero_point);
+    for (size_t i = 0; i < s.length; i += kChunk) {
+      const size_t count = s.length - i < kChunk ? s.length - i : kChunk;
+      if (!guess_codes(s, powers + i, ratio, count, codes)) exact_codes(s, powers + i, total, ratio, count, codes);
+      memcpy(out + row * s.length + i, codes, count * sizeof(Out));
     }
   }
 }
 
 // Scratch: `length` powers.
-inline void softmax(const Softmax& s, const void* x, size_t element, size_t begin, size_t end, void* scratch, void* out,
-                    size_t out_element) {
+inline void softmax(const Softmax& s, const Mask& mask, const void* x, size_t element, size_t begin, size_t end,
+                    void* scratch, void* out, size_t out_element) {
   const auto *bytes = static_cast<const uint8_t*>(x);
   const auto *words = static_cast<const uint16_t*>(x);
   auto *to_bytes = static_cast<uint8_t*>(out);
   auto *to_words = static_cast<uint16_t*>(out);
   int32_t* powers = static_cast<int32_t*>(scratch);
-  if (element == 1 && out_element == 1) return softmax_rows(s, bytes, begin, end, powers, to_bytes);
-  if (element == 1) return softmax_rows(s, bytes, begin, end, powers, to_words);
-  if (out_element == 1) return softmax_rows(s, words, begin, end, powers, to_bytes);
-  softmax_rows(s, words, begin, end, powers, to_words);
+  if (element == 1 && out_element == 1) return softmax_rows(s, mask, bytes, begin, end, powers, to_bytes);
+  if (element == 1) return softmax_rows(s, mask, bytes, begin, end, powers, to_words);
+  if (out_element == 1) return softmax_rows(s, mask, words, begin, end, powers, to_bytes);
+  softmax_rows(s, mask, words, begin, end, powers, to_words);
 }
 
 struct Root {

@@ -217,29 +217,6 @@ void matmul(Executor& executor, const EpilogueLayer& epilogue, int left_max, Pai
   executor.matmul(plan, pairing, a.data(), b.data(), to);
 }
 
-void softmax(Executor& executor, const SoftmaxLayer& layer, const Codes& x, const Output& out) {
-  const size_t element = bytes_of(x), out_element = out.itemsize();
-  require(x.ndim() == 2 && x.shape(1) > 0 && x.shape(1) <= kMaxExtent, "softmax: expected rows of codes");
-  require(layer.codes() == size_t{1} << (8 * element), "softmax: expected a power for every code of the input");
-  const Softmax plan = layer.plan(x.shape(1));
-  void* to = output(out, 2, plan.hi <= 255 && out_element == 1 ? nb::dtype<uint8_t>() : nb::dtype<uint16_t>());
-  require(out.shape(0) == x.shape(0) && out.shape(1) == x.shape(1), "softmax: expected an output of the same shape");
-  const size_t rows = x.shape(0);
-  const nb::gil_scoped_release released;
-  executor.softmax(plan, x.data(), element, rows, to, out_element);
-}
-
-void layer_norm(Executor& executor, const LayerNormLayer& layer, const Codes& x, const Output& out) {
-  const LayerNorm& plan = layer.plan();
-  const size_t element = bytes_of(x);
-  void* to = output(out, 2, type_of(*plan.epilogue));
-  require(x.ndim() == 2 && x.shape(1) == plan.length, "layer_norm: expected rows of as many codes as there are gains");
-  require(out.shape(0) == x.shape(0) && out.shape(1) == x.shape(1), "layer_norm: expected an output of the same shape");
-  const size_t rows = x.shape(0);
-  const nb::gil_scoped_release released;
-  executor.layer_norm(plan, x.data(), element, rows, to);
-}
-
 // Copies rows into some columns of the output, through a table of 256 codes if there is one.
 void copy(Executor& executor, const Array<uint8_t>& x, nb::object table, const Output& out, size_t column) {
   uint8_t* to = static_cast<uint8_t*>(output(out, 2));
@@ -263,8 +240,8 @@ void bind_calls(nb::module_& m) {
   m.def("supported", names, "Instruction sets of this build that run on this machine, best first.");
   nb::class_<WindowShape>(m, "WindowShape")
       .def(nb::init<Triple, Triple, Triple, Triple>(), arg("kernel"), arg("strides"), arg("dilations"), arg("pads"));
-  nb::class_<Executor>(m, "Executor")
-      .def(nb::new_(&make_executor), arg("isa"), arg("threads"))
+  nb::class_<Executor> executor(m, "Executor");
+  executor.def(nb::new_(&make_executor), arg("isa"), arg("threads"))
       .def_prop_ro("isa", [](const Executor& executor) { return executor.kernels().name; })
       .def_prop_ro("threads", &Executor::threads)
       .def("column_sums", column_sums, arg("weights").noconvert(), arg("bits"), arg("n"), arg("k"),
@@ -281,9 +258,9 @@ void bind_calls(nb::module_& m) {
       .def("combine", combine, arg("layer"), arg("parts"), out)
       .def("matmul", matmul, arg("epilogue"), arg("left_max"), arg("zeros"), arg("pairs").noconvert(),
            arg("a").noconvert(), arg("b").noconvert(), out)
-      .def("softmax", softmax, arg("layer"), x, out)
-      .def("layer_norm", layer_norm, arg("layer"), x, out)
       .def("copy", copy, x, arg("table").none(), out, arg("column"));
+  bind_row_calls(executor);
+  bind_recurrent_calls(executor);
 }
 
 }  // namespace qtool

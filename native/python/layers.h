@@ -8,6 +8,8 @@
 
 namespace qtool {
 
+class Executor;
+
 Rule rule_named(const std::string& name);
 Rounding rounding_named(const std::string& name);
 void check_codes(int zero_point, int lo, int hi, int highest);
@@ -123,8 +125,39 @@ class SoftmaxLayer {
   Softmax plan_{};
 };
 
+// Multipliers, shifts and biases that bring sums to units of 2**-15.
+class RescaleLayer {
+ public:
+  RescaleLayer(Array<int32_t> multiplier, Array<int32_t> shift, Array<int64_t> bias);
+  RescaleLayer(const RescaleLayer&) = delete;
+
+  Rescale plan() const { return {multiplier_.data(), shift_.data(), bias_.data()}; }
+  size_t outputs() const { return multiplier_.size(); }
+
+ private:
+  std::vector<int32_t> multiplier_, shift_;
+  std::vector<int64_t> bias_;
+};
+
+class RecurrentLayer {
+ public:
+  // The products write sums; the last gate of a gru whose reset gate scales the state has one of its own.
+  RecurrentLayer(const std::string& cell, const RescaleLayer& input, const RescaleLayer& state, Array<int32_t> table,
+                 int levels, const EpilogueLayer& epilogue, const GemmLayer& product, const GemmLayer* last);
+  RecurrentLayer(const RecurrentLayer&) = delete;
+
+  const Recurrent& plan() const { return plan_; }
+
+ private:
+  std::vector<int32_t> table_;
+  Recurrent plan_{};
+};
+
 void bind_layers(nb::module_& m);
 void bind_rows(nb::module_& m);
+void bind_row_calls(nb::class_<Executor>& executor);
+void bind_recurrent(nb::module_& m);
+void bind_recurrent_calls(nb::class_<Executor>& executor);
 void bind_calls(nb::module_& m);
 void bind_boundary(nb::module_& m);
 

@@ -1,6 +1,7 @@
-// Layers that work on rows: softmax and layer normalization.
+// Layers that work on rows, and their calls: softmax and layer normalization.
 #include <cmath>
 
+#include "executor.h"
 #include "layers.h"
 
 namespace qtool {
@@ -15,6 +16,44 @@ constexpr int32_t kSoftmaxOne = 1 << 24;
 constexpr int64_t kMaxReciprocal = int64_t{1} << 36;
 
 bool is_whole(double value, double largest) { return std::fabs(value) <= largest && std::trunc(value) == value; }
+
+void run_softmax(Executor& executor, const SoftmaxLayer& layer, const Mask& mask, const Codes& x, const Output& out) {
+  const size_t element = bytes_of(x), out_element = out.itemsize();
+  require(x.ndim() == 2 && x.shape(1) > 0 && x.shape(1) <= kMaxExtent, "softmax: expected rows of codes");
+  require(layer.codes() == size_t{1} << (8 * element), "softmax: expected a power for every code of the input");
+  const Softmax plan = layer.plan(x.shape(1));
+  void* to = output(out, 2, plan.hi <= 255 && out_element == 1 ? nb::dtype<uint8_t>() : nb::dtype<uint16_t>());
+  require(out.shape(0) == x.shape(0) && out.shape(1) == x.shape(1), "softmax: expected an output of the same shape");
+  const size_t rows = x.shape(0);
+  const nb::gil_scoped_release released;
+  executor.softmax(plan, mask, x.data(), element, rows, to, out_element);
+}
+
+void softmax(Executor& executor, const SoftmaxLayer& layer, const Codes& x, const Output& out) {
+  run_softmax(executor, layer, Mask{}, x, out);
+}
+
+// `rows` says for every row of codes which row of `kept` hides some of them.
+void masked_softmax(Executor& executor, const SoftmaxLayer& layer, const Array<uint8_t>& kept,
+                    const Array<int32_t>& rows, const Codes& x, const Output& out) {
+  require(x.ndim() == 2 && kept.ndim() == 2 && kept.shape(1) == x.shape(1), "mask: expected rows as long as the codes'");
+  require_length(rows, x.shape(0), "mask: expected one of its rows for every row of codes");
+  for (size_t i = 0; i < rows.size(); ++i) {
+    require(rows.data()[i] >= 0 && static_cast<size_t>(rows.data()[i]) < kept.shape(0), "mask: no such row");
+  }
+  run_softmax(executor, layer, Mask{kept.data(), rows.data()}, x, out);
+}
+
+void layer_norm(Executor& executor, const LayerNormLayer& layer, const Codes& x, const Output& out) {
+  const LayerNorm& plan = layer.plan();
+  const size_t element = bytes_of(x);
+  void* to = output(out, 2, type_of(*plan.epilogue));
+  require(x.ndim() == 2 && x.shape(1) == plan.length, "layer_norm: expected rows of as many codes as there are gains");
+  require(out.shape(0) == x.shape(0) && out.shape(1) == x.shape(1), "layer_norm: expected an output of the same shape");
+  const size_t rows = x.shape(0);
+  const nb::gil_scoped_release released;
+  executor.layer_norm(plan, x.data(), element, rows, to);
+}
 
 }  // namespace
 
@@ -61,6 +100,14 @@ void bind_rows(nb::module_& m) {
   nb::class_<SoftmaxLayer>(m, "Softmax")
       .def(nb::init<Array<int32_t>, int64_t, int, int, int>(), arg("powers").noconvert(), arg("reciprocal"),
            arg("zero_point"), arg("lo"), arg("hi"));
+}
+
+void bind_row_calls(nb::class_<Executor>& executor) {
+  using nb::arg;
+  const auto x = arg("x").noconvert(), out = arg("out").noconvert();
+  executor.def("softmax", softmax, arg("layer"), x, out)
+      .def("masked_softmax", masked_softmax, arg("layer"), arg("kept").noconvert(), arg("rows").noconvert(), x, out)
+      .def("layer_norm", layer_norm, arg("layer"), x, out);
 }
 
 }  // namespace qtool

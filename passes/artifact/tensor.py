@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +19,8 @@ INDEX_BITS = 32
 """Width of integers that are no codes: token ids, positions, lengths."""
 MAX_RANK = 8
 MAX_ELEMENTS = 1 << 31
+_LEAST_SCALE = float(np.finfo(np.float32).tiny)
+_MOST_SCALE = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,8 @@ class TensorInfo:
             return
         if self.bits not in TENSOR_BITS:
             raise ArtifactError(f"tensor {self.name!r}: bits must be 1 to 8, 16 or 32, got {self.bits}")
-        check_scales(f"tensor {self.name!r}", np.array([self.scale]))
+        if not _LEAST_SCALE <= self.scale <= _MOST_SCALE:
+            raise _bad_scale(f"tensor {self.name!r}", self.scale)
         object.__setattr__(self, "scale", float(np.float32(self.scale)))
         if not self.qmin <= self.zero_point <= self.qmax:
             raise ArtifactError(
@@ -79,7 +83,7 @@ class TensorInfo:
         """Integer format of the codes; asking for that of another tensor raises `ArtifactError`."""
         if self.bits is None or self.is_index:
             raise ArtifactError(f"tensor {self.name!r} holds {self._kind}: it has no codes")
-        return IntFormat(self.bits, self.signed)
+        return _format(self.bits, self.signed)
 
     @property
     def qmin(self) -> int:
@@ -130,7 +134,16 @@ def check_shape(name: str, shape: tuple[int | None, ...]) -> None:
 
 def check_scales(where: str, scale: np.ndarray[tuple[int, ...], np.dtype[np.floating]]) -> None:
     """Raise `ArtifactError` unless every scale is a positive, finite and normal float32 value."""
-    single = np.finfo(np.float32)
-    if not np.all((scale >= single.tiny) & (scale <= single.max)):
-        bad = scale[~((scale >= single.tiny) & (scale <= single.max))][0]
-        raise ArtifactError(f"{where}: a scale must be a positive finite float32, got {bad}")
+    sane = (scale >= _LEAST_SCALE) & (scale <= _MOST_SCALE)
+    if not sane.all():
+        raise _bad_scale(where, scale[~sane][0])
+
+
+def _bad_scale(where: str, found: float) -> ArtifactError:
+    return ArtifactError(f"{where}: a scale must be a positive finite float32, got {found}")
+
+
+@cache
+def _format(bits: int, signed: bool) -> IntFormat:
+    """Return the format; programs ask for the same few all the time."""
+    return IntFormat(bits, signed)

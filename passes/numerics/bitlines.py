@@ -82,6 +82,8 @@ def unpack_lines(data: NDArray[np.uint8], bits: int) -> NDArray[Any]:
             f"bit lines: expected a multiple of {bits * LANES} bytes for {bits} bits, found {data.size}"
         )
     lines = data.reshape(-1, bits, LANES)
+    if widths == (TILES,):
+        return lines.copy()
     codes = np.zeros((len(lines), TILES, LANES), dtype=np.uint16 if bits == 16 else np.uint8)
     done = 0
     for width in widths:

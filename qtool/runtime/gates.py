@@ -62,12 +62,7 @@ class Projection:
         if largest >= MAX_SUM:
             node.fail(f"sums reach {largest}; this runtime is exact below {MAX_SUM} only")
         product = ExactProduct.plan(max(1, int(magnitude.max()) * peak), depth, largest)
-        real = np.broadcast_to(weight.scale, rows).astype(np.float64) * scale * 2.0**UNIT_BITS
-        return cls(
-            matrix.astype(product.dtype).T,
-            product,
-            requantizer(real, max(LEAST_ACC_BITS, largest.bit_length() + 1)),
-        )
+        return cls(matrix.astype(product.dtype).T, product, unit_scaler(weight, scale, largest))
 
     def rows(self, part: slice) -> Projection:
         """Return the projection to some of the outputs."""
@@ -79,6 +74,12 @@ class Projection:
         sums = self.product(rows.astype(self.product.dtype), self.matrix)
         scaled: Integers = self.scaler.scale(sums.astype(np.int64), Rounding.HALF_UP)
         return np.asarray(np.clip(scaled, -PRODUCT_LIMIT, PRODUCT_LIMIT))
+
+
+def unit_scaler(weight: PackedWeight, scale: float, largest: int) -> Requantizer:
+    """Return what brings sums of products, up to `largest`, to units of 2**-15; see `Projection.of`."""
+    real = np.broadcast_to(weight.scale, weight.shape[0]).astype(np.float64) * scale * 2.0**UNIT_BITS
+    return requantizer(real, max(LEAST_ACC_BITS, largest.bit_length() + 1))
 
 
 class Curve:

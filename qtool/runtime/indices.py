@@ -19,17 +19,22 @@ def embedding(node: Node) -> Kernel:
     rows = len(table)
 
     def run(indices: Array) -> Array:
-        least, most = int(indices.min(initial=0)), int(indices.max(initial=0))
-        if least < -rows or most >= rows:
-            found = least if least < -rows else most
-            raise DataError(
-                f"step {node.step.name!r}: index {found} lies outside -{rows}..{rows - 1}; "
-                "the data do not belong to this model"
-            )
+        check_rows(node, indices, rows)
         node.check_size([indices.size, table.shape[1]])
         return np.take(table, indices, 0)
 
     return run
+
+
+def check_rows(node: Node, indices: Array, rows: int) -> None:
+    """Raise `DataError` for an index that has no row."""
+    least, most = int(indices.min(initial=0)), int(indices.max(initial=0))
+    if least < -rows or most >= rows:
+        found = least if least < -rows else most
+        raise DataError(
+            f"step {node.step.name!r}: index {found} lies outside -{rows}..{rows - 1}; "
+            "the data do not belong to this model"
+        )
 
 
 def nonzero(_node: Node) -> Kernel:
@@ -39,9 +44,15 @@ def nonzero(_node: Node) -> Kernel:
 
 def trim(node: Node) -> Kernel:
     """Build the kernel that keeps the first elements along some axes, as many as another tensor has."""
+    view = trim_view(node)
+    return lambda x, like: np.ascontiguousarray(view(x, like))
+
+
+def trim_view(node: Node) -> Kernel:
+    """Build what `trim` copies: a view; raises `DataError` for data that are longer than the tensor."""
     axes, like_axes = node.step.integers("axes"), node.step.integers("like_axes")
 
-    def run(x: Array, like: Array) -> Array:
+    def view(x: Array, like: Array) -> Array:
         cut = [slice(None)] * x.ndim
         for axis, other in zip(axes, like_axes, strict=True):
             if like.shape[other] > x.shape[axis]:
@@ -50,9 +61,9 @@ def trim(node: Node) -> Kernel:
                     f"the model has a table for {x.shape[axis]} at the most"
                 )
             cut[axis] = slice(like.shape[other])
-        return np.ascontiguousarray(x[tuple(cut)])
+        return x[tuple(cut)]
 
-    return run
+    return view
 
 
 def reshape_like(node: Node) -> Kernel:

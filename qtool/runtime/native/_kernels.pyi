@@ -98,6 +98,24 @@ class Softmax:
         self, powers: NDArray[np.int32], reciprocal: int, zero_point: int, lo: int, hi: int
     ) -> None: ...
 
+class Rescale:
+    def __init__(
+        self, multiplier: NDArray[np.int32], shift: NDArray[np.int32], bias: NDArray[np.int64]
+    ) -> None: ...
+
+class Recurrent:
+    def __init__(
+        self,
+        cell: str,
+        input: Rescale,
+        state: Rescale,
+        table: NDArray[np.int32],
+        levels: int,
+        epilogue: Epilogue,
+        product: Gemm,
+        last: Gemm | None,
+    ) -> None: ...
+
 class WindowShape:
     def __init__(self, kernel: Triple, strides: Triple, dilations: Triple, pads: Triple) -> None: ...
 
@@ -157,6 +175,17 @@ class Executor:
         out: NDArray[Any],
     ) -> None: ...
     def softmax(self, layer: Softmax, x: NDArray[Any], out: NDArray[Any]) -> None: ...
+    def masked_softmax(
+        self,
+        layer: Softmax,
+        kept: NDArray[np.uint8],
+        rows: NDArray[np.int32],
+        x: NDArray[Any],
+        out: NDArray[Any],
+    ) -> None: ...
+    def recurrent(
+        self, layer: Recurrent, sums: NDArray[np.int32], reverse: bool, out: NDArray[Any]
+    ) -> None: ...
     def layer_norm(self, layer: LayerNorm, x: NDArray[Any], out: NDArray[Any]) -> None: ...
     def copy(
         self, x: NDArray[np.uint8], table: NDArray[np.uint8] | None, out: NDArray[np.uint8], column: int

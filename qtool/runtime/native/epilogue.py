@@ -119,7 +119,7 @@ def _constants(
 
 def _exact(node: Node, scale: NDArray[np.float64], divisor: NDArray[np.float64]) -> Constants:
     zeros = np.zeros(len(scale), np.int32)
-    if code_bytes(node.output) == 1 and snap_is_exact(scale, divisor):
+    if code_bytes(node.output) == 1 and snap_is_exact(scale, divisor[:1]):
         return Constants("snap", scale / divisor, np.ones(len(scale)), zeros, zeros)
     return Constants("divide", scale, divisor, zeros, zeros)
 

@@ -55,7 +55,7 @@ def prepare_matrix(node: Node, executor: Executor) -> Gemm:
     channels = matrices.n * matrices.groups
     runs = node.weight.runs
     sums, magnitudes = (
-        _column_sums(executor, matrices, node.weight.bits)
+        column_sums(executor, matrices, node.weight.bits)
         if runs is None
         else run_sums(node.weight, runs, matrices.n, matrices.k)
     )
@@ -103,10 +103,10 @@ def _ungrouped(node: Node) -> NDArray[np.integer]:
     return np.ascontiguousarray(np.moveaxis(codes, -2, 0))
 
 
-def _column_sums(
+def column_sums(
     executor: Executor, matrices: Matrices, bits: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Sums of weights less their zero points, and of their magnitudes, for each output channel."""
+    """Return sums of weights less their zero points, and of their magnitudes, for each output channel."""
     sums, magnitudes = np.empty((2, matrices.groups, matrices.n), np.int64)
     data, zero = matrices.data.reshape(matrices.groups, -1), matrices.zero.reshape(matrices.groups, -1)
     for group in range(matrices.groups):

@@ -40,9 +40,11 @@ def snap_is_exact(scale: NDArray[np.float64], divisor: NDArray[np.float64]) -> b
     """
     above, exponent_above = _odd(scale)
     below, exponent_below = _odd(divisor)
-    odd_denominator = (below // np.gcd(above, below)).astype(np.float64)
-    twos = np.maximum(exponent_below - exponent_above, 0)
-    return bool(np.all(odd_denominator <= np.ldexp(_MAX_DENOMINATOR, -twos)))
+    greatest = np.ldexp(_MAX_DENOMINATOR, -np.maximum(exponent_below - exponent_above, 0))
+    # A fraction in lowest terms has no larger denominator; short scales need no more than that.
+    if np.all(below <= greatest):
+        return True
+    return bool(np.all(below // np.gcd(above, below) <= greatest))
 
 
 def _odd(values: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

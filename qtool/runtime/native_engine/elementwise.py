@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 ROW = 4096
 """Columns that a row should have at least, so that the work per row does not count."""
-MAX_SAMPLES = 256
-"""Samples for which a broadcast over images may take one call each."""
+MAX_CALLS = 8
+"""Calls into which a broadcast over images may be cut; where it takes more, operands are spread out first."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,23 +43,26 @@ class Elementwise:
         return np.broadcast_shapes(*inputs)
 
     def bind(self, inputs: Sequence[Stored], output: Stored) -> Call | None:
-        """Take equal operands, or one that repeats along leading axes or is a single value."""
+        """Take operands that are equal or repeat along leading axes as they lie; others are spread out."""
         aligned = [_aligned(item, output.storage) for item in inputs]
         first, second = aligned
         if not fits(*inputs, output) or first is None or second is None:
             return None
-        widened = [
-            part if part.dtype == self.type else np.empty(part.shape, self.type) for part in (first, second)
-        ]
-        calls = self._calls(widened[0], widened[1], output.memory)
+        views = [self._typed(first), self._typed(second)]
+        calls = self._calls(views[0], views[1], output.memory)
         if calls is None:
-            return None
-        pairs = zip(widened, (first, second), strict=True)
-        copies: list[Call] = [partial(np.copyto, wide, part) for wide, part in pairs if wide is not part]
+            views = [np.empty(output.memory.shape, self.type) for _ in views]
+            calls = self._calls(views[0], views[1], output.memory) or []
+        pairs = zip(views, (first, second), strict=True)
+        copies: list[Call] = [partial(np.copyto, view, part) for view, part in pairs if view is not part]
         return calls[0] if len(calls) == 1 and not copies else partial(run_all, [*copies, *calls])
 
+    def _typed(self, part: Array) -> Array:
+        """Return room for an operand of another type."""
+        return part if part.dtype == self.type else np.empty(part.shape, self.type)
+
     def _calls(self, a: Array, b: Array, out: Array) -> list[Call] | None:
-        """Cut into calls; ``None`` where no cut is known."""
+        """Cut into a few calls; ``None`` where no such cut is known."""
         if a.shape == b.shape == out.shape:
             rows = long_rows(out.shape)
             return [partial(self.call, a.reshape(rows, -1), b.reshape(rows, -1), out.reshape(rows, -1))]
@@ -68,11 +71,11 @@ class Elementwise:
             if columns:
                 whole, row = first.reshape(-1, columns), second.reshape(1, -1)
                 return [self._repeat(whole, row, out.reshape(-1, columns), swapped)]
-        if out.ndim < 2 or len({len(a), len(b), len(out)}) > 1 or len(out) > MAX_SAMPLES:
+        if out.ndim < 2 or len({len(a), len(b), len(out)}) > 1 or len(out) > MAX_CALLS:
             return None
         parts = [self._calls(a[index], b[index], out[index]) for index in range(len(out))]
-        found = [part for part in parts if part is not None]
-        return [call for part in found for call in part] if len(found) == len(parts) else None
+        calls = [call for part in parts if part is not None for call in part]
+        return calls if None not in parts and len(calls) <= MAX_CALLS else None
 
     def _repeat(self, whole: Array, row: Array, out: Array, swapped: bool) -> Call:
         """Call with one operand that has one row, or one value that must become a row first."""

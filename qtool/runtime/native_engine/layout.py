@@ -17,8 +17,8 @@ INDIFFERENT = frozenset(
     {"add", "sub", "mul", "lut", "requantize", "concat", "identity", "resize", "upsample"}
 )
 """Steps that work in any order of axes, as long as all their tensors share it."""
-VIEWS = frozenset({"identity", "reshape", "flatten", "squeeze", "unsqueeze"})
-"""Steps whose output holds the values of the input in the same order."""
+VIEWS = frozenset({"identity", "reshape", "flatten", "squeeze", "unsqueeze", "reshape_like"})
+"""Steps whose output holds the values of the first input in the same order."""
 
 
 def storages(

@@ -65,7 +65,7 @@ def _roots(
             root = roots[name]
             if name not in last_use or root in fixed:
                 continue
-            view = is_view(bound, storages[name], storages[output])
+            view = name == bound.step.inputs[0] and is_view(bound, storages[name], storages[output])
             if view or (ends[root] <= index and _in_place(bound, storages[name], storages[output])):
                 roots[output] = root
                 ends[root] = max(ends[root], last_use[output])

@@ -1,4 +1,4 @@
-"""Steps that move values, as one copy between two views: Slice, Transpose and Pad (ONNX, opset 21)."""
+"""Steps that move values, as one copy between two views: Slice, Transpose, Pad, Reshape (ONNX, opset 21)."""
 
 from __future__ import annotations
 
@@ -9,30 +9,45 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from qtool.runtime import indices, movement
+from qtool.runtime.indices import trim_view
 from qtool.runtime.movement import slice_view
 from qtool.runtime.native_engine.prepared import Call, Prepared, Shape
 from qtool.runtime.native_engine.stored import Stored
 
 if TYPE_CHECKING:
     from qtool.runtime.native._kernels import Executor
-    from qtool.runtime.node import Array, Node
+    from qtool.runtime.node import Array, Kernel, Node
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Move:
-    """The output is a view of the input, copied; codes move as they are stored."""
+    """The output is a view of the first input, copied; codes move as they are stored.
 
-    view: Callable[[Array], Array]
+    Attributes:
+        view: what it makes of all inputs.
+        late: the view may be a copy, so that it is made anew in every run.
+    """
+
+    view: Callable[..., Array]
+    late: bool = False
     channels_last: bool = False
     in_place: bool = False
 
     def shape(self, *inputs: Shape) -> Shape:
-        """Ask the view of an array without memory."""
-        return self.view(np.broadcast_to(np.uint8(0), inputs[0])).shape
+        """Ask the view of arrays without memory."""
+        return self.view(*(np.broadcast_to(np.uint8(0), shape) for shape in inputs)).shape
 
     def bind(self, inputs: Sequence[Stored], output: Stored) -> Call | None:
         """Take any layout on either side."""
-        return partial(np.copyto, output.logical, self.view(inputs[0].logical))
+        logical = [item.logical for item in inputs]
+        if self.late:
+            return partial(_move_late, output.logical, self.view, logical)
+        return partial(np.copyto, output.logical, self.view(*logical))
+
+
+def _move_late(out: Array, view: Callable[..., Array], inputs: Sequence[Array]) -> None:
+    np.copyto(out, view(*inputs))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,4 +97,23 @@ def pad(node: Node, _executor: Executor) -> Prepared:
     return Pad(node, node.step.integers("pads"))
 
 
-KERNELS = {"slice": slice_, "transpose": transpose, "pad": pad}
+def rearrange(node: Node, _executor: Executor) -> Prepared:
+    """Prepare a step that keeps all values in their order."""
+    return Move(_REARRANGED[node.step.op](node), late=True)
+
+
+def trim(node: Node, _executor: Executor) -> Prepared:
+    """Prepare a step that keeps the first elements of some axes."""
+    return Move(trim_view(node))
+
+
+_REARRANGED: dict[str, Callable[[Node], Kernel]] = {
+    "reshape": movement.reshape,
+    "flatten": movement.flatten,
+    "squeeze": movement.squeeze,
+    "unsqueeze": movement.unsqueeze,
+    "reshape_like": indices.reshape_like,
+}
+KERNELS = {"slice": slice_, "transpose": transpose, "pad": pad, "trim": trim} | dict.fromkeys(
+    _REARRANGED, rearrange
+)

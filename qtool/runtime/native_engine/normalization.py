@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import prod
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from qtool.runtime.native.normalization import prepare_layer_norm, prepare_softmax
-from qtool.runtime.native_engine.prepared import Call, Prepared, Shape, fits
+from qtool.runtime.native_engine.prepared import Call, Prepared, Shape, fits, run_all
 from qtool.runtime.native_engine.stored import Stored
 
 if TYPE_CHECKING:
@@ -49,9 +52,47 @@ class Rows:
         return partial(self.call, x.memory.reshape(-1, columns), output.memory.reshape(-1, columns))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class MaskedSoftmax:
+    """A softmax of what a mask of one bit keeps; the mask is broadcast to the scores.
+
+    Attributes:
+        scores: the softmax without the mask, for shapes.
+        call: takes the mask's rows, which of them belongs to each row of scores, the scores and the output.
+    """
+
+    scores: Rows
+    call: Callable[..., None]
+    channels_last: bool = False
+    in_place: bool = False
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """Keep the shape of the scores, which the mask must not exceed."""
+        shape = self.scores.shape(inputs[0])
+        if np.broadcast_shapes(*inputs) != shape:
+            self.scores.node.fail(f"cannot broadcast a mask of shape {inputs[1]} to scores of shape {shape}")
+        return shape
+
+    def bind(self, inputs: Sequence[Stored], output: Stored) -> Call | None:
+        """Take rows that lie one after the other; a mask of one value for each row is spread out first."""
+        x, mask = inputs
+        if not (fits(x, mask, output) and all(item.storage.in_order for item in (x, mask, output))):
+            return None
+        shape = x.storage.shape
+        kept = mask.memory.reshape(mask.storage.shape or (1,))
+        rows = kept if kept.shape[-1] == shape[-1] else np.empty((*kept.shape[:-1], shape[-1]), kept.dtype)
+        numbers = np.arange(prod(kept.shape[:-1]), dtype=np.int32).reshape(kept.shape[:-1])
+        chosen = np.ascontiguousarray(np.broadcast_to(numbers, shape[:-1])).reshape(-1)
+        views = (item.memory.reshape(-1, shape[-1]) for item in (x, output))
+        call = partial(self.call, rows.reshape(-1, shape[-1]), chosen, *views)
+        return call if rows is kept else partial(run_all, [partial(np.copyto, rows, kept), call])
+
+
 def integer_softmax(node: Node, executor: Executor) -> Prepared:
-    """Prepare a Softmax."""
-    return Rows(node, partial(executor.softmax, prepare_softmax(node)))
+    """Prepare a Softmax, with or without a mask."""
+    layer = prepare_softmax(node)
+    rows = Rows(node, partial(executor.softmax, layer))
+    return rows if len(node.inputs) == 1 else MaskedSoftmax(rows, partial(executor.masked_softmax, layer))
 
 
 def layer_norm(node: Node, executor: Executor) -> Prepared:

@@ -79,7 +79,7 @@ def _call(bound: BoundStep, inputs: list[Stored], output: Stored) -> Call:
     """Return the native call, or one that hands ONNX-ordered arrays to the reference kernel."""
     try:
         call = None if bound.native is None else bound.native.bind(inputs, output)
-    except ArtifactError:
+    except (ArtifactError, ValueError):
         # What native kernels refuse at these shapes, the reference runs, or refuses with its own reasons.
         call = None
     if call is not None:

@@ -13,6 +13,7 @@ import numpy as np
 from qtool.runtime.native.codes import MAX_WIDE_BITS, check_storable
 from qtool.runtime.native.pooling import prepare_means
 from qtool.runtime.native.windows import as_images, end_pads, window_shape
+from qtool.runtime.native_engine import reduce
 from qtool.runtime.native_engine.prepared import Call, Prepared, Shape, fits
 from qtool.runtime.native_engine.stored import Stored
 from qtool.runtime.node import Node
@@ -137,11 +138,11 @@ def global_average_pool(node: Node, executor: Executor) -> Prepared:
 
 
 def reduce_mean(node: Node, executor: Executor) -> Prepared | None:
-    """Prepare a ReduceMean over exactly the spatial axes of images."""
+    """Prepare a ReduceMean: over exactly the spatial axes of images as a pool, over other ones by rows."""
     check_storable(node, MAX_WIDE_BITS, MAX_WIDE_BITS)
     rank = len(node.inputs[0].shape)
     if sorted(axis % max(1, rank) for axis in node.step.integers("axes")) != [*range(2, rank)]:
-        return None
+        return reduce.reduce_mean(node, executor)
     return Mean(node, executor, bool(node.step.integer("keepdims")))
 
 

@@ -16,11 +16,14 @@ from qtool.runtime.native_engine import (
     conv_transpose,
     elementwise,
     gathers,
+    lookups,
     matmul,
     moves,
     normalization,
     pools,
     products,
+    recurrent,
+    reduce,
     tables,
 )
 from qtool.runtime.node import Array, Kernel, Node
@@ -41,7 +44,10 @@ _PREPARE: dict[str, Callable[[Node, Executor], Prepared | None]] = {
         normalization,
         moves,
         gathers,
+        lookups,
         pools,
+        reduce,
+        recurrent,
         tables,
     )
     for op, prepare in family.KERNELS.items()
