@@ -1,8 +1,8 @@
 """`Points`: a channel of weights as the sum of several rows of codes, each with an integer multiplier.
 
-Channel c is ``base[c] * sum over its rows of multiplier[row] * codes[row]``, the multipoint form of Liu et al.
-2020 (arXiv 2002.09049) with coefficients that are whole multiples of one scale: sums stay integers, and are
-rounded once.
+Channel c is ``base[c] * sum over its rows of multiplier[row] * codes[row]``, the multipoint form of Liu et
+al. 2020 (arXiv 2002.09049) with coefficients that are whole multiples of one scale: sums stay integers, and
+are rounded once.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from passes.artifact.points import MAX_POINTS
 from passes.artifact.container import container_bytes, read_container
+from passes.artifact.points import MAX_POINTS
 from passes.errors import ArtifactError, PlanError, UsageError
 from passes.numerics import PerChannel
 

@@ -1,4 +1,4 @@
-"""Weights whose output channels are sums of several rows: base scales, multipliers, and what rows add up to."""
+"""Weights whose channels are sums of several rows: base scales, multipliers, and what the rows add up to."""
 
 from __future__ import annotations
 

@@ -47,7 +47,6 @@ def rounded_weight(layer: Layer, quant: TensorQuant) -> NDArray[np.float32]:
     parts = row_points(layer, quant)
     if parts is not None:
         base, points = parts
-        return combined_codes(layer, quant, points) * quant.spec.granularity.expand(
-            base, layer.weight_values().shape
-        )
+        codes = combined_codes(layer, quant, points)
+        return np.asarray(codes * quant.spec.granularity.expand(base, codes.shape), dtype=np.float32)
     return dequantize(quantized_weight(layer, quant), quant.spec, quant.params)  # type: ignore[arg-type]

@@ -122,9 +122,9 @@ def _computed(layer: Layer, act: Span, plan: QuantPlan) -> tuple[Sums, Sums] | N
 def _signed_sums(layer: Layer, quant: TensorQuant) -> tuple[Sums, Sums]:
     """Return the sums of the negative and of the positive weights, each (overlaps, channels)."""
     codes = quantized_weight(layer, quant).astype(np.int64)
-    parts = row_points(layer, quant)
-    if parts is not None:
-        return _point_sums(layer, codes, parts[1])
+    widened = row_points(layer, quant)
+    if widened is not None:
+        return _point_sums(layer, codes, widened[1])
     codes -= quant.spec.granularity.expand(quant.params.zero_point, codes.shape)  # type: ignore[union-attr]
     factors = multipliers(layer, quant)
     codes *= 1 if factors is None else quant.spec.granularity.expand(factors, codes.shape)

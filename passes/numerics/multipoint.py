@@ -152,4 +152,4 @@ class Pursuit:
 def _pick(tried: list[NDArray[np.float32]], losses: list[Matrix]) -> NDArray[np.float32]:
     """Return, for each row, what lost least; the first of equals."""
     best = np.stack(losses).argmin(axis=0)
-    return np.take_along_axis(np.stack(tried), best[None], 0)[0]
+    return np.asarray(np.take_along_axis(np.stack(tried), best[None], 0)[0])

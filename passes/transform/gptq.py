@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from passes.ir.layers import Layer
     from passes.ir.model import Model
-    from passes.ir.plan import TensorQuant
     from passes.ir.setup import QuantizerSetup
 
 BATCH = 10

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
-
-import numpy as np
 
 from passes.api import Aspect, Pass, PassContext, PassResult
 from passes.errors import PreconditionError, UsageError
@@ -17,6 +16,7 @@ from passes.ir.onnx_io import to_proto
 from passes.ir.plan import Role
 from passes.ir.points import WIDENED
 from passes.ir.setup import quantizer_setup
+from passes.ir.workload import workload
 from passes.lowering.qdq import emit_activations
 from passes.numerics import PerChannel
 from passes.numerics.spend import spend
@@ -35,6 +35,13 @@ VECTORS_PER_INPUT = 10
 """Least number of vectors for each element of a sum."""
 
 
+class Price(StrEnum):
+    """What a further row costs, and what the budget is a multiple of."""
+
+    MACS = "macs"
+    WEIGHTS = "weights"
+
+
 @dataclass(frozen=True)
 class Multipoint(Pass):
     """Write output channels as sums of several rows of low bits, times integer multipliers.
@@ -50,7 +57,8 @@ class Multipoint(Pass):
 
     Attributes:
         threshold: relative error, in root mean squares, at which a channel has enough points.
-        growth: weights of all layers taken, points included, may become so many times as many.
+        growth: products, or weights, of all layers with few enough bits may become so many times as many.
+        price: which of the two.
         max_points: of a channel.
         max_bits: layers of wider weights are left alone.
         sweeps: passes of coordinate descent over the last point of a channel, after GPTQ; 0 rounds to the
@@ -62,6 +70,7 @@ class Multipoint(Pass):
     name: ClassVar[str] = "multipoint"
     threshold: float = 0.0
     growth: float = 1.25
+    price: Price = Price.MACS
     max_points: int = 3
     max_bits: int = 4
     sweeps: int = 4
@@ -97,7 +106,8 @@ class Multipoint(Pass):
 
         Raises:
             UsageError: there are no calibration data.
-            ModelError: the input of a layer is NaN or infinite; the message names the layer.
+            ModelError: the input of a layer is NaN or infinite, or its shape is unknown; the message names
+                the layer.
         """
         setup = quantizer_setup(model.graph, ctx.target)
         layers = [layer for layer in setup.layers if self._wanted(layer, model, setup)]
@@ -106,8 +116,8 @@ class Multipoint(Pass):
         if ctx.calibration is None:
             raise UsageError("multipoint needs calibration data; give --calib")
         widened = self._widened(model, setup, layers, ctx)
-        weights = sum(layer.weight_values().size for layer in layers)
-        counts = spend([it.offer for it in widened], self.threshold, weights * (self.growth - 1))
+        whole = sum(it.offer.price * it.offer.energy.size for it in widened)
+        counts = spend([it.offer for it in widened], self.threshold, whole * (self.growth - 1))
         tensors, biases = dict(model.plan.tensors), dict(model.plan.biases)
         taken = rows = 0
         for layer, found, count in zip(layers, widened, counts, strict=True):
@@ -118,9 +128,12 @@ class Multipoint(Pass):
                 bias = found.bias(count)
                 biases |= {} if bias is None else {layer.name: tuple(bias.tolist())}
         model.plan = replace(model.plan, tensors=tensors, biases=biases)
-        spent = sum(it.offer.price * float((count - 1).sum()) for it, count in zip(widened, counts, strict=True))
-        facts = {"layers": taken, "rows": rows, "growth": 1 + spent / weights}
-        summary = f"{rows} rows added to {taken} of {len(layers)} layers, weights times {facts['growth']:.3f}"
+        spent = sum(
+            it.offer.price * float((count - 1).sum()) for it, count in zip(widened, counts, strict=True)
+        )
+        growth = 1 + spent / whole
+        facts = {"layers": taken, "rows": rows, "growth": growth}
+        summary = f"{rows} rows added to {taken} of {len(layers)} layers: {growth:.3f} times the {self.price}"
         return PassResult(Aspect.PLAN, summary, facts)
 
     def _wanted(self, layer: Layer, model: Model, setup: QuantizerSetup) -> bool:
@@ -158,13 +171,18 @@ class Multipoint(Pass):
 
     def _task(self, layer: Layer, model: Model, setup: QuantizerSetup) -> WidenTask:
         quant, act = self._quants(layer, model)
-        return WidenTask(layer, quant, act, model.plan, setup.rules[layer.name].bias_bits)
+        price = _depth(layer) * (workload(layer).rows if self.price is Price.MACS else 1)
+        return WidenTask(layer, quant, act, model.plan, setup.rules[layer.name].bias_bits, float(price))
 
     def _quants(self, layer: Layer, model: Model) -> tuple[TensorQuant, TensorQuant]:
         tensors = model.plan.tensors
         return tensors[layer.weight.name], tensors[layer.act.name]  # type: ignore[union-attr]
 
     def _count(self, layer: Layer) -> int:
-        values = layer.weight_values()
-        depth = values.size // values.shape[layer.channel_axis]
-        return max(self.vectors, VECTORS_PER_INPUT * depth)
+        return max(self.vectors, VECTORS_PER_INPUT * _depth(layer))
+
+
+def _depth(layer: Layer) -> int:
+    """Return the weights of one output channel."""
+    values = layer.weight_values()
+    return int(values.size // values.shape[layer.channel_axis])

@@ -36,6 +36,7 @@ class WidenTask:
         act: of its input.
         plan: with the bias of the layer, if that is not the model's.
         bias_bits: width of a bias on the target.
+        price: of a further row.
     """
 
     layer: Layer
@@ -43,6 +44,7 @@ class WidenTask:
     act: TensorQuant
     plan: QuantPlan
     bias_bits: int
+    price: float
 
     def finest(self) -> NDArray[np.int64]:
         """Return how often the scale of each channel can be halved before its bias no longer fits."""
@@ -118,5 +120,5 @@ def widen_layer(task: WidenTask, moments: Moments, most: int, sweeps: int, dampi
     first = task.quant.params.scale.astype(np.float32).reshape(shape)  # type: ignore[union-attr]
     found = tuple(pursuit.approximations(weight, first, most))
     loss = np.stack([it.loss.reshape(-1) for it in found])
-    offer = Offer(loss, pursuit.energy(weight).reshape(-1), float(depth))
+    offer = Offer(loss, pursuit.energy(weight).reshape(-1), task.price)
     return Widened(task, found, offer, moments.means()[0])

@@ -20,7 +20,7 @@ def combined(step: Step) -> Step:
     if weight is None or weight.points is None:
         return step
     codes = weight.points.combine(weight.unpack(), weight.row_axis)
-    narrow = -128 <= int(codes.min()) and int(codes.max()) <= 127
+    narrow = int(codes.min()) >= -128 and int(codes.max()) <= 127
     packed = PackedWeight.pack(
         codes,
         name=weight.name,
