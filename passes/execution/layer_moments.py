@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,19 +13,16 @@ from passes.execution.moments import Moments
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from numpy.typing import NDArray
-
     from passes.execution.dataset import Dataset
     from passes.execution.segments import Segments
     from passes.ir.layers import Layer
-    from passes.ir.plan import TensorQuant
 
 BATCH = 10
 
 
 def layer_moments(
     segments: Segments,
-    layers: Sequence[tuple[Layer, TensorQuant | None, int]],
+    layers: Sequence[tuple[Layer, int]],
     data: Dataset,
     rng: np.random.Generator,
 ) -> Iterator[tuple[Layer, Moments]]:
@@ -33,7 +30,7 @@ def layer_moments(
 
     Args:
         segments: the model, cut at these layers.
-        layers: each with the quantization of its input and the number of vectors to see.
+        layers: each with the number of vectors to see.
         data: calibration samples.
         rng: source of positions.
 
@@ -43,33 +40,19 @@ def layer_moments(
     samples = max(segments.start(data, BATCH), 1)
     last = max(segments.depths.values())
     for depth in range(1, last + 1):
-        for layer, quant, vectors in layers:
+        for layer, vectors in layers:
             if segments.depths[layer.name] == depth:
-                yield layer, _moments(segments, layer, quant, -(-vectors // samples), rng)
+                yield layer, _moments(segments, layer, -(-vectors // samples), rng)
         if depth < last:
             segments.advance(depth, {}, {})
 
 
-def _moments(
-    segments: Segments, layer: Layer, quant: TensorQuant | None, count: int, rng: np.random.Generator
-) -> Moments:
+def _moments(segments: Segments, layer: Layer, count: int, rng: np.random.Generator) -> Moments:
     moments = Moments()
     for batch in segments.store.compact(segments.operand(layer.name)):
         at = choose_positions(layer, batch.shape, count, rng)
-        vectors = operand_values(layer, batch, at, quant)
+        vectors = np.ascontiguousarray(columns(layer, batch, at), dtype=np.float32)
         moments.update(vectors, vectors)
     if not moments.finite():
         raise ModelError(f"layer {layer.name}: its input is NaN or infinite on the calibration data")
     return moments
-
-
-def operand_values(
-    layer: Layer, batch: NDArray[Any], positions: NDArray[np.intp], quant: TensorQuant | None
-) -> NDArray[np.float32]:
-    """Return what a layer multiplies as numbers, from numbers or from codes: (groups, vectors, depth)."""
-    if quant is None or quant.params is None or batch.dtype.kind == "f":
-        return np.ascontiguousarray(columns(layer, batch, positions), dtype=np.float32)
-    zero = int(quant.params.zero_point)
-    codes = columns(layer, batch, positions, zero)
-    steps = np.subtract(codes, zero, dtype=np.float32, casting="unsafe")
-    return np.ascontiguousarray(steps * np.float32(quant.params.scale))

@@ -60,11 +60,12 @@ def spend(offers: Sequence[Offer], threshold: float, budget: float) -> list[NDAr
     """
     steps = [_steps(index, offer, threshold) for index, offer in enumerate(offers)]
     gain, layer, row, price = (np.concatenate(parts) for parts in zip(*steps, strict=True))
-    order = np.argsort(-gain, kind="stable")
-    affordable = order[np.cumsum(price[order]) <= budget]
     counts = [np.ones(offer.energy.size, np.int64) for offer in offers]
-    for index, count in enumerate(counts):
-        np.add.at(count, row[affordable[layer[affordable] == index]], 1)
+    # All points of a row have one price: where one does not fit, none behind it does.
+    for at in np.argsort(-gain, kind="stable"):
+        if price[at] <= budget:
+            budget -= price[at]
+            counts[layer[at]][row[at]] += 1
     return counts
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from passes.api import Aspect, Pass, PassContext, PassResult
 from passes.errors import ModelError, PreconditionError, UsageError
 from passes.execution.columns import choose_positions, columns
-from passes.execution.layer_moments import operand_values
 from passes.execution.moments import Moments
 from passes.execution.segments import Segments
 from passes.ir.layers import weight_matrix
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 
     from passes.ir.layers import Layer
     from passes.ir.model import Model
+    from passes.ir.plan import TensorQuant
     from passes.ir.setup import QuantizerSetup
 
 BATCH = 10
@@ -92,9 +92,7 @@ class Gptq(Pass):
 
     def _wanted(self, layer: Layer, model: Model) -> bool:
         quant = model.plan.tensors.get(layer.weight.name) if layer.weight is not None else None
-        if layer.op not in ROUNDED or quant is None or quant.points is not None:
-            return False
-        return quant.spec.format.bits <= self.max_bits
+        return layer.op in ROUNDED and quant is not None and quant.spec.format.bits <= self.max_bits
 
     def options(self) -> RoundingOptions:
         """Return what concerns the rounding of one layer."""
@@ -147,7 +145,9 @@ class _Sweep:
             self._ctx.note(self._step.name, layer.name, message)
         bits = self._setup.rules[layer.name].bias_bits
         least = bias_floor(layer, quant, self.tensors[layer.act.name], bits)
-        task = RoundingTask(layer, quant, least, bias_values(layer, self._plan), moments)
+        # What points took up in the bias is measured anew.
+        plan = self._plan if quant.points is None else replace(self._plan, biases={})
+        task = RoundingTask(layer, quant, least, bias_values(layer, plan), moments)
         rounded, bias = round_layer(task, self._step.options())
         self.tensors[layer.weight.name] = rounded  # type: ignore[union-attr]
         if bias is not None:
@@ -162,7 +162,7 @@ class _Sweep:
         )
         for first, second in zip(seen, reference, strict=True):
             at = choose_positions(layer, first.shape, count, self._rng)
-            x, y = operand_values(layer, first, at, quant), columns(layer, second, at).astype(np.float32)
+            x, y = _values(layer, first, at, quant), columns(layer, second, at).astype(np.float32)
             moments.update(x, np.ascontiguousarray(y))
         if not moments.finite():
             raise ModelError(f"layer {layer.name}: its input is NaN or infinite on the calibration data")
@@ -181,3 +181,15 @@ class _Sweep:
                 values[name] = np.asarray(self.biases[layer.name], dtype=np.float32)
                 added |= {layer.name: name} if layer.bias is None else {}
         return values, added
+
+
+def _values(
+    layer: Layer, batch: NDArray[Any], positions: NDArray[np.intp], quant: TensorQuant | None
+) -> NDArray[np.float32]:
+    """Return what a layer multiplies as numbers, from numbers or from codes."""
+    if quant is None or quant.params is None or batch.dtype.kind == "f":
+        return np.ascontiguousarray(columns(layer, batch, positions), dtype=np.float32)
+    zero = int(quant.params.zero_point)
+    codes = columns(layer, batch, positions, zero)
+    steps = np.subtract(codes, zero, dtype=np.float32, casting="unsafe")
+    return np.ascontiguousarray(steps * np.float32(quant.params.scale))

@@ -13,11 +13,9 @@ from passes.errors import PreconditionError, UsageError
 from passes.execution.layer_moments import layer_moments
 from passes.execution.segments import Segments
 from passes.ir.onnx_io import to_proto
-from passes.ir.plan import Role
 from passes.ir.points import WIDENED
 from passes.ir.setup import quantizer_setup
 from passes.ir.workload import workload
-from passes.lowering.qdq import emit_activations
 from passes.numerics import PerChannel
 from passes.numerics.spend import spend
 from passes.transform.widen_layer import WidenTask, widen_layer
@@ -52,8 +50,9 @@ class Multipoint(Pass):
     share a scale for each channel, so that integers add them up; the budget is spent over all layers where
     the noise falls most for it; and the last point of a channel is rounded by the moments, too.
 
-    Layers in which no channel gets a second point are left as they are, for ``gptq`` to round. Those that are
-    widened have the mean of their error taken out of their bias.
+    Layers in which no channel gets a second point are left as they are. Those that are widened have the mean
+    of their error taken out of their bias. A ``gptq`` behind rounds the last point of every channel anew,
+    behind the quantized layers before; what points are worth is measured with the rounding of this pass.
 
     Attributes:
         threshold: relative error, in root mean squares, at which a channel has enough points.
@@ -143,7 +142,8 @@ class Multipoint(Pass):
         readers = Counter(it.weight.name for it in setup.layers if it.weight is not None)
         quant = model.plan.tensors[layer.weight.name]
         return (
-            quant.spec.format.bits <= self.max_bits
+            quant.points is None
+            and quant.spec.format.bits <= self.max_bits
             and quant.spec.format.signed
             and quant.spec.symmetric
             and isinstance(quant.spec.granularity, PerChannel)
@@ -154,11 +154,8 @@ class Multipoint(Pass):
         self, model: Model, setup: QuantizerSetup, layers: list[Layer], ctx: PassContext
     ) -> list[Widened]:
         """Return every layer with its points, in the order given."""
-        acts = {name: quant for name, quant in model.plan.tensors.items() if quant.role is Role.ACT}
-        segments = Segments(
-            emit_activations(to_proto(model), acts), frozenset(layer.name for layer in layers), ctx.workers
-        )
-        asked = [(layer, acts.get(layer.act.name), self._count(layer)) for layer in layers]
+        segments = Segments(to_proto(model), frozenset(layer.name for layer in layers), ctx.workers)
+        asked = [(layer, self._count(layer)) for layer in layers]
         found: dict[str, Widened] = {}
         try:
             for layer, moments in layer_moments(segments, asked, ctx.calibration, ctx.rng(self.name)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +12,7 @@ from passes.numerics import PerChannel, PerTensor, QuantParams, short_scale
 from passes.numerics.gptq import Grid, Rounder, damped, descend, loss
 from passes.numerics.qparams import MIN_SCALE
 from passes.numerics.scales import shorter_scale
+from passes.transform.last_points import LastPoints
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,6 +44,8 @@ class RoundingTask:
         least: scales are not chosen below this, shape of the parameters.
         bias: float values, shape (channels,), or ``None``.
         moments: of its input.
+        fixed: points that are not rounded, added up, in the shape of `weight_matrix`; ``None`` for none.
+        still: channels whose scale stays, bool (channels,); ``None``: none.
     """
 
     layer: Layer
@@ -50,6 +53,8 @@ class RoundingTask:
     least: NDArray[np.float64]
     bias: NDArray[np.float64] | None
     moments: Moments
+    fixed: Matrix | None = None
+    still: NDArray[np.bool_] | None = None
 
 
 def round_layer(
@@ -58,8 +63,17 @@ def round_layer(
     """Return the weight with its codes, and the bias where the layer has a place for one, shape (channels,).
 
     The bias takes up the mean error, so that deviations from the means are all that rounding goes by. A
-    MatMul has none, and is rounded by deviations from zero.
+    MatMul has none, and is rounded by deviations from zero. Of a weight with points, the last are rounded.
     """
+    points = LastPoints.of(task.layer, task.quant)
+    if points is None:
+        return _rounded(task, options)
+    alone = replace(task, quant=points.alone(), fixed=points.fixed(), still=points.several)
+    quant, bias = _rounded(alone, options)
+    return points.merged(quant), bias
+
+
+def _rounded(task: RoundingTask, options: RoundingOptions) -> tuple[TensorQuant, NDArray[np.float32] | None]:
     layer, moments = task.layer, task.moments
     has_bias = layer.op != "MatMul"
     own, cross = moments.products(centred=has_bias)
@@ -68,9 +82,11 @@ def round_layer(
     weight = weight_matrix(layer, layer.weight_values()).astype(np.float64)
     # The least squares answer to inputs that differ from those of the float network.
     shift = np.linalg.solve(hessian, (cross - own) @ weight.transpose(0, 2, 1))
-    target = weight + options.asymmetric * shift.transpose(0, 2, 1)
+    fixed = 0.0 if task.fixed is None else task.fixed
+    target = weight - fixed + options.asymmetric * shift.transpose(0, 2, 1)
     search = _Search(task, target, hessian, options)
-    quant, values = search.rounded()
+    quant, last = search.rounded()
+    values = fixed + last
     if not has_bias:
         return quant, None
     seen, reference = moments.means()
@@ -120,7 +136,9 @@ class _Search:
         floor = short_scale(np.maximum(self._task.least, MIN_SCALE), up=True, places=places)
         middle = self._options.scales // 2
         steps = range(-middle, self._options.scales - middle)
-        return [np.maximum(shorter_scale(start, step * places), floor) for step in steps]
+        tried = [np.maximum(shorter_scale(start, step * places), floor) for step in steps]
+        still = self._task.still
+        return tried if still is None else [np.where(still, start, scale) for scale in tried]
 
     def _grid(self, scale: NDArray[np.float32]) -> Grid:
         layer, spec = self._task.layer, self._task.quant.spec
