@@ -23,6 +23,7 @@ from environment import environment
 from hwmodels import load_target
 from passes.api import PassContext
 from passes.execution.dataset import Dataset, graph_inputs, open_dataset
+from passes.execution.metrics import Metric, likelihood
 from passes.execution.preprocess import Preprocess
 from passes.execution.session import Level
 from passes.execution.simulate import run_float, run_proto
@@ -41,20 +42,30 @@ HEAD, TAIL = "canonicalize,fold-batchnorm,equalize", "assign-scales,gptq,bias-co
 
 @dataclass(frozen=True)
 class Case:
-    """A model with its data: file name, calibration and evaluation set, preprocessing, offset of labels."""
+    """A model with its data: file name, calibration and evaluation set, preprocessing, offset of labels.
+
+    Without labels the model is a language model, and its drop is that of 1 / perplexity.
+    """
 
     file: str
     calib: str
     eval: str
-    preprocess: str
-    offset: int
+    preprocess: str = ""
+    offset: int = 0
+    labels: bool = True
 
 
+MNIST = ("mnist/calib.npz", "mnist/eval.npz", "mean=0.1307 std=0.3081")
 CASES = {
     "mobilenet_v2": Case("mobilenet_v2_1.0_224", "imagenet/calib", "imagenet/eval", "tf", 1),
     "squeezenet": Case("squeezenet1_1", "imagenet/calib", "imagenet/eval", "imagenet", 0),
     "resnet20": Case("resnet20_cifar10", *CIFAR),
     "resnet32": Case("resnet32_cifar10", *CIFAR),
+    "minilm": Case("minilm_l6_sst2", "text/sst2_calib.npz", "text/sst2_eval.npz"),
+    "vit": Case("vit_mnist", *MNIST),
+    "bigru": Case("fsdd_bigru", "audio/fsdd_calib.npz", "audio/fsdd_eval.npz"),
+    "dscnn": Case("kws_dscnn_mlperf", "audio/kws_calib.npz", "audio/kws_eval.npz"),
+    "stories": Case("stories260k_llama", "text/stories_calib.npz", "text/stories_eval.npz", labels=False),
 }
 SETTINGS = ("w8a8", "w6a6", "w4a8", "w4a4", "w3a8")
 
@@ -92,8 +103,11 @@ def measure(case: Case, data: Path, setting: str, seed: int, tail: str, workers:
     spent = elapsed(lambda: PassManager(passes).run(model, ctx))
     proto = emit_qdq(model, quantizer_setup(model.graph, ctx.target), Form.QDQ)
     found = run_proto(proto, evaluation, Level.BASIC, workers)[0]
-    labels = evaluation.labels + case.offset if evaluation.labels is not None else None
-    return compared(reference, found, labels) | {
+    if case.labels:
+        figures = compared(reference, found, np.asarray(evaluation.labels) + case.offset)
+    else:
+        figures = perplexities(reference, found, np.asarray(evaluation.truth(Metric("likelihood"))))
+    return figures | {
         "float_passes": round(spent / forward, 1),
         "seconds": round(spent, 1),
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
@@ -102,7 +116,8 @@ def measure(case: Case, data: Path, setting: str, seed: int, tail: str, workers:
 
 def open_set(model: Model, case: Case, path: Path) -> Dataset:
     """Open one of the data sets of a model."""
-    return open_dataset(str(path), graph_inputs(model.graph), Preprocess.parse(case.preprocess))
+    preprocess = Preprocess.parse(case.preprocess) if case.preprocess else None
+    return open_dataset(str(path), graph_inputs(model.graph), preprocess)
 
 
 def elapsed(work: Any) -> float:
@@ -112,7 +127,7 @@ def elapsed(work: Any) -> float:
     return time.process_time() - start
 
 
-def compared(reference: np.ndarray, found: np.ndarray, labels: np.ndarray | None) -> dict[str, float]:
+def compared(reference: np.ndarray, found: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Return accuracies, their drop with a paired 95 % interval, in points, and the agreement of classes."""
     classes = [logits.reshape(len(logits), -1).argmax(axis=1) for logits in (reference, found)]
     lost = (classes[0] == labels).astype(float) - (classes[1] == labels)
@@ -122,6 +137,21 @@ def compared(reference: np.ndarray, found: np.ndarray, labels: np.ndarray | None
         "drop": 100 * float(lost.mean()),
         "interval": 196 * float(lost.std() / np.sqrt(len(lost))),
         "agreement": 100 * float((classes[0] == classes[1]).mean()),
+    }
+
+
+def perplexities(reference: np.ndarray, found: np.ndarray, tokens: np.ndarray) -> dict[str, float]:
+    """Return perplexities, and their ratio with a paired 95 % interval over the texts."""
+    losses = np.array(
+        [[-np.log(likelihood(one[None], text[None])) for one, text in zip(logits, tokens, strict=True)]
+         for logits in (reference, found)]
+    )  # fmt: skip
+    lost = losses[1] - losses[0]
+    return {
+        "float": float(np.exp(losses[0].mean())),
+        "quantized": float(np.exp(losses[1].mean())),
+        "ratio": float(np.exp(lost.mean())),
+        "interval": float(np.exp(lost.mean()) * 1.96 * lost.std() / np.sqrt(len(lost))),
     }
 
 

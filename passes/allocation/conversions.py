@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from hwmodels import Metric, PricesElementwise
 from passes.allocation.boundaries import Boundary
 from passes.analysis.between import FLOAT_BITS
-from passes.ir.specs import DEFAULT_ACT_BITS
+from passes.ir.tensor_groups import UNREAD_BITS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,7 +54,8 @@ def price_between(
     if not metrics or not isinstance(target, PricesElementwise):
         return BetweenPrices()
     readers = {group.name: group.readers[0] for group in setup.groups if group.readers}
-    widths = {name: tuple(act_bits[reader]) for name, reader in readers.items()}
+    widths: dict[str, tuple[int, ...]] = {group.name: (group.unread_bits,) for group in setup.groups}
+    widths |= {name: tuple(act_bits[reader]) for name, reader in readers.items()}
     tables: dict[tuple[str | None, str | None], dict[tuple[int, int], Prices]] = defaultdict(dict)
     for entry in between:
         for ends in _ends(entry, widths):
@@ -74,7 +75,7 @@ def _ends(entry: Between, widths: Mapping[str, tuple[int, ...]]) -> list[tuple[i
 
 
 def _widths(name: str | None, widths: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
-    return (FLOAT_BITS,) if name is None else widths.get(name, (DEFAULT_ACT_BITS,))
+    return (FLOAT_BITS,) if name is None else widths.get(name, (UNREAD_BITS,))
 
 
 def _decided(name: str | None, readers: Mapping[str, str]) -> str | None:

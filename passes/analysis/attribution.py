@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
     from passes.execution.collect import ActivationStats
     from passes.ir.model import Model
-    from passes.ir.setup import QuantizerSetup, TensorGroup
+    from passes.ir.setup import QuantizerSetup
+    from passes.ir.tensor_groups import TensorGroup
 
 DELTA = 0.05
 Quantizer = tuple[QuantSpec, QuantParams]

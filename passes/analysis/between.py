@@ -10,9 +10,10 @@ import onnx_graphsurgeon as gs
 
 from hwmodels import Elementwise, ElementwiseStep
 from passes.api import Analysis, Aspect, PassContext
+from passes.ir.kinds import act_inputs
 from passes.ir.layers import elements
 from passes.ir.ops import op_info
-from passes.ir.setup import act_inputs, quantizer_setup
+from passes.ir.setup import quantizer_setup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

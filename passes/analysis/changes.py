@@ -40,9 +40,8 @@ class OutputReference:
     """Outputs of the float model on some samples, to compare others with."""
 
     def __init__(self, outputs: Outputs) -> None:
-        """Keep the outputs, their energy and their distributions."""
+        """Keep the outputs and their distributions."""
         self._outputs = [np.asarray(output) for output in outputs if output.dtype.kind == "f"]
-        self.power = sum(energy(output - output.mean(axis=0)) for output in self._outputs)
         self._log = log_probabilities(self._outputs[0]) if not reason_without_logits(outputs) else None
 
     @property
@@ -58,6 +57,26 @@ class OutputReference:
             return Change(noise)
         terms = np.exp(self._log) * (self._log - log_probabilities(floats[0]))
         return Change(noise, max(float(terms.sum()), 0.0))
+
+
+class Power:
+    """Energy of outputs around their mean over all samples, which come batch by batch."""
+
+    def __init__(self) -> None:
+        """Start without samples."""
+        self._seen: dict[tuple[int, ...], tuple[int, NDArray[np.float64]]] = {}
+        self.total = 0.0
+
+    def add(self, outputs: Outputs) -> None:
+        """Add a batch; outputs that change their shape have a mean for each [Chan et al. 1979, eq. 2.1]."""
+        for index, output in enumerate(outputs):
+            if output.dtype.kind != "f":
+                continue
+            key, count, mean = (index, *output.shape[1:]), len(output), output.mean(axis=0, dtype=np.float64)
+            before, old = self._seen.get(key, (0, mean))
+            share = count / (before + count)
+            self.total += energy(output - mean) + before * share * energy(mean - old)
+            self._seen[key] = before + count, old + share * (mean - old)
 
 
 def reason_without_logits(outputs: Outputs) -> str:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from passes.ir.layers import Layer
     from passes.ir.model import Model
     from passes.ir.plan import QuantPlan
-    from passes.ir.setup import TensorGroup
+    from passes.ir.tensor_groups import TensorGroup
 
 
 @dataclass(frozen=True, slots=True)

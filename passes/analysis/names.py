@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from passes.errors import unknown_name
+from passes.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +21,7 @@ SENSITIVITIES: dict[str, str] = {
     "bit-planes": "passes.analysis.bit_planes:BitPlanes",
     "ompq": "passes.analysis.orthogonality:Orthogonality",
     "size-only": "passes.analysis.orthogonality:SizeOnly",
+    "fisher": "passes.training.fisher:Fisher",
 }
 """Name and ``module:Class``; each class takes ``bits`` and gives a `SensitivityTable`."""
 
@@ -29,9 +30,13 @@ def find_sensitivity(name: str) -> Callable[..., Analysis[SensitivityTable]]:
     """Return the class of a sensitivity.
 
     Raises:
-        UsageError: there is none of this name.
+        UsageError: there is none of this name, or it needs a package that is not installed.
     """
     if name not in SENSITIVITIES:
         raise unknown_name("sensitivity", name, SENSITIVITIES)
     module, _, found = SENSITIVITIES[name].partition(":")
-    return getattr(import_module(module), found)  # type: ignore[no-any-return]
+    try:
+        return getattr(import_module(module), found)  # type: ignore[no-any-return]
+    except ModuleNotFoundError as error:
+        message = f"sensitivity {name} needs {error.name}; install the extra: pip install 'qtool[train]'"
+        raise UsageError(message) from error

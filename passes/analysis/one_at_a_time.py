@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from passes.analysis.changes import Change, OutputReference, reason_without_logits
+from passes.analysis.changes import Change, OutputReference, Power, reason_without_logits
 from passes.analysis.places import ActPlace, WeightPlace, act_places, fewer_planes, nearest, weight_places
 from passes.api import Analysis, Aspect, PassContext
 from passes.errors import UsageError
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
     from passes.ir.layers import Layer
     from passes.ir.model import Model
-    from passes.ir.setup import QuantizerSetup, TensorGroup
+    from passes.ir.setup import QuantizerSetup
+    from passes.ir.tensor_groups import TensorGroup
     from passes.numerics import QuantParams, QuantSpec
 
 BATCH = 8
@@ -142,14 +143,14 @@ class _Scan:
         self._staged, self._places, self._bits = staged, places, bits
         self._weights: dict[Key, Change] = defaultdict(Change)
         self._acts: dict[Key, Change] = defaultdict(Change)
-        self._power, self._rows, self._samples, self._reason = 0.0, 0, 0, ""
+        self._power, self._rows, self._samples, self._reason = Power(), 0, 0, ""
 
     def measure(self, feeds: dict[str, NDArray[Any]]) -> None:
         """Run one batch through every place at every width."""
         outputs = self._staged.finish(feeds, 0)
         self._reason = reason_without_logits(outputs)
         reference = OutputReference(outputs)
-        self._power += reference.power
+        self._power.add(outputs)
         self._rows += reference.rows
         self._samples += len(next(iter(feeds.values())))
         values, at = feeds, 0
@@ -163,7 +164,7 @@ class _Scan:
     def result(self) -> SingleChanges:
         """Return what was measured."""
         return SingleChanges(
-            dict(self._weights), dict(self._acts), self._power, self._rows, self._samples, self._reason
+            dict(self._weights), dict(self._acts), self._power.total, self._rows, self._samples, self._reason
         )
 
 

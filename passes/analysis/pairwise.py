@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from passes.analysis.changes import Change, OutputReference, reason_without_logits
+from passes.analysis.changes import Change, OutputReference, Power, reason_without_logits
 from passes.analysis.places import nearest, weight_places
 from passes.api import Analysis, Aspect, PassContext
 from passes.errors import UsageError
@@ -107,14 +107,14 @@ class _PairScan:
         self._entries = [(place, width) for place in places for width in bits]
         self._weights = [place.rounded(width) for place, width in self._entries]
         self._changes: dict[tuple[int, int], Change] = {}
-        self._power, self._rows, self._samples, self._divergence = 0.0, 0, 0, False
+        self._power, self._rows, self._samples, self._divergence = Power(), 0, 0, False
 
     def measure(self, feeds: dict[str, NDArray[Any]]) -> None:
         """Run one batch through every pair; it restarts at the first weight of the pair."""
         outputs = self._staged.finish(feeds, 0)
         reference = OutputReference(outputs)
         self._divergence = not reason_without_logits(outputs)
-        self._power += reference.power
+        self._power.add(outputs)
         self._rows += reference.rows
         self._samples += len(next(iter(feeds.values())))
         values, at = feeds, 0
@@ -142,4 +142,4 @@ class _PairScan:
     def _loss(self, change: Change) -> float:
         if self._divergence:
             return change.divergence / max(self._rows, 1)
-        return change.noise / max(self._power, 1e-30)
+        return change.noise / max(self._power.total, 1e-30)

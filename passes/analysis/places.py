@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from passes.execution.stages import Edit, StagedModel, Values
     from passes.ir.layers import Layer
-    from passes.ir.setup import QuantizerSetup, TensorGroup
+    from passes.ir.setup import QuantizerSetup
+    from passes.ir.tensor_groups import TensorGroup
     from passes.numerics import QuantParams, QuantSpec
 
     Rounded = Callable[[Layer, int], NDArray[np.float32]]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from passes.execution.collect import ActivationStats
-    from passes.ir.setup import TensorGroup
+    from passes.ir.tensor_groups import TensorGroup
 
 
 def act_params(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from passes.execution.collect import ActivationStats
     from passes.ir.layers import Layer
     from passes.ir.model import Model
-    from passes.ir.setup import TensorGroup
+    from passes.ir.tensor_groups import TensorGroup
     from passes.numerics import QuantParams, QuantSpec, RangeMethod
 
 

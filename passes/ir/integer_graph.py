@@ -76,3 +76,12 @@ class IntegerGraph:
             widens = source.dtype == np.bool_ and tensor.dtype != np.bool_
             return tensor.dtype in INDEX_TYPES and not widens and self.computes(source)
         return node.op in _MOVERS and self.can_set(node, node.inputs[1:]) and self.computes(node.inputs[0])
+
+    def enters(self, node: gs.Node) -> bool:
+        """Tell whether a source of activations reads a float table, and integers that can be had."""
+        if node.op == "Cast":
+            return self.computes(node.inputs[0])
+        table = node.inputs[0]
+        if table.dtype != np.float32 or (node.op == "Gather" and len(table.shape) != 2):
+            return False
+        return self.computes(node.inputs[1]) if node.op == "Gather" else self.can_set(node, node.inputs[1:])

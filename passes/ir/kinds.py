@@ -8,7 +8,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from passes.ir.integer_graph import INDEX_TYPES
-from passes.ir.ops import OpClass, op_info
+from passes.ir.ops import OpClass, OpInfo, op_info
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +25,21 @@ def node_kind(node: gs.Node) -> OpClass:
     info = op_info(node.op, node.domain)
     rule = _RULES.get(node.op) if (node.domain or "") == "" else None
     return info.kind if rule is None else rule(node, info.kind)
+
+
+def data_inputs(node: gs.Node, info: OpInfo) -> list[gs.Tensor]:
+    """Return the inputs of a node that carry data (not weights, shapes, bounds, indices or masks)."""
+    kind, mask = node_kind(node), hiding(node)
+    if kind is OpClass.SOURCE:
+        return []
+    if kind is OpClass.MASK or mask is not None:
+        return [(mask or node).inputs[1]]
+    return list(node.inputs) if info.data_inputs is None else list(node.inputs[: info.data_inputs])
+
+
+def act_inputs(node: gs.Node, info: OpInfo) -> list[gs.Variable]:
+    """Return the data inputs of a node that are computed, not constant."""
+    return [tensor for tensor in data_inputs(node, info) if isinstance(tensor, gs.Variable) and tensor.name]
 
 
 def scaling(node: gs.Node) -> float | None:

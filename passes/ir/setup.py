@@ -23,40 +23,20 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from passes.ir.integer_graph import IntegerGraph
-from passes.ir.kinds import hiding, node_kind
+from passes.ir.kinds import act_inputs, data_inputs, hiding, node_kind
 from passes.ir.layers import Layer, Unquantized, find_layers
 from passes.ir.legality import obey
-from passes.ir.ops import OpClass, OpInfo, op_info
+from passes.ir.ops import OpClass, op_info
+from passes.ir.tensor_groups import STREAM_BITS, TensorGroup, quantized_tensors, tie_groups, with_wide_stream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hwmodels import HardwareModel, Rules
 
-_CODES_ONLY = (OpClass.CLAMP, OpClass.UNARY)
-"""Operators that have no accumulators: they exist only as saturation or as tables, from codes to codes."""
 _WITH_CONSTANTS = (OpClass.METHOD, OpClass.UNARY)
 """Operators of which an operand may be constant."""
 _TAIL_OPS = frozenset({"Softmax", "LogSoftmax", "ArgMax", "Identity", "Cast"})
-
-
-@dataclass(frozen=True, slots=True)
-class TensorGroup:
-    """Activations that share one scale and one zero point.
-
-    Attributes:
-        name: the member that stands for the group: its first in graph order.
-        members: all tensors, in graph order.
-        sources: members that are computed rather than moved; their ranges decide the parameters.
-        readers: names of the layers that multiply by a member: they share its precision.
-        is_output: True when a member leaves the integer part of the graph as a result of the model.
-    """
-
-    name: str
-    members: tuple[str, ...]
-    sources: tuple[str, ...]
-    readers: tuple[str, ...]
-    is_output: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,21 +64,6 @@ class QuantizerSetup:
         return {member: group for group in self.groups for member in group.members}
 
 
-def data_inputs(node: gs.Node, info: OpInfo) -> list[gs.Tensor]:
-    """Return the inputs of a node that carry data (not weights, shapes, bounds, indices or masks)."""
-    kind, mask = node_kind(node), hiding(node)
-    if kind is OpClass.SOURCE:
-        return []
-    if kind is OpClass.MASK or mask is not None:
-        return [(mask or node).inputs[1]]
-    return list(node.inputs) if info.data_inputs is None else list(node.inputs[: info.data_inputs])
-
-
-def act_inputs(node: gs.Node, info: OpInfo) -> list[gs.Variable]:
-    """Return the data inputs of a node that are computed, not constant."""
-    return [tensor for tensor in data_inputs(node, info) if isinstance(tensor, gs.Variable) and tensor.name]
-
-
 def quantizer_setup(graph: gs.Graph, target: HardwareModel | None = None) -> QuantizerSetup:
     """Decide which tensors of a graph are quantized and which of them share parameters.
 
@@ -117,7 +82,10 @@ def quantizer_setup(graph: gs.Graph, target: HardwareModel | None = None) -> Qua
     nodes = _integer_nodes(graph, {layer.name for layer in layers}, leaving)
     fused = {name: clamp for name, clamp in fused.items() if name in nodes and clamp in nodes}
     tied_ops = target.shared_parameter_ops if target is not None else frozenset[str]()
-    groups = _groups(graph, layers, nodes, fused, leaving, tied_ops)
+    members = quantized_tensors(graph, nodes, fused, leaving)
+    groups = tie_groups(graph, layers, nodes, members, tied_ops, leaving)
+    if any(pair.act_bits == STREAM_BITS for found in rules.values() for pair in found.precisions):
+        groups = with_wide_stream(groups, graph)
     unquantized = (*refused, *_float_nodes(graph, nodes, refused))
     return QuantizerSetup(layers, groups, fused, frozenset(nodes), unquantized, rules)
 
@@ -183,7 +151,7 @@ def _eligible(node: gs.Node, integers: IntegerGraph) -> bool:
     if kind in (OpClass.FLOAT, OpClass.LAYER) or len(node.outputs) != 1:
         return False
     if kind is OpClass.SOURCE:
-        return _enters(node, integers)
+        return integers.enters(node)
     data = data_inputs(node, info)
     if not data or any(tensor.dtype != np.float32 for tensor in (*data, node.outputs[0])):
         return False
@@ -193,17 +161,6 @@ def _eligible(node: gs.Node, integers: IntegerGraph) -> bool:
     if constants and (kind not in _WITH_CONSTANTS or constants == len(data)):
         return False
     return integers.can_set(node, node.inputs[len(data) :])
-
-
-def _enters(node: gs.Node, integers: IntegerGraph) -> bool:
-    """Tell whether a source reads float tables and integers that can be had."""
-    if node.op == "Cast":
-        return integers.computes(node.inputs[0])
-    if node.inputs[0].dtype != np.float32:
-        return False
-    return (
-        integers.computes(node.inputs[1]) if node.op == "Gather" else integers.can_set(node, node.inputs[1:])
-    )
 
 
 def _stays(node: gs.Node, chosen: set[str], leaving: set[str]) -> bool:
@@ -216,69 +173,6 @@ def _stays(node: gs.Node, chosen: set[str], leaving: set[str]) -> bool:
         return False
     may_leave = node_kind(node) not in (OpClass.MOVE, OpClass.METHOD, OpClass.SOURCE)
     return fed and (read or (result.name in leaving and may_leave))
-
-
-def _groups(
-    graph: gs.Graph,
-    layers: tuple[Layer, ...],
-    nodes: set[str],
-    fused: dict[str, str],
-    leaving: set[str],
-    tied_ops: frozenset[str],
-) -> tuple[TensorGroup, ...]:
-    members = _quantized_tensors(graph, nodes, fused, leaving)
-    ties: nx.Graph[str] = nx.Graph()
-    ties.add_nodes_from(members)
-    moved: set[str] = set()
-    for node in graph.nodes:
-        moves = node_kind(node) is OpClass.MOVE
-        if node.name not in nodes or not (moves or node.op in tied_ops):
-            continue
-        operands = [t.name for t in act_inputs(node, op_info(node.op))]
-        tied = [name for name in (*operands, node.outputs[0].name) if name in members]
-        nx.add_path(ties, tied)
-        moved |= {node.outputs[0].name} if moves else set()
-    readers: dict[str, list[str]] = {}
-    for layer in layers:
-        for tensor in (layer.act, layer.rhs):
-            if tensor is not None:
-                readers.setdefault(tensor.name, []).append(layer.name)
-    order = {name: index for index, name in enumerate(members)}
-    found = [sorted(component, key=order.__getitem__) for component in nx.connected_components(ties)]
-    return tuple(_group(names, moved, readers, leaving) for names in sorted(found, key=lambda n: order[n[0]]))
-
-
-def _group(
-    names: list[str], moved: set[str], readers: dict[str, list[str]], leaving: set[str]
-) -> TensorGroup:
-    return TensorGroup(
-        name=names[0],
-        members=tuple(names),
-        sources=tuple(name for name in names if name not in moved),
-        readers=tuple(dict.fromkeys(reader for name in names for reader in readers.get(name, ()))),
-        is_output=any(name in leaving for name in names),
-    )
-
-
-def _quantized_tensors(
-    graph: gs.Graph, nodes: set[str], fused: dict[str, str], leaving: set[str]
-) -> dict[str, None]:
-    """Return the quantized activations in graph order (an ordered set)."""
-    clamps = set(fused.values())
-    read = {
-        tensor.name
-        for node in graph.nodes
-        if node.name in nodes and node.name not in clamps
-        for tensor in act_inputs(node, op_info(node.op))
-    }
-    written = [
-        tensor.name
-        for node in graph.nodes
-        for tensor in node.outputs
-        if tensor.name in read
-        or (node.name in nodes and tensor.name in leaving and node_kind(node) in _CODES_ONLY)
-    ]
-    return dict.fromkeys([tensor.name for tensor in graph.inputs if tensor.name in read] + written)
 
 
 def _float_nodes(graph: gs.Graph, nodes: set[str], refused: tuple[Unquantized, ...]) -> list[Unquantized]:

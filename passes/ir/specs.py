@@ -13,10 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from passes.ir.layers import Layer
-    from passes.ir.setup import QuantizerSetup, TensorGroup
-
-DEFAULT_ACT_BITS = 8
-"""Precision of activations that no layer multiplies: operands of additions, results of the model."""
+    from passes.ir.setup import QuantizerSetup
+    from passes.ir.tensor_groups import TensorGroup
 
 
 def plan_of_bits(
@@ -62,7 +60,7 @@ def group_bits(group: TensorGroup, bits: Mapping[str, Precision]) -> int:
         raise PlanError(
             f"tensor {group.name!r} has one precision, but its readers ask for several: {readers}"
         )
-    return wanted.pop() if wanted else DEFAULT_ACT_BITS
+    return wanted.pop() if wanted else group.unread_bits
 
 
 def weight_spec(layer: Layer, bits: int, setup: QuantizerSetup) -> QuantSpec:

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from passes.errors import LoweringError
-from passes.ir.kinds import node_kind
+from passes.ir.kinds import data_inputs, node_kind
 from passes.ir.ops import OpClass, op_info
-from passes.ir.setup import data_inputs
 from passes.lowering.bias import quantization_of
 from passes.lowering.terms import layer_sums, node_sums, span
 

@@ -10,10 +10,9 @@ import numpy as np
 from passes.artifact import Artifact, PackedWeight, Step, TensorInfo, WeightLayout
 from passes.errors import LoweringError
 from passes.ir.integer_graph import INDEX_TYPES
-from passes.ir.kinds import addend, hiding, node_kind, scaling
+from passes.ir.kinds import act_inputs, addend, hiding, node_kind, scaling
 from passes.ir.ops import OpClass, op_info
 from passes.ir.points import row_points
-from passes.ir.setup import act_inputs
 from passes.ir.weight_groups import base_scale, multipliers
 from passes.ir.weights import quantized_weight
 from passes.lowering.accumulators import check_accumulators

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from passes.execution.session import Feeds
     from passes.ir.layers import Layer
     from passes.ir.model import Model
-    from passes.ir.setup import QuantizerSetup, TensorGroup
+    from passes.ir.setup import QuantizerSetup
+    from passes.ir.tensor_groups import TensorGroup
 
 Quantizers = dict[str, dict[int, StepQuantizer]]
 """Of the sources of every group, by tensor name and width."""
@@ -111,12 +112,13 @@ class Fisher(Analysis[SensitivityTable]):
     def _weights(self, layer: Layer, setup: QuantizerSetup, sums: _Sums, power: float) -> dict[int, float]:
         if layer.weight is None:
             return {}
-        values, fisher = layer.weight_values(), sums.weights[layer.weight.name]
-        losses = {}
-        for bits in self.bits:
-            spec = weight_spec(layer, bits, setup)
-            error = fake_quantize(values, spec, weight_params(values, spec)).astype(np.float64) - values
-            losses[bits] = float((fisher * np.square(error)).sum() / power)
+        losses = dict.fromkeys(self.bits, 0.0)
+        for part in layer.parts:
+            values, fisher = part.weight_values(), sums.weights[part.weight.name]  # type: ignore[union-attr]
+            for bits in self.bits:
+                spec = weight_spec(part, bits, setup)
+                error = fake_quantize(values, spec, weight_params(values, spec)).astype(np.float64) - values
+                losses[bits] += float((fisher * np.square(error)).sum() / power)
         return losses
 
 
@@ -133,7 +135,7 @@ class _Sums:
         self, bridge: Bridge, setup: QuantizerSetup, quantizers: Quantizers, rng: np.random.Generator
     ) -> None:
         self._bridge, self._quantizers, self._rng = bridge, quantizers, rng
-        names = [layer.weight.name for layer in setup.layers if layer.weight is not None]
+        names = [part.weight.name for layer in setup.layers for part in layer.parts]  # type: ignore[union-attr]
         self.weights: dict[str, NDArray[np.float64]] = {
             name: np.zeros(tuple(bridge.constants[name].shape)) for name in names
         }

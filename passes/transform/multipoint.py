@@ -169,7 +169,7 @@ class Multipoint(Pass):
     def _task(self, layer: Layer, model: Model, setup: QuantizerSetup) -> WidenTask:
         quant, act = self._quants(layer, model)
         price = _depth(layer) * (workload(layer).rows if self.price is Price.MACS else 1)
-        return WidenTask(layer, quant, act, model.plan, setup.rules[layer.name].bias_bits, float(price))
+        return WidenTask(layer, quant, act, setup.rules[layer.name].bias_bits, float(price))
 
     def _quants(self, layer: Layer, model: Model) -> tuple[TensorQuant, TensorQuant]:
         tensors = model.plan.tensors

@@ -42,7 +42,6 @@ class RoundingTask:
         layer: Conv, Gemm or MatMul with constant weights.
         quant: specification and parameters of its weight.
         least: scales are not chosen below this, shape of the parameters.
-        bias: float values, shape (channels,), or ``None``.
         moments: of its input.
         fixed: points that are not rounded, added up, in the shape of `weight_matrix`; ``None`` for none.
         still: channels whose scale stays, bool (channels,); ``None``: none.
@@ -51,7 +50,6 @@ class RoundingTask:
     layer: Layer
     quant: TensorQuant
     least: NDArray[np.float64]
-    bias: NDArray[np.float64] | None
     moments: Moments
     fixed: Matrix | None = None
     still: NDArray[np.bool_] | None = None
@@ -78,10 +76,12 @@ def _rounded(task: RoundingTask, options: RoundingOptions) -> tuple[TensorQuant,
     has_bias = layer.op != "MatMul"
     own, cross = moments.products(centred=has_bias)
     depth = own.shape[1]
-    hessian = damped(own, min(options.damping + depth / (depth + moments.count), 1.0))
+    share = min(options.damping + depth / (depth + moments.count), 1.0)
+    hessian = damped(own, share)
     weight = weight_matrix(layer, layer.weight_values()).astype(np.float64)
-    # The least squares answer to inputs that differ from those of the float network.
-    shift = np.linalg.solve(hessian, (cross - own) @ weight.transpose(0, 2, 1))
+    # The least squares answer to inputs that differ from those of the float network. Over (1 - share), the
+    # damped moments are the true ones with a ridge; without that factor the answer would overshoot.
+    shift = np.linalg.solve(hessian, (cross - own) @ weight.transpose(0, 2, 1)) * (1 - share)
     fixed = 0.0 if task.fixed is None else task.fixed
     target = weight - fixed + options.asymmetric * shift.transpose(0, 2, 1)
     search = _Search(task, target, hessian, options)
@@ -91,7 +91,7 @@ def _rounded(task: RoundingTask, options: RoundingOptions) -> tuple[TensorQuant,
         return quant, None
     seen, reference = moments.means()
     rest = np.einsum("gnd,gd->gn", weight, reference) - np.einsum("gnd,gd->gn", values, seen)
-    old = 0.0 if task.bias is None else task.bias
+    old = 0.0 if layer.bias is None else np.asarray(layer.bias.values, dtype=np.float64)
     return quant, (old + rest.reshape(-1)).astype(np.float32)
 
 

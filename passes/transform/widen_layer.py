@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from passes.ir.layers import weight_matrix
-from passes.lowering.bias import bias_values
 from passes.numerics import QuantParams
 from passes.numerics.gptq import damped
 from passes.numerics.multipoint import FINEST, Pursuit
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
     from passes.execution.moments import Moments
     from passes.ir.layers import Layer
-    from passes.ir.plan import QuantPlan, TensorQuant
+    from passes.ir.plan import TensorQuant
     from passes.numerics.multipoint import Approximation
 
     Matrix = NDArray[np.float64]
@@ -34,7 +33,6 @@ class WidenTask:
         layer: Conv, Gemm or MatMul with constant weights.
         quant: of its weight, with one scale per channel.
         act: of its input.
-        plan: with the bias of the layer, if that is not the model's.
         bias_bits: width of a bias on the target.
         price: of a further row.
     """
@@ -42,7 +40,6 @@ class WidenTask:
     layer: Layer
     quant: TensorQuant
     act: TensorQuant
-    plan: QuantPlan
     bias_bits: int
     price: float
 
@@ -95,8 +92,8 @@ class Widened:
         for points, approximation in enumerate(self.found, 1):
             error = np.einsum("gnd,gd->gn", exact - approximation.values(), self.mean)
             rest = np.where(number == points, error, rest)
-        old = bias_values(layer, self.task.plan)
-        return ((0.0 if old is None else old) + rest.reshape(-1)).astype(np.float32)
+        old = 0.0 if layer.bias is None else np.asarray(layer.bias.values, dtype=np.float64)
+        return (old + rest.reshape(-1)).astype(np.float32)
 
 
 def widen_layer(task: WidenTask, moments: Moments, most: int, sweeps: int, damping: float) -> Widened:

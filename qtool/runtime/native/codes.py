@@ -65,8 +65,8 @@ def empty(node: Node, shape: tuple[int, ...]) -> Array:
 
 def stored_type(info: TensorInfo) -> np.dtype[Any]:
     """Return the type of a tensor in memory."""
-    if info.is_float:
-        return np.dtype(np.float32)
+    if info.is_float or info.is_index:
+        return np.dtype(info.dtype)
     return np.dtype(np.uint8 if code_bytes(info) == 1 else np.uint16)
 
 

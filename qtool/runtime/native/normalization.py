@@ -20,10 +20,12 @@ def prepare_softmax(node: Node) -> Softmax:
     """Return a softmax along rows of codes.
 
     Raises:
-        ArtifactError: the output is no code, or its scale leaves the range of the division.
+        ArtifactError: there is a mask, the output is no code, or its scale leaves the range of the division.
     """
     from qtool.runtime.native._kernels import Softmax
 
+    if len(node.inputs) > 1:
+        node.fail("a softmax with a mask runs in the reference engine")
     check_storable(node, MAX_WIDE_BITS, MAX_WIDE_BITS)
     table, output = node.step.table, node.output
     if table is None or output.is_float:

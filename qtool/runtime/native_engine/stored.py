@@ -1,8 +1,8 @@
 """`Storage` and `Stored`: how a tensor lies in memory while native kernels work on it.
 
 Codes of 8 bits or fewer are unsigned bytes, wider ones unsigned words of 16 bits: a signed code is kept less
-the lowest code of its format. The channels of images may come last, (batch, spatial ..., channel), while
-shapes are always told in ONNX order.
+the lowest code of its format. Plain integers and float32 values lie as they are. The channels of images may
+come last, (batch, spatial ..., channel), while shapes are always told in ONNX order.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Storage:
     @property
     def offset(self) -> int:
         """What is added to a code before it is stored."""
-        return 0 if self.info.is_float else -self.info.qmin
+        return 0 if self.info.is_float or self.info.is_index else -self.info.qmin
 
     @property
     def zero(self) -> int:

@@ -27,6 +27,7 @@ def test_the_preset_names_every_step(tmp_path: Path) -> None:
         "equalize",
         "allocate",
         "assign-scales",
+        "gptq",
         "bias-correction",
     ]
 

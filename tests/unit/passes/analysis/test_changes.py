@@ -7,16 +7,30 @@ import re
 import numpy as np
 import pytest
 
-from passes.analysis.changes import Change, OutputReference, log_probabilities, reason_without_logits
+from passes.analysis.changes import Change, OutputReference, Power, log_probabilities, reason_without_logits
 
 LOGITS = np.log(np.array([[0.5, 0.5], [0.75, 0.25]], np.float32))
 
 
 def test_noise_is_the_energy_of_the_difference() -> None:
     reference = OutputReference([np.array([[1.0], [3.0]], np.float32), np.array([[5], [6]])])
-    assert reference.power == 2.0
     assert reference.change([np.array([[1.0], [0.0]], np.float32), np.array([[0], [0]])]) == Change(9.0, 0.0)
     assert reference.rows == 0
+
+
+def test_power_is_around_the_mean_of_all_batches() -> None:
+    values = np.array([[1.0, 5.0], [3.0, 5.0], [8.0, 7.0]], np.float32)
+    power = Power()
+    for batch in (values[:2], values[2:]):
+        power.add([batch, np.array([[1], [2]])])
+    assert power.total == pytest.approx(9 + 1 + 16 + 4 / 9 + 4 / 9 + 16 / 9)
+
+
+def test_outputs_that_change_their_shape_have_a_mean_for_each() -> None:
+    power = Power()
+    for width in (1, 2, 1):
+        power.add([np.full((2, width), float(width), np.float32)])
+    assert power.total == 0
 
 
 def test_divergence_is_that_of_kullback_and_leibler() -> None:

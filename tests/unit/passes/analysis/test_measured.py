@@ -106,6 +106,8 @@ def test_pairs_and_singles_make_the_loss_of_both(
 def test_every_name_gives_losses_that_fall_with_bits(
     name: str, model: Model, calibrated: PassContext
 ) -> None:
+    if name == "fisher":
+        pytest.importorskip("torch", reason="the extra train is not installed")
     table = calibrated.get(find_sensitivity(name)(bits=(2, 8)), model)
     for layer in ("first", "second"):
         assert table.loss(layer, 2, 2) > table.loss(layer, 8, 8) >= 0
@@ -153,3 +155,9 @@ def test_more_runs_afford_fewer_samples() -> None:
     assert affordable(820, 250) == 24
     assert affordable(10**6, 250) == 16
     assert affordable(1, 250) == 256
+
+
+def test_a_sensitivity_without_its_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SENSITIVITIES, "fisher", "package_that_is_missing.fisher:Fisher")
+    with pytest.raises(UsageError, match=r"needs package_that_is_missing.*qtool\[train\]"):
+        find_sensitivity("fisher")

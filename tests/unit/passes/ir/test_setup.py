@@ -178,3 +178,18 @@ def test_the_dag_of_nodes() -> None:
     dag = layer_dag(model_from_text(text + "{ [a] s = Conv(x, w0) [b] t = Relu(s) [c] y = Add(s, t) }").graph)
     assert set(dag.edges) == {("a", "b"), ("a", "c"), ("b", "c")}
     assert dag.nodes["b"]["op"] == "Relu"
+
+
+def test_sums_for_normalizations_and_their_terms_take_16_bits_where_there_are_so_many() -> None:
+    text = """<ir_version: 8, opset_import: ["" : 17]> g (float[N,2] x) => (float[N,2] y)
+        <float[2,2] w0 = {1.0,0.0,0.0,1.0}, float[2,2] w1 = {1.0,0.0,0.0,1.0}, float[2] one = {1.0,1.0}>
+        { a = MatMul (x, w0)  b = MatMul (x, w1)  s = Add (a, b)
+          n = LayerNormalization <axis = -1> (s, one)  y = MatMul (n, w1) }"""
+    graph = model_from_text(text).graph
+    assert widths_of_unread(quantizer_setup(graph, GENERIC)) == {"x": 8, "a": 16, "b": 16, "s": 16, "n": 8}
+    narrow = quantizer_setup(graph, load_target("tensorcore-t4"))
+    assert set(widths_of_unread(narrow).values()) == {8}
+
+
+def widths_of_unread(setup: QuantizerSetup) -> dict[str, int]:
+    return {group.name: group.unread_bits for group in setup.groups}

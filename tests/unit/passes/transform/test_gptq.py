@@ -94,6 +94,12 @@ def test_biases_are_given_where_there_is_a_place_for_them() -> None:
     assert not [entry for entry in ctx.journal if entry.source == "gptq"]
 
 
+def test_a_second_run_starts_from_the_biases_of_the_model() -> None:
+    once, _, _ = rounded(f"{SCALES},gptq{{scales=1}}")
+    twice, _, _ = rounded(f"{SCALES},gptq{{scales=1}},gptq{{scales=1}}")
+    assert once.plan == twice.plan
+
+
 def test_wide_weights_keep_the_nearest_codes() -> None:
     model, _, _ = rounded(f"{SCALES},gptq", bits=8)
     assert not model.plan.codes()

@@ -1,0 +1,119 @@
+"""Writes docs/accuracy.md and its figure from benchmarks/results/accuracy.json.
+
+    python benchmarks/accuracy_page.py
+
+Needs the extra `docs`. The figures of the page are those of the result file, never typed in.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import numpy as np
+from accuracy import CASES, SETTINGS, TAIL
+
+ROOT = Path(__file__).resolve().parent.parent
+Entry = dict[str, Any]
+Cells = dict[tuple[str, str, str], list[Entry]]
+"""Entries by pipeline, model and setting; one per seed."""
+
+PAGE = """# What low precision costs in accuracy
+
+Uniform precisions, first and last layer included, weights per output channel, activations per tensor; ranges
+and rounding from the calibration sets alone. Measured by `python benchmarks/accuracy.py`, written from
+`benchmarks/results/accuracy.json` by `python benchmarks/accuracy_page.py`.
+
+Drops are in points of top-1 below float, on the same samples, with the half-width of a paired 95 % interval;
+where several seeds were measured, the mean of them. The language model has perplexity over that of float.
+
+{tables}
+
+![drop against bits of weights](accuracy.svg)
+
+Time is processor time of the whole pipeline in units of one float pass over the calibration set, both in one
+run.
+"""
+
+TABLE = """## `{tail}`
+
+| model | float | {heads} | float passes, at {slow} |
+|---|---|{rules}---|
+{rows}
+"""
+
+
+def main() -> None:
+    """Write the page and the figure."""
+    entries = json.loads((ROOT / "benchmarks" / "results" / "accuracy.json").read_text())["entries"]
+    cells: Cells = defaultdict(list)
+    for entry in entries:
+        cells[entry["tail"], entry["model"], entry["setting"]].append(entry)
+    tails = sorted({entry["tail"] for entry in entries}, key=lambda tail: (tail != TAIL, tail))
+    text = PAGE.format(tables="\n".join(table(cells, tail) for tail in tails))
+    (ROOT / "docs" / "accuracy.md").write_text(text, encoding="utf-8")
+    figure(cells, tails).save(str(ROOT / "docs" / "accuracy.svg"))
+
+
+def table(cells: Cells, tail: str) -> str:
+    """Return what one pipeline gave."""
+    settings = [name for name in SETTINGS if any(key[0] == tail and key[2] == name for key in cells)]
+    slow = "w4a8" if "w4a8" in settings else settings[-1]
+    rows = []
+    for model in CASES:
+        found = [cells.get((tail, model, setting), []) for setting in settings]
+        if any(found):
+            first = next(entries for entries in found if entries)[0]
+            passes = [entry["float_passes"] for entry in cells.get((tail, model, slow), [])]
+            spent = f"{np.mean(passes):.0f}" if passes else "-"
+            row = [model, f"{first['float']:.2f}", *map(cell, found), spent]
+            rows.append(f"| {' | '.join(row)} |")
+    heads, rules = " | ".join(settings), "---|" * len(settings)
+    return TABLE.format(tail=tail, heads=heads, rules=rules, slow=slow, rows="\n".join(rows))
+
+
+def cell(entries: list[Entry]) -> str:
+    """Return the figure of one model at one setting."""
+    if not entries:
+        return "-"
+    key, sign = ("ratio", "x ") if "ratio" in entries[0] else ("drop", "")
+    value, interval = (float(np.mean([entry[name] for entry in entries])) for name in (key, "interval"))
+    digits = 3 if key == "ratio" else 2
+    return f"{sign}{value:.{digits}f} ± {interval:.{digits}f}"
+
+
+def figure(cells: Cells, tails: list[str]) -> alt.FacetChart:
+    """Return the drop of every model against its bits of weights, a small figure per model."""
+    points = [
+        {
+            "model": model,
+            "pipeline": tail,
+            "setting": setting,
+            "bits": int(setting[1 : setting.index("a")]),
+            "activations": setting[setting.index("a") :],
+            "drop": float(np.mean([entry["drop"] for entry in entries])),
+        }
+        for (tail, model, setting), entries in cells.items()
+        if tail in tails and "drop" in entries[0]
+    ]
+    order = [name for name in CASES if any(point["model"] == name for point in points)]
+    return (
+        alt.Chart(alt.Data(values=points))
+        .mark_point(filled=True, size=60)
+        .encode(
+            x=alt.X("bits:Q", title="bits of weights", scale=alt.Scale(domain=[2.5, 8.5])),
+            y=alt.Y("drop:Q", title="points below float"),
+            color=alt.Color("activations:N", scale=alt.Scale(scheme="dark2")),
+            shape=alt.Shape("pipeline:N", sort=tails, legend=alt.Legend(labelLimit=400, orient="bottom")),
+        )
+        .properties(width=190, height=130)
+        .facet(alt.Facet("model:N", title=None, sort=order), columns=3)
+        .resolve_scale(y="independent")
+    )
+
+
+if __name__ == "__main__":
+    main()
