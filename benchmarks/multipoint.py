@@ -15,6 +15,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from accuracy import CASES, HEAD, Case, compared, elapsed, open_set
 from environment import environment
 
@@ -32,6 +33,7 @@ from passes.manager import PassManager
 from passes.pipeline import parse
 
 RESULTS = Path(__file__).resolve().parent / "results" / "multipoint.json"
+MODELS, SETTINGS = ("resnet20", "squeezenet", "mobilenet_v2", "minilm"), ("w4a8", "w3a8", "w2a8")
 MACHINE = "bitfusion"
 """Prices every entry; its width is that of the setting everywhere."""
 TAILS = {
@@ -54,19 +56,18 @@ def main() -> None:
     parser.add_argument("--setting", action="append")
     parser.add_argument("--only", choices=TAILS, action="append")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=RESULTS)
     asked = parser.parse_args()
-    entries = json.loads(RESULTS.read_text())["entries"] if RESULTS.exists() else []
-    models = asked.model or ("resnet20", "squeezenet", "mobilenet_v2")
-    for name, setting, method in itertools.product(
-        models, asked.setting or ("w4a8", "w3a8"), asked.only or TAILS
-    ):
+    entries = json.loads(asked.out.read_text())["entries"] if asked.out.exists() else []
+    models = asked.model or MODELS
+    for name, setting, method in itertools.product(models, asked.setting or SETTINGS, asked.only or TAILS):
         key = {"model": name, "setting": setting, "method": method, "tail": TAILS[method]}
         if any(key.items() <= entry.items() for entry in entries):
             continue
         found = key | measure(CASES[name], asked.data, setting, TAILS[method], asked.workers)
         print(json.dumps(found), flush=True)
         entries.append(found | {"environment": environment()})
-        RESULTS.write_text(json.dumps({"entries": entries}, indent=1) + "\n")
+        asked.out.write_text(json.dumps({"entries": entries}, indent=1) + "\n")
 
 
 def measure(case: Case, data: Path, setting: str, tail: str, workers: int) -> dict[str, Any]:
@@ -79,7 +80,7 @@ def measure(case: Case, data: Path, setting: str, tail: str, workers: int) -> di
     spent = elapsed(lambda: PassManager(passes).run(model, ctx))
     proto = emit_qdq(model, quantizer_setup(model.graph, ctx.target), Form.QDQ)
     found = run_proto(proto, evaluation, Level.BASIC, workers)[0]
-    labels = evaluation.labels + case.offset if evaluation.labels is not None else None
+    labels = np.asarray(evaluation.labels) + case.offset
     ctx.target = load_target(MACHINE)
     return compared(reference, found, labels) | relative_cost(model, ctx) | {"seconds": round(spent, 1)}
 
