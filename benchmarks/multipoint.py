@@ -57,30 +57,33 @@ def main() -> None:
     parser.add_argument("--only", choices=TAILS, action="append")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--samples", type=int, help="evaluate the first so many; all of them by default")
     asked = parser.parse_args()
     entries = json.loads(asked.out.read_text())["entries"] if asked.out.exists() else []
     models = asked.model or MODELS
     for name, setting, method in itertools.product(models, asked.setting or SETTINGS, asked.only or TAILS):
         key = {"model": name, "setting": setting, "method": method, "tail": TAILS[method]}
+        key["samples"] = asked.samples
         if any(key.items() <= entry.items() for entry in entries):
             continue
-        found = key | measure(CASES[name], asked.data, setting, TAILS[method], asked.workers)
+        found = key | measure(CASES[name], asked, setting, TAILS[method])
         print(json.dumps(found), flush=True)
         entries.append(found | {"environment": environment()})
         asked.out.write_text(json.dumps({"entries": entries}, indent=1) + "\n")
 
 
-def measure(case: Case, data: Path, setting: str, tail: str, workers: int) -> dict[str, Any]:
+def measure(case: Case, asked: argparse.Namespace, setting: str, tail: str) -> dict[str, Any]:
     """Quantize one model, compare it with itself in float, and price it with and without its points."""
-    model = read_model(data / "models" / f"{case.file}.onnx")
-    calibration, evaluation = (open_set(model, case, data / part) for part in (case.calib, case.eval))
+    workers, limit = asked.workers, asked.samples
+    model = read_model(asked.data / "models" / f"{case.file}.onnx")
+    calibration, evaluation = (open_set(model, case, asked.data / part) for part in (case.calib, case.eval))
     ctx = PassContext(load_target("generic"), calibration=calibration, seed=0, workers=workers)
-    reference = run_float(model, evaluation, workers)[0]
+    reference = run_float(model, evaluation, workers, limit)[0]
     passes = parse(f"{HEAD},allocate{{uniform={setting}}},{tail}")
     spent = elapsed(lambda: PassManager(passes).run(model, ctx))
     proto = emit_qdq(model, quantizer_setup(model.graph, ctx.target), Form.QDQ)
-    found = run_proto(proto, evaluation, Level.BASIC, workers)[0]
-    labels = np.asarray(evaluation.labels) + case.offset
+    found = run_proto(proto, evaluation, Level.BASIC, workers, limit)[0]
+    labels = np.asarray(evaluation.labels)[: len(found)] + case.offset
     ctx.target = load_target(MACHINE)
     return compared(reference, found, labels) | relative_cost(model, ctx) | {"seconds": round(spent, 1)}
 

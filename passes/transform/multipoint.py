@@ -21,9 +21,14 @@ from passes.numerics.spend import spend
 from passes.transform.widen_layer import WidenTask, widen_layer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
     from passes.ir.layers import Layer
     from passes.ir.model import Model
-    from passes.ir.plan import TensorQuant
+    from passes.ir.plan import QuantPlan
     from passes.ir.setup import QuantizerSetup
     from passes.transform.widen_layer import Widened
 
@@ -117,23 +122,13 @@ class Multipoint(Pass):
         widened = self._widened(model, setup, layers, ctx)
         whole = sum(it.offer.price * it.offer.energy.size for it in widened)
         counts = spend([it.offer for it in widened], self.threshold, whole * (self.growth - 1))
-        tensors, biases = dict(model.plan.tensors), dict(model.plan.biases)
-        taken = rows = 0
-        for layer, found, count in zip(layers, widened, counts, strict=True):
-            rows += int((count - 1).sum())
-            if count.max() > 1:
-                taken += 1
-                tensors[layer.weight.name] = found.weight(count)  # type: ignore[union-attr]
-                bias = found.bias(count)
-                biases |= {} if bias is None else {layer.name: tuple(bias.tolist())}
-        model.plan = replace(model.plan, tensors=tensors, biases=biases)
-        spent = sum(
-            it.offer.price * float((count - 1).sum()) for it, count in zip(widened, counts, strict=True)
-        )
-        growth = 1 + spent / whole
-        facts = {"layers": taken, "rows": rows, "growth": growth}
-        summary = f"{rows} rows added to {taken} of {len(layers)} layers: {growth:.3f} times the {self.price}"
-        return PassResult(Aspect.PLAN, summary, facts)
+        pairs = list(zip(widened, counts, strict=True))
+        model.plan = _with_points(model.plan, pairs)
+        added = [int((count - 1).sum()) for count in counts]
+        growth = 1 + sum(it.offer.price * rows for it, rows in zip(widened, added, strict=True)) / whole
+        facts = {"layers": sum(map(bool, added)), "rows": sum(added), "growth": growth}
+        summary = f"{facts['rows']} rows added to {facts['layers']} of {len(layers)} layers: "
+        return PassResult(Aspect.PLAN, f"{summary}{growth:.3f} times the {self.price}", facts)
 
     def _wanted(self, layer: Layer, model: Model, setup: QuantizerSetup) -> bool:
         """Return whether a layer can have points: few bits, a scale for each channel, a weight of its own."""
@@ -159,6 +154,9 @@ class Multipoint(Pass):
         found: dict[str, Widened] = {}
         try:
             for layer, moments in layer_moments(segments, asked, ctx.calibration, ctx.rng(self.name)):
+                if moments.count < _depth(layer):
+                    message = f"{moments.count} vectors for {_depth(layer)} inputs; give more samples"
+                    ctx.note(self.name, layer.name, message)
                 task = self._task(layer, model, setup)
                 found[layer.name] = widen_layer(task, moments, self.max_points, self.sweeps, self.damping)
                 ctx.progress("points", len(found), len(layers))
@@ -167,16 +165,26 @@ class Multipoint(Pass):
         return [found[layer.name] for layer in layers]
 
     def _task(self, layer: Layer, model: Model, setup: QuantizerSetup) -> WidenTask:
-        quant, act = self._quants(layer, model)
-        price = _depth(layer) * (workload(layer).rows if self.price is Price.MACS else 1)
-        return WidenTask(layer, quant, act, setup.rules[layer.name].bias_bits, float(price))
-
-    def _quants(self, layer: Layer, model: Model) -> tuple[TensorQuant, TensorQuant]:
         tensors = model.plan.tensors
-        return tensors[layer.weight.name], tensors[layer.act.name]  # type: ignore[union-attr]
+        price = _depth(layer) * (workload(layer).rows if self.price is Price.MACS else 1)
+        quant = tensors[layer.weight.name]  # type: ignore[union-attr]
+        bits = setup.rules[layer.name].bias_bits
+        return WidenTask(layer, quant, tensors[layer.act.name], bits, float(price))
 
     def _count(self, layer: Layer) -> int:
         return max(self.vectors, VECTORS_PER_INPUT * _depth(layer))
+
+
+def _with_points(plan: QuantPlan, found: Sequence[tuple[Widened, NDArray[np.int64]]]) -> QuantPlan:
+    """Return the plan with the layers in which some channel has more than one point."""
+    tensors, biases = dict(plan.tensors), dict(plan.biases)
+    for widened, counts in found:
+        layer = widened.task.layer
+        if counts.max() > 1:
+            tensors[layer.weight.name] = widened.weight(counts)  # type: ignore[union-attr]
+            bias = widened.bias(counts)
+            biases |= {} if bias is None else {layer.name: tuple(bias.tolist())}
+    return replace(plan, tensors=tensors, biases=biases)
 
 
 def _depth(layer: Layer) -> int:

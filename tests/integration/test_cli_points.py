@@ -1,4 +1,4 @@
-"""Multipoint quantization from a pipeline text to files that run, and that are written again from the plan."""
+"""Multipoint quantization from a pipeline text to files that run, and written again from the plan."""
 
 from __future__ import annotations
 

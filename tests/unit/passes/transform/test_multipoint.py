@@ -189,3 +189,10 @@ def test_a_layer_whose_input_is_not_finite_is_named() -> None:
     PassManager(parse("assign-scales")).run(model, good)
     with pytest.raises(ModelError, match="layer depthwise: its input is NaN or infinite"):
         Multipoint().run(model, context())
+
+
+def test_too_few_samples_are_told() -> None:
+    model, _ = planned()
+    ctx = context(samples=4)
+    Multipoint(vectors=1).run(model, ctx)
+    assert any("vectors for" in entry.message for entry in ctx.journal)
