@@ -20,6 +20,7 @@ BUILTIN: tuple[tuple[str, str], ...] = (
     ("smooth", "passes.transform.smooth:Smooth"),
     ("allocate", "passes.allocation.allocate:Allocate"),
     ("assign-scales", "passes.transform.assign_scales:AssignScales"),
+    ("multipoint", "passes.transform.multipoint:Multipoint"),
     ("gptq", "passes.transform.gptq:Gptq"),
     ("bias-correction", "passes.transform.bias_correction:BiasCorrection"),
     ("reconstruct", "passes.transform.reconstruct:Reconstruct"),

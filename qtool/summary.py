@@ -57,7 +57,7 @@ def build_report(request: QuantizeRequest, done: Compilation, seconds: float, pe
     model, ctx = done.model, done.ctx
     setup = quantizer_setup(model.graph, ctx.target)
     bits = {name: layer.precision for name, layer in model.plan.layers.items()}
-    total, by_layer = price_plan(model, ctx, bits, group_size(model.plan))
+    total, by_layer = price_plan(model, ctx, bits, group_size(model.plan), points=True)
     eight, _ = price_plan(model, ctx, dict.fromkeys(bits, Precision(8, 8)))
     journal = [JournalLine(entry.source, entry.subject, entry.message) for entry in ctx.journal]
     if done.lowered.refusal:

@@ -12,6 +12,7 @@ from passes.analysis.workloads import Workloads
 from passes.api import Analysis, Aspect, PassContext
 from passes.ir.setup import quantizer_setup
 from passes.ir.specs import group_bits
+from passes.ir.widened_workload import widened_workload
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from hwmodels import HardwareModel, Workload
+    from passes.ir.layers import Layer
     from passes.ir.model import Model
+    from passes.ir.plan import QuantPlan
     from passes.ir.tensor_groups import TensorGroup
 
 
@@ -90,20 +93,33 @@ def _cost(tables: Mapping[Metric, NDArray[np.float64]], row: int, column: int) -
 
 
 def price_plan(
-    model: Model, ctx: PassContext, bits: Mapping[str, Precision], group_size: int = 0
+    model: Model,
+    ctx: PassContext,
+    bits: Mapping[str, Precision],
+    group_size: int = 0,
+    *,
+    points: bool = False,
 ) -> tuple[Cost, dict[str, Cost]]:
     """Return the cost of a network whose layers have the given precisions, in total and by layer.
 
     The total includes conversions between precisions and operators without products, and the peak memory.
+    With `points`, layers are as wide as the points make them that the plan of the model gives to channels.
     """
-    works = ctx.get(Workloads(group_size), model)
+    works = dict(ctx.get(Workloads(group_size), model))
     setup = quantizer_setup(model.graph, ctx.target)
+    if points:
+        works = works | {layer.name: _widened(works[layer.name], layer, model.plan) for layer in setup.layers}
     groups = {group.name: group_bits(group, bits) for group in setup.groups}
     steps = [entry.at(groups) for entry in ctx.get(BetweenLayers(), model)]
     stored = {group.name: _stored_bits(group, works, bits, ctx.target) for group in setup.groups}
     schedule = ctx.get(ActivationLives(), model).at(stored)
     priced = network_cost(ctx.target, tuple(works.values()), [bits[name] for name in works], schedule, steps)
     return priced.total, dict(zip(works, priced.layers, strict=True))
+
+
+def _widened(work: Workload, layer: Layer, plan: QuantPlan) -> Workload:
+    quant = None if layer.weight is None else plan.tensors.get(layer.weight.name)
+    return widened_workload(work, quant)
 
 
 def _stored_bits(

@@ -23,7 +23,7 @@ MAX_BIAS = 1 << 46
 MAX_GAIN = 1 << 15
 SOFTMAX_ONE = 1 << 24
 """What the table of a softmax holds for the greatest of its inputs."""
-_WITH_RUNS = ("gemm", "conv")
+_WITH_PARTS = ("gemm", "conv")
 _CODES_ONLY = frozenset({"lut", "constant", "integer_softmax"})
 
 
@@ -84,6 +84,9 @@ def _check_step(step: Step, tensors: dict[str, TensorInfo]) -> None:
     if problem:
         _fail(step, problem)
     _check_bounds(step, output)
+    parts = any(weight.runs is not None or weight.points is not None for weight in step.weights)
+    if parts and step.op not in _WITH_PARTS:
+        _fail(step, f"only {' and '.join(_WITH_PARTS)} take weights with groups or points")
     if spec.hidden_weight:
         _check_recurrent(step)
         return
@@ -150,8 +153,6 @@ def _check_weight(step: Step) -> None:
         _fail(step, f"expected a weight stored as {' or '.join(layouts)}, found {weight.layout}")
     if step.op == "gemm" and len(weight.shape) != 2:
         _fail(step, f"expected a matrix, found a weight of shape {weight.shape}")
-    if weight.runs is not None and step.op not in _WITH_RUNS:
-        _fail(step, f"only {' and '.join(_WITH_RUNS)} take weights with groups")
     for part in (weight.scale, weight.zero_point):
         if part.shape not in {(1,), (channels,)}:
             _fail(step, f"expected 1 or {channels} scales and zero points, found {part.shape}")
@@ -169,15 +170,16 @@ def _channels(step: Step) -> tuple[int, tuple[WeightLayout, ...]]:
         _fail(step, "lacks its weight")
     shape = step.weight.shape
     group = 1 if step.op == "gemm" else step.integer("group")
-    if shape[0] % group:
+    first = step.weight.channels(0)
+    if first % group:
         _fail(step, f"group {group} does not divide the first axis of a weight of shape {shape}")
     if step.op == "conv":
         dense = (WeightLayout.OUT_IN,) if group == 1 else (WeightLayout.GROUPED,)
-        return shape[0], (*dense, WeightLayout.DEPTHWISE) if shape[1] == 1 else dense
+        return first, (*dense, WeightLayout.DEPTHWISE) if shape[1] == 1 else dense
     if step.op == "conv_transpose":
         return shape[1] * group, (WeightLayout.IN_OUT,) if group == 1 else (WeightLayout.GROUPED,)
     columns = 0 if step.weight.layout is WeightLayout.OUT_IN else 1
-    return shape[columns], (WeightLayout.OUT_IN, WeightLayout.IN_OUT)
+    return step.weight.channels(columns), (WeightLayout.OUT_IN, WeightLayout.IN_OUT)
 
 
 def _check_table(step: Step, operands: list[TensorInfo], output: TensorInfo) -> None:

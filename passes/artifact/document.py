@@ -8,6 +8,7 @@ import numpy as np
 
 from passes.artifact.constants import ConstantReader, ConstantWriter
 from passes.artifact.fields import Fields
+from passes.artifact.points import points_from_json, points_to_json
 from passes.artifact.runs import runs_from_json, runs_to_json
 from passes.artifact.step import Step
 from passes.artifact.tensor import INDEX_BITS, MAX_ELEMENTS, TensorInfo
@@ -131,6 +132,8 @@ def _weight_to_json(weight: PackedWeight, key: str, constants: ConstantWriter) -
         "scale": constants.add_scales(weight.scale),
         "zero_point": constants.add(weight.zero_point),
     }
+    if weight.points is not None:
+        entry["points"] = points_to_json(weight.points, constants)
     return entry if weight.runs is None else entry | {"runs": runs_to_json(weight.runs, constants)}
 
 
@@ -159,6 +162,7 @@ def _weight_from_json(
         constants.read_scales(fields.child("scale")),
         constants.read(fields.child("zero_point")),
         runs_from_json(fields.child("runs"), constants) if fields.has("runs") else None,
+        points_from_json(fields.child("points"), constants) if fields.has("points") else None,
     )
     fields.done()
     return weight

@@ -9,6 +9,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
+from passes.artifact.points import Points
 from passes.artifact.runs import Runs
 from passes.artifact.tensor import TENSOR_BITS, check_scales, check_shape
 from passes.errors import ArtifactError
@@ -63,6 +64,8 @@ class PackedWeight:
         scale: float32, one value or one per output channel.
         zero_point: int64, one value or one per output channel.
         runs: the multipliers of groups of input channels; ``None`` without groups.
+        points: where channels are sums of several rows: `shape` then counts rows, `scale` is one value or
+            one per channel.
 
     Raises:
         ArtifactError: on construction, when a field is out of its range or `data` has another length.
@@ -77,6 +80,7 @@ class PackedWeight:
     scale: NDArray[np.float32] = field(repr=False)
     zero_point: NDArray[np.int64] = field(repr=False)
     runs: Runs | None = None
+    points: Points | None = None
 
     def __post_init__(self) -> None:
         """Check every field against its range and the length of the data."""
@@ -99,6 +103,8 @@ class PackedWeight:
             raise ArtifactError(f"{where}: a zero point lies outside {lowest}..{highest}")
         if self.runs is not None:
             self._check_runs(where, self.runs)
+        if self.points is not None:
+            self._check_points(where, self.points)
 
     def _check_runs(self, where: str, runs: Runs) -> None:
         if not self.layout.tiled or np.any(self.zero_point) or self.bits > BYTE_BITS:
@@ -107,6 +113,22 @@ class PackedWeight:
             )
         channels, *taps, inner = (self.shape[axis] for axis in self.layout.order(len(self.shape)))
         runs.check(where, channels, prod(taps), inner)
+
+    def _check_points(self, where: str, points: Points) -> None:
+        if self.runs is not None or self.bits > BYTE_BITS or not self.signed:
+            raise ArtifactError(f"{where}: points need a signed weight of 8 bits or less without groups")
+        if self.zero_point.shape != (1,) or np.any(self.zero_point):
+            raise ArtifactError(f"{where}: points need one zero point, 0")
+        points.check(where, self.shape[self.row_axis], self.bits)
+
+    @property
+    def row_axis(self) -> int:
+        """ONNX axis of the output channels of a Conv, Gemm or MatMul, or of their rows."""
+        return 1 if self.layout is WeightLayout.IN_OUT else 0
+
+    def channels(self, axis: int) -> int:
+        """Return the extent of an ONNX axis, the points of a channel counted once."""
+        return self.shape[axis] if self.points is None or axis != self.row_axis else len(self.points.counts)
 
     @property
     def format(self) -> IntFormat:

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from passes.artifact.container import container_bytes, read_container
+from passes.artifact.points import MAX_POINTS
 from passes.errors import ArtifactError, PlanError, UsageError
+from passes.numerics import PerChannel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,6 +57,26 @@ def checked_codes(
     copy = codes.astype(spec.format.dtype)
     copy.setflags(write=False)
     return copy
+
+
+def check_points(
+    points: tuple[int, ...],
+    spec: QuantSpec,
+    params: QuantParams | None,
+    codes: NDArray[np.integer] | None,
+) -> None:
+    """Check the rows of each output channel of a weight.
+
+    Raises:
+        UsageError: there are no scales per row, or the counts do not add up to their number.
+    """
+    if params is None or not isinstance(spec.granularity, PerChannel) or not spec.symmetric:
+        raise UsageError("points need a symmetric weight with a scale for each row")
+    if not points or not all(1 <= count <= MAX_POINTS for count in points):
+        raise UsageError(f"points: expected 1..{MAX_POINTS} for each channel, found {str(points)[:80]}")
+    rows = params.scale.size if codes is None else codes.shape[spec.granularity.axis]
+    if not sum(points) == rows == params.scale.size:
+        raise UsageError(f"points add up to {sum(points)}, for {params.scale.size} scales and {rows} rows")
 
 
 def codes_bytes(

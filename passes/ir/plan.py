@@ -14,7 +14,7 @@ import numpy as np
 from hwmodels import Precision
 from hwmodels.errors import HardwareError
 from passes.errors import PlanError, UsageError
-from passes.ir.codes import CODES_SUFFIX, checked_codes, codes_bytes, read_codes
+from passes.ir.codes import CODES_SUFFIX, check_points, checked_codes, codes_bytes, read_codes
 from passes.ir.constants import same_constants
 from passes.numerics import IntFormat, PerChannel, PerGroup, PerTensor, QuantParams, QuantSpec, Rounding
 
@@ -45,35 +45,48 @@ class TensorQuant:
         spec: format, granularity and symmetry.
         params: ``None`` until scales have been assigned.
         codes: of a weight, integers in ONNX layout, where a pass has chosen them; ``None``: the nearest ones.
+        points: of a weight whose output channels are sums of rows (`passes.artifact.points`), the rows of
+            each; codes and parameters then have a row where others have a channel.
     """
 
     role: Role
     spec: QuantSpec
     params: QuantParams | None = None
     codes: NDArray[np.integer] | None = None
+    points: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         """Check the codes and make them read-only.
 
         Raises:
-            UsageError: there are codes without parameters, of an activation, or outside the format.
+            UsageError: there are codes without parameters, of an activation, or outside the format; or
+                points that do not fit the rest.
         """
         if self.codes is not None:
             object.__setattr__(self, "codes", checked_codes(self.codes, self.spec, self.params))
+        if self.points is not None:
+            check_points(self.points, self.spec, self.params, self.codes)
 
     def with_params(self, params: QuantParams) -> TensorQuant:
         """Return the same decision with these parameters and without codes, which were for others."""
-        return replace(self, params=params, codes=None)
+        return replace(self, params=params, codes=None, points=None)
 
-    def with_codes(self, params: QuantParams, codes: NDArray[np.integer]) -> TensorQuant:
-        """Return the same decision with parameters and codes."""
-        return replace(self, params=params, codes=codes)
+    def with_codes(
+        self, params: QuantParams, codes: NDArray[np.integer], points: tuple[int, ...] | None = None
+    ) -> TensorQuant:
+        """Return the same decision with parameters and codes, and points if any."""
+        return replace(self, params=params, codes=codes, points=points)
 
     def __eq__(self, other: object) -> bool:
         """Compare everything, codes by value."""
         if not isinstance(other, TensorQuant):
             return NotImplemented
-        same = (self.role, self.spec, self.params) == (other.role, other.spec, other.params)
+        same = (self.role, self.spec, self.params, self.points) == (
+            other.role,
+            other.spec,
+            other.params,
+            other.points,
+        )
         if self.codes is None or other.codes is None:
             return same and self.codes is other.codes
         return same and np.array_equal(self.codes, other.codes)
@@ -226,7 +239,7 @@ def _with_codes(plan: QuantPlan, path: Path, digest: object) -> QuantPlan:
         if quant is None or quant.params is None:
             raise PlanError(f"{path}: holds codes of {name[:80]!r}, for which the plan has no scale")
         try:
-            tensors[name] = quant.with_codes(quant.params, codes)
+            tensors[name] = quant.with_codes(quant.params, codes, quant.points)
         except UsageError as error:
             hint = "after a change of bits, take codes_sha256 out of plan.json: the nearest codes then serve"
             raise PlanError(f"{path}: tensor {name[:80]!r}: {error}; {hint}") from error
@@ -255,6 +268,7 @@ def _tensor_to_json(quant: TensorQuant) -> dict[str, Any]:
     }
     entry |= {"group_size": spec.granularity.size} if isinstance(spec.granularity, PerGroup) else {}
     entry |= {"power_of_two": True} if spec.power_of_two else {}
+    entry |= {"points": list(quant.points)} if quant.points is not None else {}
     return entry | (quant.params.to_json() if quant.params is not None else {})
 
 
@@ -274,7 +288,8 @@ def _tensor_from_json(entry: dict[str, Any]) -> TensorQuant:
         if "scale" in entry
         else None
     )
-    return TensorQuant(Role(entry["role"]), spec, params)
+    points = tuple(int(count) for count in entry["points"]) if "points" in entry else None
+    return TensorQuant(Role(entry["role"]), spec, params, points=points)
 
 
 def _granularity(entry: dict[str, Any]) -> Granularity:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from passes.artifact.runs import SIZES
 from passes.errors import PlanError, UsageError
 from passes.ir.plan import Role, TensorQuant
+from passes.ir.points import row_points
 from passes.numerics import PerGroup, split_scales
 
 if TYPE_CHECKING:
@@ -83,8 +84,11 @@ def base_scale(layer: Layer, quant: TensorQuant) -> NDArray[np.float32]:
     """Return the value of one step of a layer's weight, less its multipliers: scalar or (channels,).
 
     Raises:
-        PlanError: the scales of groups do not split into a base for each channel and multipliers.
+        PlanError: the scales of groups or points do not split into a base for each channel and multipliers.
     """
+    parts = row_points(layer, quant)
+    if parts is not None:
+        return parts[0]
     if not isinstance(quant.spec.granularity, PerGroup):
         return quant.params.scale  # type: ignore[union-attr]
     return _split(layer, quant)[0]

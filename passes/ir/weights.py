@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from passes.errors import PlanError
+from passes.ir.points import checked_rows, combined_codes, row_points
 from passes.numerics import dequantize, quantize
 
 if TYPE_CHECKING:
@@ -19,9 +20,13 @@ if TYPE_CHECKING:
 def quantized_weight(layer: Layer, quant: TensorQuant) -> NDArray[np.integer]:
     """Return the codes of a layer's weight, in ONNX layout: the plan's, or else the nearest.
 
+    A weight with points has a row where others have an output channel.
+
     Raises:
         PlanError: the plan's codes are for a weight of another shape.
     """
+    if quant.points is not None:
+        return checked_rows(layer, quant)
     values = layer.weight_values()
     if quant.codes is None:
         return quantize(values, quant.spec, quant.params)  # type: ignore[arg-type]
@@ -34,9 +39,14 @@ def quantized_weight(layer: Layer, quant: TensorQuant) -> NDArray[np.integer]:
 
 
 def rounded_weight(layer: Layer, quant: TensorQuant) -> NDArray[np.float32]:
-    """Return the values that the codes of a layer's weight stand for, in ONNX layout.
+    """Return the values that the codes of a layer's weight stand for, in ONNX layout, points added up.
 
     Raises:
-        PlanError: the plan's codes are for a weight of another shape.
+        PlanError: the plan's codes or points are for a weight of another shape.
     """
+    parts = row_points(layer, quant)
+    if parts is not None:
+        base, points = parts
+        codes = combined_codes(layer, quant, points)
+        return np.asarray(codes * quant.spec.granularity.expand(base, codes.shape), dtype=np.float32)
     return dequantize(quantized_weight(layer, quant), quant.spec, quant.params)  # type: ignore[arg-type]

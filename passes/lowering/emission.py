@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import onnx
@@ -21,6 +22,8 @@ class Emission:
     """What readers of a tensor read instead."""
     added_inputs: dict[str, str] = field(default_factory=dict)
     """Bias to append to the inputs of a node that has none, by node name."""
+    replaced: dict[str, Callable[[onnx.NodeProto], list[onnx.NodeProto]]] = field(default_factory=dict)
+    """What makes the nodes that stand in place of one, by its name; their last has the same name."""
     opset: int = PER_CHANNEL_OPSET
 
     def at(self, tensor: str) -> list[onnx.NodeProto]:
@@ -43,10 +46,12 @@ def assemble(proto: onnx.ModelProto, emission: Emission) -> onnx.ModelProto:
     for value in graph.input:
         nodes.extend(emission.nodes.get(value.name, []))
     for node in graph.node:
-        if node.name in emission.added_inputs:
-            node.input.append(emission.added_inputs[node.name])
-        _redirect(node, emission.renamed)
-        nodes.append(node)
+        replace = emission.replaced.get(node.name)
+        for made in [node] if replace is None else replace(node):
+            if made.name in emission.added_inputs:
+                made.input.append(emission.added_inputs[made.name])
+            _redirect(made, emission.renamed)
+            nodes.append(made)
         for name in node.output:
             nodes.extend(emission.nodes.get(name, []))
     copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +12,7 @@ from passes.errors import LoweringError
 from passes.ir.integer_graph import INDEX_TYPES
 from passes.ir.kinds import act_inputs, addend, hiding, node_kind, scaling
 from passes.ir.ops import OpClass, op_info
+from passes.ir.points import row_points
 from passes.ir.weight_groups import base_scale, multipliers
 from passes.ir.weights import quantized_weight
 from passes.lowering.accumulators import check_accumulators
@@ -171,13 +172,15 @@ class _Emitter:
         quant = quantization_of(self._plan, name, layer.name)
         scale, factors = np.atleast_1d(base_scale(layer, quant)), multipliers(layer, quant)
         zero = np.atleast_1d(quant.params.zero_point).astype(np.int64)  # type: ignore[union-attr]
-        zero = zero if factors is None else np.zeros(1, np.int64)
+        parts = row_points(layer, quant)
+        zero = zero if factors is None and parts is None else np.zeros(1, np.int64)
         if layer.op == "ConvTranspose" and scale.size > 1:
             scale, zero = np.tile(scale, layer.groups), np.tile(zero, layer.groups)
         codes = quantized_weight(layer, quant)
         codes = codes[0] if layer.recurrent else codes
         layout, fmt = _layout(layer), quant.spec.format
         packed = PackedWeight.pack(codes, name=name, layout=layout, fmt=fmt, scale=scale, zero_point=zero)
+        packed = packed if parts is None else replace(packed, points=parts[1])
         size = quant.spec.granularity.size if isinstance(quant.spec.granularity, PerGroup) else 0
         return packed if factors is None else packed.grouped(factors, size)
 

@@ -17,6 +17,7 @@ from onnx import helper, numpy_helper
 from passes.ir.kinds import addend
 from passes.ir.onnx_io import to_proto
 from passes.ir.plan import Role
+from passes.ir.points import row_points
 from passes.ir.weight_groups import multipliers
 from passes.ir.weights import quantized_weight
 from passes.lowering.accumulators import check_accumulators
@@ -35,6 +36,7 @@ from passes.lowering.encoding import (
 from passes.lowering.methods import constant_codes
 from passes.lowering.narrow_acts import native4_tensors
 from passes.lowering.saturate import saturate_codes
+from passes.lowering.widened import Widening, bias_shape
 from passes.numerics import PerChannel
 
 if TYPE_CHECKING:
@@ -137,7 +139,8 @@ def _emit_bias(layer: Layer, model: Model, emission: Emission) -> None:
     name = layer.bias.name if layer.bias is not None else f"{layer.name}.bias"
     if layer.bias is None:
         emission.added_inputs[layer.name] = name
-    emission.initializers.append(numpy_helper.from_array(codes.astype(np.int32), f"{name}.q"))
+    stored = codes.astype(np.int32).reshape(bias_shape(layer, model.plan))
+    emission.initializers.append(numpy_helper.from_array(stored, f"{name}.q"))
     _dequantize(name, "", scale, None, 0 if scale.size > 1 else None, emission)
 
 
@@ -152,6 +155,12 @@ def _emit_constant(constant: gs.Constant, emission: Emission) -> None:
 def _emit_weight(layer: Layer, quant: TensorQuant, encoding: Encoding, emission: Emission) -> None:
     name = layer.weight.name  # type: ignore[union-attr]
     codes = quantized_weight(layer, quant)
+    parts = row_points(layer, quant)
+    if parts is not None:
+        widening = Widening(layer, *parts)
+        quant = widening.rows(quant)
+        emission.initializers.extend(widening.constants())
+        emission.replaced[layer.name] = widening.replace
     if multipliers(layer, quant) is not None:
         _emit_blocked(name, quant, codes, encoding, emission)
         return

@@ -10,6 +10,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from passes.ir.layers import weight_matrix
+from passes.ir.points import row_points
 from passes.ir.weight_groups import multipliers
 from passes.ir.weights import quantized_weight
 from passes.lowering.bias import bias_codes, quantization_of
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from passes.artifact.points import Points
     from passes.ir.layers import Layer
     from passes.ir.plan import QuantPlan, TensorQuant
 
@@ -120,11 +122,23 @@ def _computed(layer: Layer, act: Span, plan: QuantPlan) -> tuple[Sums, Sums] | N
 def _signed_sums(layer: Layer, quant: TensorQuant) -> tuple[Sums, Sums]:
     """Return the sums of the negative and of the positive weights, each (overlaps, channels)."""
     codes = quantized_weight(layer, quant).astype(np.int64)
+    widened = row_points(layer, quant)
+    if widened is not None:
+        return _point_sums(layer, codes, widened[1])
     codes -= quant.spec.granularity.expand(quant.params.zero_point, codes.shape)  # type: ignore[union-attr]
     factors = multipliers(layer, quant)
     codes *= 1 if factors is None else quant.spec.granularity.expand(factors, codes.shape)
     parts = np.minimum(codes, 0), np.maximum(codes, 0)
     negative, positive = (_channel_sums(layer, part) for part in parts)
+    return negative, positive
+
+
+def _point_sums(layer: Layer, codes: Sums, points: Points) -> tuple[Sums, Sums]:
+    """Count every point as terms of its own: no order in which points are added up goes further."""
+    rows = np.moveaxis(codes, layer.channel_axis, 0).reshape(len(points.multiplier), -1)
+    rows *= points.multiplier[:, None]
+    ends = np.minimum(rows, 0).sum(axis=1), np.maximum(rows, 0).sum(axis=1)
+    negative, positive = (points.sum_rows(end, 0)[None] for end in ends)
     return negative, positive
 
 

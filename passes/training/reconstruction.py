@@ -97,7 +97,8 @@ class Reconstruction:
                 continue
             name = layer.weight.name
             quant = quantization_of(self.plan, name, layer.name)
-            if name not in self._learned and quant.spec.format.bits <= max_bits:
+            wanted = quant.points is None and quant.spec.format.bits <= max_bits
+            if name not in self._learned and wanted:
                 start = quantized_weight(layer, quant)
                 weights[name] = SoftRounding(layer.weight_values(), quant, start, device)
             if layer.op in WITH_BIAS:

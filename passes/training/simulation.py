@@ -10,10 +10,9 @@ import torch
 
 from passes.ir.kinds import addend
 from passes.ir.setup import quantizer_setup
-from passes.ir.weights import quantized_weight
+from passes.ir.weights import rounded_weight
 from passes.lowering.bias import accumulator_scale, bias_codes, quantization_of
 from passes.lowering.methods import constant_codes
-from passes.numerics import dequantize
 from passes.training.bridge import Bridge, bias_name
 from passes.training.steps import StepQuantizer
 
@@ -89,8 +88,7 @@ def _constants(model: Model, setup: QuantizerSetup) -> dict[str, NDArray[np.floa
     for layer in setup.layers:
         if layer.weight is not None:
             quant = quantization_of(model.plan, layer.weight.name, layer.name)
-            codes = quantized_weight(layer, quant)
-            found[layer.weight.name] = dequantize(codes, quant.spec, quant.params)  # type: ignore[arg-type]
+            found[layer.weight.name] = rounded_weight(layer, quant)
         bias = bias_codes(layer, model.plan) if layer.op in WITH_BIAS else None
         if bias is not None:
             steps = accumulator_scale(layer, model.plan).astype(np.float64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +12,7 @@ from passes.numerics import PerChannel, PerTensor, QuantParams, short_scale
 from passes.numerics.gptq import Grid, Rounder, damped, descend, loss
 from passes.numerics.qparams import MIN_SCALE
 from passes.numerics.scales import shorter_scale
+from passes.transform.last_points import LastPoints
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,12 +43,16 @@ class RoundingTask:
         quant: specification and parameters of its weight.
         least: scales are not chosen below this, shape of the parameters.
         moments: of its input.
+        fixed: points that are not rounded, added up, in the shape of `weight_matrix`; ``None`` for none.
+        still: channels whose scale stays, bool (channels,); ``None``: none.
     """
 
     layer: Layer
     quant: TensorQuant
     least: NDArray[np.float64]
     moments: Moments
+    fixed: Matrix | None = None
+    still: NDArray[np.bool_] | None = None
 
 
 def round_layer(
@@ -56,8 +61,17 @@ def round_layer(
     """Return the weight with its codes, and the bias where the layer has a place for one, shape (channels,).
 
     The bias takes up the mean error, so that deviations from the means are all that rounding goes by. A
-    MatMul has none, and is rounded by deviations from zero.
+    MatMul has none, and is rounded by deviations from zero. Of a weight with points, the last are rounded.
     """
+    points = LastPoints.of(task.layer, task.quant)
+    if points is None:
+        return _rounded(task, options)
+    alone = replace(task, quant=points.alone(), fixed=points.fixed(), still=points.several)
+    quant, bias = _rounded(alone, options)
+    return points.merged(quant), bias
+
+
+def _rounded(task: RoundingTask, options: RoundingOptions) -> tuple[TensorQuant, NDArray[np.float32] | None]:
     layer, moments = task.layer, task.moments
     has_bias = layer.op != "MatMul"
     own, cross = moments.products(centred=has_bias)
@@ -68,9 +82,11 @@ def round_layer(
     # The least squares answer to inputs that differ from those of the float network. Over (1 - share), the
     # damped moments are the true ones with a ridge; without that factor the answer would overshoot.
     shift = np.linalg.solve(hessian, (cross - own) @ weight.transpose(0, 2, 1)) * (1 - share)
-    target = weight + options.asymmetric * shift.transpose(0, 2, 1)
+    fixed = 0.0 if task.fixed is None else task.fixed
+    target = weight - fixed + options.asymmetric * shift.transpose(0, 2, 1)
     search = _Search(task, target, hessian, options)
-    quant, values = search.rounded()
+    quant, last = search.rounded()
+    values = fixed + last
     if not has_bias:
         return quant, None
     seen, reference = moments.means()
@@ -120,7 +136,9 @@ class _Search:
         floor = short_scale(np.maximum(self._task.least, MIN_SCALE), up=True, places=places)
         middle = self._options.scales // 2
         steps = range(-middle, self._options.scales - middle)
-        return [np.maximum(shorter_scale(start, step * places), floor) for step in steps]
+        tried = [np.maximum(shorter_scale(start, step * places), floor) for step in steps]
+        still = self._task.still
+        return tried if still is None else [np.where(still, start, scale) for scale in tried]
 
     def _grid(self, scale: NDArray[np.float32]) -> Grid:
         layer, spec = self._task.layer, self._task.quant.spec

@@ -13,7 +13,9 @@ from qtool.runtime.node import Array, Node, reach
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Weights:
-    """Integers ``code - zero_point`` of one step, times the multiplier of their group if any.
+    """Integers ``code - zero_point`` of one step, times the multiplier of their group or point if any.
+
+    The points of a channel are added up beforehand: its sums are the same, as integers have no rounding.
 
     Attributes:
         codes: int16 or int32, of shape (out, taps, in / group), or (taps, out, 1) when stored as depthwise.
@@ -36,16 +38,19 @@ class Weights:
         """Unpack the weights of a step."""
         packed = node.weight
         stored = packed.unpack_stored()
-        channels = _channels(node)
+        rows = _rows(node)
         grouped_transpose = node.step.op == "conv_transpose" and packed.layout is WeightLayout.GROUPED
         if grouped_transpose:
             stored = _regroup(stored, node.step.integer("group"))
         axis = stored.ndim - 2 if packed.layout is WeightLayout.DEPTHWISE else 0
-        zeros = np.broadcast_to(packed.zero_point, channels).reshape(-1, *[1] * (stored.ndim - 1 - axis))
+        zeros = np.broadcast_to(packed.zero_point, rows).reshape(-1, *[1] * (stored.ndim - 1 - axis))
         wide = np.int32 if packed.bits > 8 else np.int16
         codes = stored.astype(wide) - zeros.astype(wide)
         if packed.runs is not None:
             codes = codes * packed.runs.spread(codes.shape)
+        if packed.points is not None:
+            codes = packed.points.combine(codes, axis)
+        channels = rows if packed.points is None else len(packed.points.counts)
         bias = np.zeros(channels, np.int64) if node.step.bias is None else np.asarray(node.step.bias)
         scale = np.float64(node.inputs[0].scale) * np.broadcast_to(packed.scale, channels).astype(np.float64)
         magnitude = np.abs(codes)
@@ -58,7 +63,7 @@ class Weights:
         return (1, self.channels, *[1] * (rank - 2))
 
 
-def _channels(node: Node) -> int:
+def _rows(node: Node) -> int:
     shape, layout = node.weight.shape, node.weight.layout
     if node.step.op == "conv_transpose":
         return shape[1] * node.step.integer("group")

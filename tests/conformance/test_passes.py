@@ -53,13 +53,14 @@ PREPARATION = {
     "smooth": "canonicalize,fold-batchnorm",
     "allocate": "canonicalize,fold-batchnorm",
     "assign-scales": "canonicalize,fold-batchnorm",
+    "multipoint": "canonicalize,fold-batchnorm,assign-scales",
     "gptq": "canonicalize,fold-batchnorm,assign-scales",
     "bias-correction": "canonicalize,fold-batchnorm,assign-scales{weights=minmax}",
     "reconstruct": "canonicalize,fold-batchnorm,assign-scales",
     "lower": "canonicalize,fold-batchnorm,assign-scales",
 }
 """What must have run before each pass."""
-OPTIONS = {"reconstruct": "{iterations=30 batch=8}"}
+OPTIONS = {"multipoint": "{growth=2}", "reconstruct": "{iterations=30 batch=8}"}
 EXTRA = {"reconstruct": "torch"}
 """Packages that come with an extra."""
 SAME_OUTPUTS = ("canonicalize", "fold-batchnorm", "equalize", "smooth")

@@ -27,6 +27,7 @@ from qtool.runtime.native_engine import (
     tables,
 )
 from qtool.runtime.node import Array, Kernel, Node
+from qtool.runtime.points import combined
 from qtool.runtime.recurrent import states_shape
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def _bind(artifact: Artifact, step: Step, executor: Executor) -> BoundStep:
     tensors = artifact.tensors
     operands = tuple(tensors[name] for name in step.inputs)
     rounding, rule = Rounding(artifact.rounding), RequantRule(artifact.requantization)
-    node = Node(step, operands, tensors[step.output], rounding, rule)
+    node = Node(combined(step), operands, tensors[step.output], rounding, rule)
     bound = BoundStep(node, _prepare(node, executor))
     if bound.native is None:
         # What is wrong with the step comes out now and not on the first run.
