@@ -35,6 +35,9 @@ class AbsorbBias(Pass):
     Both layers must have a bias already, and the second must not pad: padding puts zeros where c would be
     missing. Only constants change; the plan keeps them, as they depend on data.
 
+    It is no part of the preset: in a ResNet-20 and a keyword spotter no channel behind a Relu stays positive
+    on calibration data; in a MobileNetV2 892 of 15552 do, but behind a Clip, which bounds them above as well.
+
     Attributes:
         gain: least share of the range of a tensor that must be won.
     """
