@@ -154,7 +154,7 @@ def test_truth_values(native: Any) -> None:
 
 
 def test_what_a_tensor_is_shaped_like_keeps_its_memory() -> None:
-    """A constant cannot give its bytes to what is made of it, and the tensor with the extents must not either."""
+    """A constant cannot give its bytes away, and the tensor that only lends its extents must not either."""
     codes = TensorInfo("c", (6, 4), 8, signed=False, scale=0.5)
     shaped = TensorInfo("y", (None, None, None), 8, signed=False, scale=0.5)
     bit = TensorInfo("z", (None, None), 1, signed=False)
