@@ -153,16 +153,19 @@ def test_truth_values(native: Any) -> None:
     native.check(Step("nonzero", "step", ("like",), "y"), [INDEX, bit], feeds, "exact", "half_even")
 
 
-def test_a_constant_never_takes_the_memory_of_what_it_is_shaped_like() -> None:
-    """Both have as many bytes, and only one of them holds the values."""
+def test_what_a_tensor_is_shaped_like_keeps_its_memory() -> None:
+    """A constant cannot give its bytes away, and the tensor that only lends its extents must not either."""
     codes = TensorInfo("c", (6, 4), 8, signed=False, scale=0.5)
     shaped = TensorInfo("y", (None, None, None), 8, signed=False, scale=0.5)
+    bit = TensorInfo("z", (None, None), 1, signed=False)
     table = np.arange(24)
     steps = (
         Step("constant", "c", (), "c", {"shape": [6, 4]}, table=table),
         Step("reshape_like", "y", ("c", "like"), "y", {"shape": [-1, -1, 4], "like_axes": [0, 1, -1]}),
+        Step("nonzero", "z", ("like",), "z"),
     )
-    tensors = {info.name: info for info in (INDEX, codes, shaped)}
-    artifact = Artifact("t", "", "g", "half_even", "exact", ("like",), ("y",), tensors, steps)
-    found = NativeEngine(artifact).run({"like": np.full((2, 3), 7, np.int32)})["y"]
-    np.testing.assert_array_equal(found, table.reshape(2, 3, 4) * 0.5)
+    tensors = {info.name: info for info in (INDEX, codes, shaped, bit)}
+    artifact = Artifact("t", "", "g", "half_even", "exact", ("like",), ("y", "z"), tensors, steps)
+    found = NativeEngine(artifact).run({"like": np.zeros((2, 3), np.int32)})
+    np.testing.assert_array_equal(found["y"], table.reshape(2, 3, 4) * 0.5)
+    np.testing.assert_array_equal(found["z"], np.zeros((2, 3)))
