@@ -135,6 +135,10 @@ class PassContext:
             self._reading[-1] |= read
         return cast("R_co", result)
 
+    def put(self, analysis: Analysis[Any], result: object) -> None:
+        """Hand in the result of an analysis that was run elsewhere, on the same model."""
+        self._cache[analysis] = (analysis.reads, result)
+
     def invalidate(self, wrote: Aspect) -> None:
         """Forget every result that read an aspect which was written."""
         self._cache = {key: (read, result) for key, (read, result) in self._cache.items() if not read & wrote}
