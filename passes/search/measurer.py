@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx
 
+from hwmodels import HardwareError
 from passes.api import PassContext
 from passes.errors import QtoolError
 from passes.execution.collect import CollectActivations
@@ -67,7 +68,7 @@ class Measurer:
         """
         try:
             outputs, count = self._run(self.plan(bits))
-        except QtoolError as error:
+        except (QtoolError, HardwareError) as error:
             return Evaluation.failed(f"the plan cannot be run: {error}")
         try:
             value = self._value(outputs, count)

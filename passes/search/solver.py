@@ -45,6 +45,7 @@ SEARCH_SOLVERS: dict[str, str] = {
     "nsga2-unseeded": "passes.search.nsga2:unseeded",
     "amed": "passes.search.amed:Amed",
     "amp": "passes.search.amp:Amp",
+    "quadratic": "passes.search.quadratic:Quadratic",
     "ompq": "passes.search.ompq:Ompq",
     "annealing": "passes.search.annealing:Annealing",
     "random": "passes.search.random_plans:RandomPlans",
