@@ -1,7 +1,7 @@
 """Pairs of weights that harm each other: an integer quadratic program per budget [CLADO, arXiv 2307.05657].
 
 The paper minimises ``x.T @ G @ x`` for the 0-1 vector x of chosen widths; G is measured two layers at a time
-and projected to a positive semidefinite matrix. Here pairs are measured at one width; the error of a weight is
+and projected to a semidefinite matrix. Here pairs are measured at one width; the error of a weight is
 in proportion to its step, so that at other widths a cross term is scaled by ``2 ** (measured - width)`` on
 either side. Single losses stay those of the problem.
 """

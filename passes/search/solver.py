@@ -47,6 +47,7 @@ SEARCH_SOLVERS: dict[str, str] = {
     "amp": "passes.search.amp:Amp",
     "quadratic": "passes.search.quadratic:Quadratic",
     "ompq": "passes.search.ompq:Ompq",
+    "haq": "passes.search.haq:Haq",
     "annealing": "passes.search.annealing:Annealing",
     "random": "passes.search.random_plans:RandomPlans",
 }

@@ -14,13 +14,14 @@ from qtool.cli.render import show
 from qtool.cli.search_progress import search_progress
 
 if TYPE_CHECKING:
+    from passes.allocation.quantities import BudgetRequest
     from qtool.search.request import SearchRequest
 
 EVAL = Annotated[str, typer.Option("--eval", help="Held-out samples to measure plans on.")]
 SOLVER = Annotated[
     str,
     typer.Option(
-        help="auto, sweep, nsga2, nsga2-unseeded, amed, amp, ompq, annealing or random.",
+        help="auto, sweep, nsga2, nsga2-unseeded, quadratic, ompq, amed, amp, haq, annealing or random.",
     ),
 ]
 EVALUATIONS = Annotated[int, typer.Option(help="Different plans to measure.")]
@@ -80,34 +81,29 @@ def search(  # noqa: PLR0913 - one parameter per option
     from qtool.request import QuantizeRequest
     from qtool.search.request import SearchRequest, parse_workers
 
-    limits = zip(list(q.METRICS)[:4], (max_latency, max_energy, max_size, max_bops), strict=True)
+    budgets = _budgets(max_latency, max_energy, max_size, max_bops)
     # Filled in steps: as one call with a line per argument it would not fit a screen.
     asked = partial(QuantizeRequest, model=model, calib=calib, target=target, out=out, eval=eval_)
     asked = partial(asked, samples=samples, metric=metric, label_offset=label_offset, group_size=group_size)
     asked = partial(asked, preprocess=options.read_preprocess(preprocess), ranges=ranges, seed=seed)
-    asked = partial(asked, forms=q.parse_names(to), sensitivity=sensitivity, force=True)
-    # The folder of a search may hold files: those of the search that is resumed.
-    base = asked(
-        budgets=tuple(q.parse_budget(q.METRICS[word], text) for word, text in limits if text is not None),
-        bits=() if bits is None else q.parse_bits(bits),
-        pins=tuple(q.parse_pin(text) for text in pin or ()),
-    )
+    # The folder may hold files: those of the search that is resumed, which SearchRequest checks.
+    asked = partial(asked, forms=q.parse_names(to), sensitivity=sensitivity, force=True, budgets=budgets)
+    base = asked(bits=q.parse_bits(bits) if bits else (), pins=tuple(q.parse_pin(text) for text in pin or ()))
     processes, cluster = parse_workers(workers)
-    request = SearchRequest(
-        base=base,
-        solver=solver,
-        evaluations=evaluations,
-        time_limit_s=time_limit,
-        objectives=q.parse_names(objectives),
-        max_drop=None if max_drop is None else q.parse_drop(max_drop),
-        hopeless=q.parse_drop(hopeless),
-        processes=processes,
-        cluster=cluster,
-        select=select,
-        knee=knee,
-        force=force,
-    )
-    _run(request, as_json=json, quiet=quiet)
+    searched = partial(SearchRequest, base=base, solver=solver, processes=processes, cluster=cluster)
+    searched = partial(searched, evaluations=evaluations, time_limit_s=time_limit, force=force)
+    searched = partial(searched, objectives=q.parse_names(objectives), select=select, knee=knee)
+    drop = None if max_drop is None else q.parse_drop(max_drop)
+    _run(searched(max_drop=drop, hopeless=q.parse_drop(hopeless)), as_json=json, quiet=quiet)
+
+
+def _budgets(*texts: str | None) -> tuple[BudgetRequest, ...]:
+    """Read the limits on latency, energy, size and bit operations, in this order."""
+    from passes.allocation import quantities as q
+
+    metrics = list(q.METRICS.values())[: len(texts)]
+    given = zip(metrics, texts, strict=True)
+    return tuple(q.parse_budget(metric, text) for metric, text in given if text is not None)
 
 
 def _run(request: SearchRequest, *, as_json: bool, quiet: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hwmodels import load_target
 from passes.allocation.problem import LOSS
 from passes.allocation.quantities import parse_metric
 from passes.errors import UsageError, unknown_name
@@ -15,8 +16,9 @@ if TYPE_CHECKING:
 
 CACHE = "evaluations.sqlite"
 AUTO = "auto"
-BEST = "nsga2"
-"""What ``auto`` stands for; `benchmarks/search.py` says why."""
+SUMS, NO_SUMS = "sweep", "nsga2"
+"""What ``auto`` stands for, where all objectives are sums over layers and where one is not; see
+`benchmarks/search.py`."""
 DASK = "dask://"
 
 
@@ -74,8 +76,12 @@ class SearchRequest:
 
     @property
     def solver_name(self) -> str:
-        """Name of the solver that runs."""
-        return BEST if self.solver == AUTO else self.solver
+        """Name of the solver that runs; ``auto`` takes what the objectives allow."""
+        if self.solver != AUTO:
+            return self.solver
+        additive = load_target(self.base.target).additive
+        words = [word for word in self.objectives if word != LOSS]
+        return SUMS if all(parse_metric(word) in additive for word in words) else NO_SUMS
 
 
 def parse_workers(text: str) -> tuple[int, str]:

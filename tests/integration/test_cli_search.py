@@ -45,7 +45,7 @@ def searched(cli: Cli, quickstart: Path, tmp_path_factory: pytest.TempPathFactor
 
 def test_the_front_is_written_as_json_and_csv(searched: Path) -> None:
     document = json.loads((searched / "front.json").read_text())
-    rows = list(csv.DictReader((searched / "front.csv").open()))
+    rows = list(csv.DictReader((searched / "front.csv").read_text().splitlines()))
     front = document["front"]
     assert document["evaluations"] == EVALUATIONS == stored(searched)
     assert [row["index"] for row in rows] == [str(entry["index"]) for entry in front]
