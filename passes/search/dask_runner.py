@@ -55,7 +55,7 @@ class Dask:
             for index, bits in enumerate(jobs)
         }
         try:
-            for future in as_completed(futures):
+            for future in as_completed(list(futures), loop=self._client.loop):
                 try:
                     yield futures[future], future.result()
                 except KilledWorker as error:

@@ -30,7 +30,7 @@ class Sweep:
 
     budgets: int = 400
     solver: Solver = field(default_factory=Ilp)
-    time_limit_s: float = 10.0
+    time_limit_s: float = 2.0
     batch: int = 8
 
     def propose(self, task: SearchTask, rng: np.random.Generator) -> Proposals:
