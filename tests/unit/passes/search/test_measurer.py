@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -26,6 +27,7 @@ from passes.execution.simulator import Simulator
 from passes.ir.model import Model
 from passes.ir.onnx_io import read_model
 from passes.search.cache import EvaluationCache
+from passes.search.dask_runner import Dask
 from passes.search.driver import Limits, search
 from passes.search.evaluator import Evaluator
 from passes.search.measurer import Measurer, upper_bound
@@ -193,6 +195,22 @@ def test_a_plan_that_kills_its_worker_every_time_is_marked(case: Case) -> None:
         found = dict(processes.run(jobs))
     assert found[0].value > 0.97
     assert "died" in found[1].failure
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_a_cluster_gives_what_this_process_gives_and_survives_a_lost_worker(case: Case) -> None:
+    distributed = pytest.importorskip("distributed")
+    jobs = [WIDE, NARROW, {"first": Precision(4, 8), "second": Precision(8, 4)}]
+    expected = dict(Serial(case.payload).run(jobs))
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50
+    ) as cluster:
+        address = cluster.scheduler_address.removeprefix("tcp://")
+        with closing(Dask(case.payload, address)) as dask:
+            assert dict(dask.run(jobs)) == expected
+            os.kill(next(iter(cluster.workers.values())).pid, signal.SIGKILL)
+            assert dict(dask.run(jobs)) == expected
 
 
 def test_a_pool_needs_a_process(case: Case) -> None:
