@@ -142,6 +142,10 @@ class PassContext:
         found = self._cache.get(analysis)
         return None if found is None else cast("R_co", found[1])
 
+    def put(self, analysis: Analysis[Any], result: object) -> None:
+        """Hand in the result of an analysis that was run elsewhere, on the same model."""
+        self._cache[analysis] = (analysis.reads, result)
+
     def invalidate(self, wrote: Aspect) -> None:
         """Forget every result that read an aspect which was written."""
         self._cache = {key: (read, result) for key, (read, result) in self._cache.items() if not read & wrote}

@@ -16,7 +16,7 @@ from passes.lowering.encoding import PER_CHANNEL_OPSET, Form
 from passes.lowering.qdq import emit_qdq
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -76,7 +76,7 @@ class Simulator:
         """Return the outputs of the float model, computed anew: the unit in which costs are given."""
         if self._float_session is None:
             self._float_session = Session(self._float, Level.DEFAULT, self._threads)
-        return self._run(self._float_session, {})
+        return _joined(self._run(self._float_session, {}))
 
     def run(self, plan: QuantPlan, level: Level = Level.DEFAULT) -> Outputs:
         """Return the outputs under a plan, samples along the first axis.
@@ -89,12 +89,26 @@ class Simulator:
             LoweringError: the plan cannot be lowered.
             ModelError: ONNX Runtime refuses the model.
         """
+        return _joined(self.stream(plan, level))
+
+    def stream(self, plan: QuantPlan, level: Level = Level.DEFAULT) -> Iterator[Outputs]:
+        """Yield the outputs under a plan batch by batch, for callers that may have seen enough early.
+
+        Args:
+            plan: as for `run`.
+            level: as for `run`.
+
+        Raises:
+            LoweringError: the plan cannot be lowered.
+            ModelError: ONNX Runtime refuses the model.
+        """
         model, base = replace(self._model, plan=plan), self._base(plan)
         if level is Level.BASIC:
             session, fed = self._prepared.open(model, self._setup, base)
-            return self._run(session, fed)
-        proto = emit_qdq(model, self._setup, Form.QCDQ, base)
-        return self._run(Session(proto, level, self._threads), {})
+        else:
+            proto = emit_qdq(model, self._setup, Form.QCDQ, base)
+            session, fed = Session(proto, level, self._threads), {}
+        yield from self._run(session, fed)
 
     @property
     def sessions_built(self) -> int:
@@ -106,9 +120,13 @@ class Simulator:
         narrow = all(quant.spec.format.bits <= 8 for quant in plan.tensors.values())
         return self._narrow if narrow else self._float
 
-    def _run(self, session: Session, fed: Mapping[str, NDArray[Any]]) -> Outputs:
-        results = [session.run({**feeds, **fed}) for feeds in self._batches]
-        return [np.concatenate(parts) for parts in zip(*results, strict=True)]
+    def _run(self, session: Session, fed: Mapping[str, NDArray[Any]]) -> Iterator[Outputs]:
+        for feeds in self._batches:
+            yield session.run({**feeds, **fed})
+
+
+def _joined(batches: Iterable[Outputs]) -> Outputs:
+    return [np.concatenate(parts) for parts in zip(*batches, strict=True)]
 
 
 def without_weights(proto: onnx.ModelProto, setup: QuantizerSetup) -> onnx.ModelProto:

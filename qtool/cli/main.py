@@ -7,7 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qtool import __version__
-from qtool.cli import allocate, analyze, compare, inspect, lower, opt, passes, probe, quantize, run, targets
+from qtool.cli import (
+    allocate,
+    analyze,
+    compare,
+    inspect,
+    lower,
+    opt,
+    passes,
+    probe,
+    quantize,
+    run,
+    search,
+    targets,
+)
 from qtool.cli.errors import Command
 
 if TYPE_CHECKING:
@@ -44,6 +57,12 @@ _add(
     "quantize",
     quantize.quantize,
     "quantize model.onnx --calib calib.npz --eval eval.npz --target bitfusion --max-latency 0.5x -o out/",
+)
+_add(
+    app,
+    "search",
+    search.search,
+    "search model.onnx --calib calib.npz --eval eval.npz --target bitfusion --objectives loss,energy -o out/",
 )
 _add(app, "allocate", allocate.allocate, "allocate PROBLEM.json --budget bops=0.5f --json")
 _add(app, "lower", lower.lower, "lower model.onnx --plan out/plan.json --to qdq,packed -o lowered/")

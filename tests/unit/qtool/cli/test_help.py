@@ -19,6 +19,7 @@ COMMANDS = [
     ["analyze"],
     ["quantize"],
     ["allocate"],
+    ["search"],
     ["lower"],
     ["run"],
     ["compare"],

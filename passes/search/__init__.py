@@ -1,0 +1,1 @@
+"""Searching with measured plans: solvers that propose, an evaluator that measures, a front that keeps."""

@@ -1,0 +1,143 @@
+"""`Payload`: everything that measuring plans of one model needs, to be sent to a worker once."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from passes.errors import ModelError
+from passes.execution.collect import MEANS, CollectActivations
+from passes.execution.simulator import Simulator
+from passes.fingerprint import Fingerprint
+from passes.ir.onnx_io import to_proto
+from passes.ir.setup import quantizer_setup
+from passes.transform.assign_scales import AssignScales
+from passes.transform.bias_correction import BiasCorrection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from hwmodels import HardwareModel
+    from passes.api import PassContext
+    from passes.execution.collect import ActivationStats
+    from passes.execution.dataset import Dataset
+    from passes.execution.metrics import Metric
+    from passes.ir.model import Model
+
+SCHEME = 1
+"""Version of how plans are measured; older entries of a cache do not count."""
+PACKAGES = ("qtool", "onnx", "onnxruntime", "numpy")
+DIGEST_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Payload:
+    """A prepared model, its statistics, and the data that plans are measured on. It can be pickled.
+
+    Attributes:
+        model: the ONNX file that has gone through the passes that come before allocation.
+        path: of the original file, for messages.
+        sha256: digest of the original file.
+        target: the machine whose rules plans follow.
+        stats: of the calibration data.
+        scales: how plans get their scales.
+        data: samples to measure on.
+        truth: what the metric compares with: labels, tokens or ``None``.
+        metric: the measure.
+        reference: outputs of the float model.
+        float_value: its metric.
+        hopeless: a plan is given up when it is confidently this far below `float_value`; 0: never.
+        threads: for ONNX Runtime.
+        digest: of all of the above that a measurement depends on, and of the versions of what runs it.
+    """
+
+    model: bytes
+    path: str
+    sha256: str
+    target: HardwareModel
+    stats: ActivationStats
+    scales: AssignScales
+    data: Dataset
+    truth: NDArray[np.int64] | None
+    metric: Metric
+    reference: list[NDArray[Any]]
+    float_value: float
+    hopeless: float
+    threads: int
+    digest: str
+
+
+def make_payload(
+    model: Model, ctx: PassContext, metric: Metric, scales: AssignScales, hopeless: float = 0.0
+) -> Payload:
+    """Collect what workers need; runs the float model once over the calibration and the evaluation data.
+
+    Args:
+        model: after the passes that come before allocation.
+        ctx: with calibration and evaluation data.
+        metric: what is measured.
+        scales: how plans get their scales.
+        hopeless: see `Payload`.
+
+    Raises:
+        InputError: model or data cannot be used.
+    """
+    ctx.observes |= scales.observes | {MEANS}
+    stats = ctx.get(CollectActivations(), model)
+    data: Dataset = ctx.evaluation
+    simulator = Simulator(model, quantizer_setup(model.graph, ctx.target), data, ctx.workers)
+    reference, truth = simulator.reference(), data.truth(metric)
+    if any(output.ndim < 1 or len(output) != data.count for output in reference):
+        shapes = ", ".join(str(output.shape) for output in reference)
+        raise ModelError(
+            f"{model.path}: expected outputs with {data.count} samples along the first axis, found {shapes}"
+        )
+    print_ = Fingerprint.of(model)
+    parts = {
+        "scheme": SCHEME,
+        "graph": print_.graph,
+        "weights": print_.weights,
+        "target": repr(ctx.target),
+        "passes": repr((scales, BiasCorrection())),
+        "calibration": digest_of(ctx.calibration.batches(DIGEST_BATCH)),
+        "evaluation": digest_of(data.batches(DIGEST_BATCH)),
+        "truth": "" if truth is None else hashlib.sha256(truth.tobytes()).hexdigest(),
+        "metric": repr(metric),
+        "hopeless": hopeless,
+        "versions": {name: version(name) for name in PACKAGES},
+        "machine": platform.machine(),
+    }
+    return Payload(
+        model=to_proto(model).SerializeToString(deterministic=True),
+        path=model.path,
+        sha256=model.sha256,
+        target=ctx.target,
+        stats=stats,
+        scales=scales,
+        data=data,
+        truth=truth,
+        metric=metric,
+        reference=reference,
+        float_value=metric(reference, reference, truth),
+        hopeless=hopeless,
+        threads=ctx.workers,
+        digest=hashlib.sha256(repr(sorted(parts.items())).encode()).hexdigest(),
+    )
+
+
+def digest_of(batches: Iterable[Mapping[str, NDArray[Any]]]) -> str:
+    """Return the digest of samples as a model reads them."""
+    digest = hashlib.sha256()
+    for feeds in batches:
+        for name, array in sorted(feeds.items()):
+            digest.update(f"{name} {array.dtype} {array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

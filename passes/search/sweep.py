@@ -1,0 +1,46 @@
+"""The exact solver at many budgets; what it finds is measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from passes.allocation.ilp import Ilp
+from passes.search.budgets import BudgetSweep
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from passes.allocation.solver import Solver
+    from passes.search.solver import Proposals
+    from passes.search.task import SearchTask
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """One plan per budget, each of least estimated loss.
+
+    Attributes:
+        budgets: solved per objective, at most.
+        solver: finds the plan of one budget.
+        time_limit_s: for one budget.
+        batch: plans proposed at once.
+    """
+
+    budgets: int = 400
+    solver: Solver = field(default_factory=Ilp)
+    time_limit_s: float = 2.0
+    batch: int = 8
+
+    def propose(self, task: SearchTask, rng: np.random.Generator) -> Proposals:
+        """Propose plans, halving the gaps between budgets.
+
+        Raises:
+            UsageError: a cost is no sum over layers.
+        """
+        del rng
+        task.check_sums("sweep")
+        plans = BudgetSweep(task, task.problem, self.solver, self.time_limit_s).plans(self.budgets)
+        while batch := list(islice(plans, self.batch)):
+            yield batch

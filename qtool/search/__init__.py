@@ -1,0 +1,1 @@
+"""``qtool search``: a front of measured plans, from a request to files."""

@@ -1,0 +1,122 @@
+"""`SearchRequest`: what ``qtool search`` was asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hwmodels import load_target
+from passes.allocation.problem import LOSS
+from passes.allocation.quantities import parse_metric
+from passes.errors import UsageError, unknown_name
+from passes.search.solver import SEARCH_SOLVERS
+
+if TYPE_CHECKING:
+    from qtool.request import QuantizeRequest
+
+CACHE = "evaluations.sqlite"
+AUTO = "auto"
+SUMS, NO_SUMS = "sweep", "nsga2"
+"""What ``auto`` stands for, where all objectives are sums over layers and where one is not; see
+`benchmarks/search.py`."""
+DASK = "dask://"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchRequest:
+    """One search; valid by construction, as far as that can be told without opening the model.
+
+    Attributes:
+        base: model, data, target, widths, pins and budgets; its ``out`` is the folder of the search. Its
+            solver and its time limit are for single budgets.
+        solver: a name in `passes.search.solver.SEARCH_SOLVERS`, or ``auto``.
+        evaluations: different plans to measure.
+        time_limit_s: wall-clock seconds for the search; infinite for none.
+        objectives: words such as ``loss,latency``.
+        max_drop: limit on the measured loss, as a fraction; ``None`` for none.
+        hopeless: see `passes.search.payload.Payload`.
+        processes: local processes; 0 measures in this one.
+        cluster: ``host:port`` of a Dask scheduler; empty for none.
+        select: index on the front of the point to lower.
+        knee: lower the point of the knee.
+        force: write into a folder that holds files of something else.
+
+    Raises:
+        UsageError: the request contradicts itself, names something unknown, or has no evaluation data.
+    """
+
+    base: QuantizeRequest
+    solver: str = AUTO
+    evaluations: int = 200
+    time_limit_s: float = float("inf")
+    objectives: tuple[str, ...] = (LOSS, "latency")
+    max_drop: float | None = None
+    hopeless: float = 0.0
+    processes: int = 0
+    cluster: str = ""
+    select: int | None = None
+    knee: bool = False
+    force: bool = False
+
+    def __post_init__(self) -> None:
+        """Check names, numbers and the folder."""
+        if self.solver not in (AUTO, *SEARCH_SOLVERS):
+            raise unknown_name("search solver", self.solver, [AUTO, *SEARCH_SOLVERS])
+        _check_numbers(self)
+        costs = [word for word in self.objectives if word != LOSS]
+        for word in costs:
+            parse_metric(word)
+        if not costs:
+            raise UsageError("--objectives: expected a cost besides the loss, such as loss,latency")
+        if self.base.calib is None or self.base.eval is None:
+            raise UsageError("a search measures plans on held-out data; give --calib and --eval")
+        if self.select is not None and self.knee:
+            raise UsageError("--select and --knee both name the point to lower; give one")
+        _check_folder(self)
+
+    @property
+    def solver_name(self) -> str:
+        """Name of the solver that runs; ``auto`` takes what the objectives allow."""
+        if self.solver != AUTO:
+            return self.solver
+        additive = load_target(self.base.target).additive
+        words = [word for word in self.objectives if word != LOSS]
+        return SUMS if all(parse_metric(word) in additive for word in words) else NO_SUMS
+
+
+def parse_workers(text: str) -> tuple[int, str]:
+    """Read ``--workers``: a number of local processes, or ``dask://host:port``.
+
+    Returns:
+        Number of processes, and ``host:port`` or nothing.
+
+    Raises:
+        UsageError: neither of the two.
+    """
+    if text.startswith(DASK) and ":" in text.removeprefix(DASK):
+        return 0, text.removeprefix(DASK).rstrip("/")
+    if not text.isascii() or not text.isdigit() or len(text) > 4:
+        raise UsageError(
+            f"--workers: expected a number of processes or dask://host:port, found {text[:40]!r}"
+        )
+    return int(text), ""
+
+
+def _check_numbers(request: SearchRequest) -> None:
+    if request.evaluations < 1:
+        raise UsageError(f"--evaluations: expected 1 or more, found {request.evaluations}")
+    if not request.time_limit_s > 0:
+        raise UsageError(f"--time-limit: expected a positive number of seconds, found {request.time_limit_s}")
+    if request.max_drop is not None and not 0 < request.max_drop <= 1:
+        raise UsageError(f"--max-drop: expected more than 0% and at most 100%, found {request.max_drop:%}")
+    if not 0 <= request.hopeless <= 1:
+        raise UsageError(f"--hopeless: expected 0% to 100%, found {request.hopeless:%}")
+
+
+def _check_folder(request: SearchRequest) -> None:
+    """Refuse a folder that holds files of something else than a search."""
+    out = request.base.out
+    if out.is_dir() and any(out.iterdir()) and not (request.force or (out / CACHE).is_file()):
+        raise UsageError(
+            f"-o {out}: the folder holds files, but no search to resume; choose another, or give --force"
+        )

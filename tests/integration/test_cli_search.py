@@ -1,0 +1,133 @@
+"""``qtool search`` on the sample network: files, resumption, what goes wrong."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from typer.testing import Result
+
+Cli = Callable[..., Result]
+EVALUATIONS = 12
+
+
+def words(quickstart: Path, out: Path, *more: object) -> list[object]:
+    """The command that all tests share."""
+    data = ["--calib", quickstart / "digits_calib.npz", "--eval", quickstart / "digits_eval.npz"]
+    options = ["--target", "bitfusion", "--solver", "random", "--samples", 100, "--quiet", "-o", out]
+    return ["search", quickstart / "digits.onnx", *data, *options, "--evaluations", EVALUATIONS, *more]
+
+
+def stored(out: Path) -> int:
+    """Number of plans in the cache."""
+    with closing(sqlite3.connect(out / "evaluations.sqlite")) as file:
+        return int(file.execute("SELECT COUNT(*) FROM evaluations").fetchone()[0])
+
+
+@pytest.fixture(scope="module")
+def searched(cli: Cli, quickstart: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished search."""
+    out = tmp_path_factory.mktemp("searched") / "out"
+    result = cli(*words(quickstart, out))
+    assert result.exit_code == 0, result.output
+    return out
+
+
+def test_the_front_is_written_as_json_and_csv(searched: Path) -> None:
+    document = json.loads((searched / "front.json").read_text())
+    rows = list(csv.DictReader((searched / "front.csv").read_text().splitlines()))
+    front = document["front"]
+    assert document["evaluations"] == EVALUATIONS == stored(searched)
+    assert [row["index"] for row in rows] == [str(entry["index"]) for entry in front]
+    assert [row["knee"] for row in rows].index("1") == document["knee"]
+    costs = [entry["cost"]["latency_s"] for entry in front]
+    losses = [entry["loss"] for entry in front]
+    assert costs == sorted(costs)
+    assert losses == sorted(losses, reverse=True)
+    assert all(entry["estimate_bound"] <= entry["estimate"] * (1 + 1e-9) for entry in front)
+
+
+def test_the_same_command_measures_nothing_twice_and_can_lower_a_point(
+    cli: Cli, quickstart: Path, searched: Path
+) -> None:
+    before = (searched / "front.json").read_bytes()
+    result = cli(*words(quickstart, searched, "--select", 0))
+    assert result.exit_code == 0, result.output
+    assert (searched / "front.json").read_bytes() == before
+    assert stored(searched) == EVALUATIONS
+    chosen = json.loads(before)["front"][0]["layers"]
+    plan = json.loads((searched / "point-0" / "plan.json").read_text())
+    widths = [(layer["name"], layer["weight_bits"], layer["act_bits"]) for layer in plan["layers"]]
+    assert widths == [(layer["name"], layer["weight_bits"], layer["act_bits"]) for layer in chosen]
+    assert (searched / "point-0" / "model.qpk").is_file()
+
+
+def test_a_search_that_was_killed_goes_on(cli: Cli, quickstart: Path, searched: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "qtool", *(str(word) for word in words(quickstart, out))]
+    with subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}) as process:
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and not (out / "evaluations.sqlite").exists():
+            time.sleep(0.02)
+        time.sleep(0.3)
+        process.send_signal(signal.SIGKILL)
+    known = stored(out)
+    result = cli(*words(quickstart, out))
+    assert result.exit_code == 0, result.output
+    assert known <= stored(out) == EVALUATIONS
+    assert (out / "front.json").read_bytes() == (searched / "front.json").read_bytes()
+
+
+def test_a_damaged_cache_is_set_aside_and_said(cli: Cli, quickstart: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "evaluations.sqlite").write_bytes(b"not a database" * 100)
+    result = cli(*words(quickstart, out, "--evaluations", 2))
+    assert result.exit_code == 0, result.output
+    assert "set aside" in result.stderr
+    assert (out / "evaluations.sqlite.1.bad").is_file()
+    assert stored(out) == 2
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--solver", "genetic"], "unknown search solver"),
+        (["--objectives", "loss"], "a cost besides the loss"),
+        (["--objectives", "loss,speed"], "speed"),
+        (["--evaluations", 0], "1 or more"),
+        (["--workers", "many"], "a number of processes or dask://host:port"),
+        (["--select", 1, "--knee"], "give one"),
+        (["--time-limit", 0], "positive number of seconds"),
+    ],
+)
+def test_requests_that_cannot_be_understood(
+    cli: Cli, quickstart: Path, tmp_path: Path, more: list[object], message: str
+) -> None:
+    result = cli(*words(quickstart, tmp_path / "out", *more))
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_a_scheduler_that_is_not_there(cli: Cli, quickstart: Path, tmp_path: Path) -> None:
+    pytest.importorskip("distributed")
+    result = cli(*words(quickstart, tmp_path / "out", "--workers", "dask://127.0.0.1:1"))
+    assert result.exit_code == 2
+    assert "no scheduler answers" in result.stderr
+
+
+def test_a_folder_of_other_files_is_left_alone(cli: Cli, quickstart: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    result = cli(*words(quickstart, tmp_path))
+    assert result.exit_code == 2
+    assert "no search to resume" in result.stderr
