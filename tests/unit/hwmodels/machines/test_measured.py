@@ -178,10 +178,14 @@ def test_a_file_that_lies_is_refused(tmp_path: Path, old: str, new: str, message
         load_target(str(path))
 
 
-def test_ten_thousand_layers_are_priced_within_a_second(machine: HardwareModel) -> None:
+def test_ten_thousand_layers_are_priced_together(machine: HardwareModel) -> None:
     works = [Workload.conv("c", (8 + at % 64, 16), (3, 3), (2, 2)) for at in range(10_000)]
     pairs = [Precision(weight, act) for weight in range(2, 9) for act in range(2, 9)]
     start = time.perf_counter()
+    for at in range(200):
+        machine.cost(works[at], pairs[0])
+    middle = time.perf_counter()
     table = machine.prices(works, pairs)[Metric.LATENCY]  # type: ignore[attr-defined]
-    assert time.perf_counter() - start < 1
+    # One by one, the 490,000 prices would take 2,450 times as long as those 200.
+    assert time.perf_counter() - middle < 100 * (middle - start)
     assert table[0, 0] == machine.cost(works[0], pairs[0]).latency_s

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -58,16 +57,13 @@ def test_what_does_not_exist_is_answered_with_what_does(arguments: list[str]) ->
     assert re.search(r"Did you mean|Possible options", result.stderr)
 
 
-def test_help_loads_no_numpy_and_is_quick(repository: Path) -> None:
+def test_help_loads_nothing_heavy(repository: Path) -> None:
     script = (
         "import sys, qtool.cli.main as m\n"
         "m.app(['--help'], standalone_mode=False)\n"
         "print('HEAVY', *({'numpy', 'onnx', 'rich', 'hwmodels', 'passes'} & set(sys.modules)))"
     )
-    start = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=repository, capture_output=True, text=True, check=True
     )
-    # The promise is 0.3 s on an idle machine.
-    assert time.perf_counter() - start < 3
     assert done.stdout.splitlines()[-1].split() == ["HEAVY"]
