@@ -12,6 +12,7 @@ from passes.search.budgets import BudgetSweep
 if TYPE_CHECKING:
     import numpy as np
 
+    from passes.allocation.problem import AllocationProblem
     from passes.allocation.solver import Solver
     from passes.search.solver import Proposals
     from passes.search.task import SearchTask
@@ -40,7 +41,11 @@ class Sweep:
             UsageError: a cost is no sum over layers.
         """
         del rng
-        task.check_sums("sweep")
-        plans = BudgetSweep(task, task.problem, self.solver, self.time_limit_s).plans(self.budgets)
+        plans = BudgetSweep(task, self.problem(task), self.solver, self.time_limit_s).plans(self.budgets)
         while batch := list(islice(plans, self.batch)):
             yield batch
+
+    def problem(self, task: SearchTask) -> AllocationProblem:
+        """Return what is solved within every budget."""
+        task.check_sums("sweep")
+        return task.problem
