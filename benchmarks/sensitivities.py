@@ -1,10 +1,11 @@
 """What each sensitivity is worth: rank correlation of predicted with measured loss over random plans.
 
     python benchmarks/sensitivities.py --data ../shared/data [--models NAME,...] [--plans 200] [--samples 0]
+        [--calibration 0]
 
 Plans are run by the simulator on integer kernels, on calibration data. Writes
 benchmarks/results/sensitivities.json, with costs in passes of the float model over the same samples; results
-of models that are not asked for are kept.
+of models that are not asked for are kept. Sensitivities whose extra is not installed are left out.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from passes.analysis.changes import OutputReference
 from passes.analysis.names import SENSITIVITIES, find_sensitivity
 from passes.analysis.quality import predicted_loss, random_bits, rank_correlation
 from passes.api import PassContext
+from passes.errors import UsageError
 from passes.execution.collect import HISTOGRAMS, MEANS, PATCHES, CollectActivations
 from passes.execution.dataset import graph_inputs, open_dataset
 from passes.execution.metrics import agreement
@@ -71,19 +73,21 @@ def main() -> None:
     parser.add_argument("--models", default=",".join(case.name for case in CASES))
     parser.add_argument("--plans", type=int, default=200)
     parser.add_argument("--samples", type=int, default=0, help="0: as many as the case says")
+    parser.add_argument("--calibration", type=int, default=0, help="calibration samples; 0: all")
     options = parser.parse_args()
     document = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"models": {}}
     for case in CASES:
         if case.name in options.models.split(","):
-            found = measure(case, options.data, options.plans, options.samples or case.samples)
+            found = measure(case, options)
             document["models"][case.name] = found | {"environment": environment()}
             RESULTS.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
             print(case.name, json.dumps(found, indent=1), flush=True)
 
 
-def measure(case: Case, data: Path, plans: int, samples: int) -> dict[str, Any]:
+def measure(case: Case, options: argparse.Namespace) -> dict[str, Any]:
     """Return correlations and costs for one model."""
-    model, ctx = prepare(case, data)
+    plans, samples = options.plans, options.samples or case.samples
+    model, ctx = prepare(case, options.data, options.calibration or None)
     setup = quantizer_setup(model.graph, ctx.target)
     ctx.get(CollectActivations(), model)
     simulator = Simulator(model, setup, ctx.calibration, THREADS, samples)
@@ -93,7 +97,11 @@ def measure(case: Case, data: Path, plans: int, samples: int) -> dict[str, Any]:
     one_pass = min(timed(whole.run_float)[0] for _ in range(2))
     tables, costs = {}, {}
     for name in SENSITIVITIES:
-        analysis = find_sensitivity(name)()
+        try:
+            analysis = find_sensitivity(name)()
+        except UsageError as error:
+            print(error)
+            continue
         costs[name], tables[name] = timed(lambda analysis=analysis: ctx.get(analysis, model))
     distance, rng = OutputReference(reference), np.random.default_rng(0)
     bits = [random_bits(setup, rng) for _ in range(plans)]
@@ -125,12 +133,12 @@ def measure(case: Case, data: Path, plans: int, samples: int) -> dict[str, Any]:
     }
 
 
-def prepare(case: Case, data: Path) -> tuple[Model, PassContext]:
+def prepare(case: Case, data: Path, samples: int | None) -> tuple[Model, PassContext]:
     """Return a model ready for quantization, and its context."""
     model = read_model(data / "models" / f"{case.name}.onnx")
     ctx = PassContext(load_target("bitfusion"), workers=THREADS)
     steps = Preprocess.parse(case.preprocess)
-    ctx.calibration = open_dataset(str(data / case.calib), graph_inputs(model.graph), steps)
+    ctx.calibration = open_dataset(str(data / case.calib), graph_inputs(model.graph), steps, samples)
     PassManager(parse("canonicalize,fold-batchnorm,equalize")).run(model, ctx)
     ctx.observes = frozenset({HISTOGRAMS, MEANS, PATCHES})
     return model, ctx

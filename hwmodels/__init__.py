@@ -24,10 +24,11 @@ from hwmodels.registry import load_target, target_names
 from hwmodels.rules import Rules
 from hwmodels.schedule import LiveTensor, Schedule, Step
 from hwmodels.spec import HardwareSpec, read_spec
-from hwmodels.types import Cost, Metric, NetworkCost, Precision
+from hwmodels.types import FLOAT, Cost, Metric, NetworkCost, Precision
 from hwmodels.workload import Workload
 
 __all__ = [
+    "FLOAT",
     "Cost",
     "Elementwise",
     "ElementwiseStep",

@@ -12,7 +12,7 @@ from hwmodels.arrays import Estimate, LayerArrays, PairArrays
 from hwmodels.elementwise import Elementwise, VectorUnit
 from hwmodels.model import narrowest_cover
 from hwmodels.rules import Arithmetic, Rules, kind_of
-from hwmodels.types import Cost, Metric, Precision
+from hwmodels.types import FLOAT, Cost, Metric, Precision
 from hwmodels.workload import MULTIPLIED_BITS
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ class ArrayMachine(ABC):
         """Return every quantity of `Cost` that is known, by name, each of shape (layers, pairs)."""
         layers = LayerArrays.of(works)
         stored = asked if self.arithmetic.packed_storage else run
-        found = self.estimate(layers, run, stored)
+        found = self.estimate(layers, self._speeds(run), stored)
         read, written = layers.in_elements + layers.rhs_elements, layers.out_elements
         quantities = {
             "latency_s": found.latency_s,
@@ -174,6 +174,15 @@ class ArrayMachine(ABC):
         }
         shape = np.broadcast_shapes(layers.rows.shape, asked.weight.shape)
         return {name: np.broadcast_to(it, shape) for name, it in quantities.items() if it is not None}
+
+    def _speeds(self, run: PairArrays) -> PairArrays:
+        """Return the pairs whose speed counts: floats run as fast as some pair of integers."""
+        rates = self.arithmetic.float_rates
+        if rates is None:
+            return run
+        floats = run.weight == FLOAT.weight_bits
+        pairs = ((run.weight, rates.weight_bits), (run.act, rates.act_bits))
+        return PairArrays(*(np.where(floats, bits, values) for values, bits in pairs))
 
     def _run(self, works: Sequence[Workload], asked: PairArrays) -> PairArrays:
         """Round pairs up, once per kind of layer and distinct pair rather than once per price."""

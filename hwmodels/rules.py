@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from hwmodels.errors import HardwareError, UnsupportedError
 from hwmodels.fields import spec_error
-from hwmodels.types import MAX_BITS, Precision
+from hwmodels.types import FLOAT, MAX_BITS, Precision
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +30,8 @@ class Rules:
     """What a machine accepts for one layer; a compiler that obeys them is never refused by the vendor's.
 
     Attributes:
-        precisions: pairs that it runs, sorted, at least one.
+        precisions: pairs that it runs, sorted, at least one; `FLOAT` among them where layers may stay in
+            floating point.
         granularities: of weight scales, out of `GRANULARITIES`.
         symmetric_weights: whether weights must have zero point 0.
         symmetric_acts: whether activations must be signed, with zero point 0.
@@ -67,6 +68,7 @@ class Arithmetic:
         depthwise_pairs: pairs of depthwise convolutions, where they differ.
         gemm_pairs: pairs of matrix products with stored weights, where they differ.
         matmul_pairs: pairs of products of two computed operands, where they differ.
+        float_as: pair at whose speed layers in single precision run; empty where there are none.
         unsupported_kinds: kinds of layers, out of `KINDS`, that the machine does not run.
         shared_parameter_ops: operators whose operands must have equal scales and zero points.
         wide_accumulator_bits: as in `Rules`; 0 stands for ``accumulator_bits``.
@@ -84,6 +86,7 @@ class Arithmetic:
     depthwise_pairs: tuple[str, ...] = ()
     gemm_pairs: tuple[str, ...] = ()
     matmul_pairs: tuple[str, ...] = ()
+    float_as: str = ""
     unsupported_kinds: tuple[str, ...] = ()
     packed_storage: bool = True
     shared_parameter_ops: tuple[str, ...] = ()
@@ -103,13 +106,18 @@ class Arithmetic:
         return tuple(Precision(*pair) for pair in product(self.weight_bits, self.act_bits))
 
     @cached_property
+    def float_rates(self) -> Precision | None:
+        """The pair at whose speed floats run, or ``None``."""
+        return Precision.parse(self.float_as) if self.float_as else None
+
+    @cached_property
     def act_widths(self) -> frozenset[int]:
         """Widths of activations that some kind of layer has."""
         return frozenset(pair.act_bits for pairs in self.by_kind.values() for pair in pairs)
 
     @cached_property
     def by_kind(self) -> Mapping[str, tuple[Precision, ...]]:
-        """Supported pairs of every kind of layer that the machine runs."""
+        """Supported pairs of integers of every kind of layer that the machine runs."""
         own = {
             "depthwise": _parsed(self.depthwise_pairs),
             "Gemm": _parsed(self.gemm_pairs),
@@ -144,14 +152,15 @@ class Arithmetic:
         )
 
     def supported(self, work: Workload, where: str) -> tuple[Precision, ...]:
-        """Return the pairs of one layer; arguments and errors as for `rules`."""
+        """Return the pairs of one layer, floats among them; arguments and errors as for `rules`."""
         kind = kind_of(work)
         if kind not in self.by_kind:
             raise UnsupportedError(
                 f"{where}: layer {work.name!r}: layers of kind {kind} do not run here; "
                 f"the machine runs {', '.join(self.by_kind)}"
             )
-        return self.by_kind[kind]
+        pairs = self.by_kind[kind]
+        return pairs if self.float_rates is None or FLOAT in pairs else (*pairs, FLOAT)
 
 
 def kind_of(work: Workload) -> str:
@@ -181,6 +190,9 @@ def read_arithmetic(spec: HardwareSpec, buildable: frozenset[int]) -> Arithmetic
             _check_widths(spec, key, getattr(table, key), buildable)
     for key in ("pairs", "depthwise_pairs", "gemm_pairs", "matmul_pairs"):
         _check_pairs(spec, key, getattr(table, key), buildable)
+    if table.float_as and any(table.float_as not in map(str, pairs) for pairs in table.by_kind.values()):
+        expected = "a pair that every kind of layer has"
+        raise spec_error(spec.file, "[arithmetic] float_as", expected, table.float_as[:60])
     _check_words(spec, "rounding", (table.rounding,), ROUNDINGS)
     _check_words(spec, "requantization", (table.requantization,), REQUANTIZATIONS)
     _check_words(spec, "granularities", table.granularities or ("",), GRANULARITIES)

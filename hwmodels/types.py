@@ -48,11 +48,13 @@ class Precision:
 
     @classmethod
     def parse(cls, text: str) -> Precision:
-        """Read a pair such as ``"w4a8"``: four bits of weights, eight of activations.
+        """Read a pair such as ``"w4a8"``: four bits of weights, eight of activations; ``"float"`` is `FLOAT`.
 
         Raises:
             HardwareError: the text has another form, or a side is out of range.
         """
+        if text == "float":
+            return FLOAT
         match = re.fullmatch(r"w([0-9]{1,2})a([0-9]{1,2})", text)
         if match is None:
             raise HardwareError(f"precision: expected a pair such as 'w4a8', found {text[:40]!r}")
@@ -61,6 +63,11 @@ class Precision:
     def covers(self, other: Precision) -> bool:
         """Tell whether both sides are at least as wide as those of ``other``."""
         return self.weight_bits >= other.weight_bits and self.act_bits >= other.act_bits
+
+
+FLOAT = Precision(MAX_BITS, MAX_BITS)
+"""Both operands in single precision: no integers of 32 bits are multiplied anywhere here. Fewer bits of
+weights beside 32 of activations are weights that are stored narrow and multiplied as floats."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hwmodels import Metric, load_target
+from hwmodels import FLOAT, Metric, load_target
 from passes.allocation import SOLVERS
 from passes.allocation.quantities import BudgetRequest, word_of
 from passes.analysis.names import SENSITIVITIES
@@ -131,9 +131,11 @@ def _check_numbers(request: QuantizeRequest) -> None:
         raise UsageError(f"--time-limit: expected a positive number of seconds, found {request.time_limit_s}")
     precisions = [bits for _, pin in request.pins for bits in (pin.weight_bits, pin.act_bits)]
     for bits in (*request.bits, *precisions):
-        if bits not in SUPPORTED_BITS:
+        if bits not in (*SUPPORTED_BITS, FLOAT.act_bits):
             known = ", ".join(str(width) for width in SUPPORTED_BITS)
-            raise UsageError(f"{bits} bits cannot be represented; supported widths are {known}")
+            raise UsageError(f"{bits} bits cannot be represented; supported widths are {known} and float")
+    if lone := [f"{name}={pin}" for name, pin in request.pins if pin.weight_bits == 32 != pin.act_bits]:
+        raise UsageError(f"--pin {lone[0]}: weights stay float beside float activations only; write float")
 
 
 def _check_drop(request: QuantizeRequest) -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from hwmodels import Cost, Metric, Precision
+from hwmodels import FLOAT, Cost, Metric, Precision
 from passes.allocation.allocate import Allocate
 from passes.analysis.accumulators import Accumulators
 from passes.analysis.cost import price_plan
 from passes.analysis.outliers import find_outliers
 from passes.analysis.workloads import Workloads
 from passes.execution.collect import CollectActivations
-from passes.ir.setup import quantizer_setup
+from passes.ir.float_layers import fitted
+from passes.ir.setup import BY_PLAN, quantizer_setup
 from passes.ir.weight_groups import group_size
 from passes.pipeline import parse
 from qtool import __version__
@@ -55,7 +56,7 @@ def build_report(request: QuantizeRequest, done: Compilation, seconds: float, pe
         peak: bytes of memory held at most.
     """
     model, ctx = done.model, done.ctx
-    setup = quantizer_setup(model.graph, ctx.target)
+    setup = fitted(quantizer_setup(model.graph, ctx.target), model.plan)
     bits = {name: layer.precision for name, layer in model.plan.layers.items()}
     total, by_layer = price_plan(model, ctx, bits, group_size(model.plan), points=True)
     eight, _ = price_plan(model, ctx, dict.fromkeys(bits, Precision(8, 8)))
@@ -130,9 +131,11 @@ def _layers(done: Compilation, prices: Mapping[str, Cost]) -> list[LayerReport]:
         LayerReport(
             name=name,
             op=layer.op,
-            weight_bits=layer.precision.weight_bits,
-            act_bits=layer.precision.act_bits,
+            weight_bits=_integer(layer.precision.weight_bits),
+            act_bits=_integer(layer.precision.act_bits),
             loss=layer.loss,
+            quantized=layer.precision.act_bits != FLOAT.act_bits,
+            reason=BY_PLAN if layer.precision.act_bits == FLOAT.act_bits else None,
             latency_s=prices[name].latency_s,
             energy_j=prices[name].energy_j,
             weight_bytes=prices[name].weight_bytes,
@@ -142,24 +145,37 @@ def _layers(done: Compilation, prices: Mapping[str, Cost]) -> list[LayerReport]:
     ]
 
 
+def _integer(bits: int) -> int | None:
+    return None if bits == FLOAT.act_bits else bits
+
+
 def _float_layers(setup: QuantizerSetup) -> list[LayerReport]:
-    heavy = [entry for entry in setup.unquantized if entry.op in _HEAVY]
+    kept = {layer.name for layer in setup.floats}
+    heavy = [entry for entry in setup.unquantized if entry.op in _HEAVY and entry.name not in kept]
     return [LayerReport(entry.name, entry.op, quantized=False, reason=entry.reason) for entry in heavy]
 
 
 def _coverage(done: Compilation, setup: QuantizerSetup) -> CoverageReport:
     """Weigh layers that stay float by their constants; their work is counted once per constant."""
-    works = done.ctx.get(Workloads(), done.model).values()
+    works = done.ctx.get(Workloads(), done.model)
+    kept = [works[layer.name] for layer in setup.floats]
     nodes = {node.name: node for node in done.model.graph.nodes}
     left = sum(
         tensor.values.size
         for entry in setup.unquantized
-        if entry.op in _HEAVY and entry.name in nodes
+        if entry.op in _HEAVY and entry.name in nodes and entry.name not in works
         for tensor in nodes[entry.name].inputs
         if hasattr(tensor, "values")
     )
-    macs, weights = sum(work.macs for work in works), sum(work.weight_count for work in works)
-    return CoverageReport(macs / max(macs + left, 1), weights / max(weights + left, 1))
+    macs, weights = (sum(getattr(work, name) for work in works.values()) for name in ("macs", "weight_count"))
+    stored = done.model.plan.tensors
+    lost = sum(
+        work.weight_count
+        for layer, work in zip(setup.floats, kept, strict=True)
+        if layer.weight is None or layer.weight.name not in stored
+    )
+    done_macs = macs - sum(work.macs for work in kept)
+    return CoverageReport(done_macs / max(macs + left, 1), (weights - lost) / max(weights + left, 1))
 
 
 def _agreement(proof: Proof) -> AgreementReport | None:

@@ -17,6 +17,7 @@ from passes.analysis.names import find_sensitivity
 from passes.api import Aspect, Pass, PassContext, PassResult
 from passes.errors import ModelError, UsageError
 from passes.execution.collect import HISTOGRAMS, PATCHES
+from passes.ir.float_layers import FLOAT_BITS
 from passes.ir.setup import quantizer_setup
 from passes.ir.specs import plan_of_bits
 from passes.ir.weight_groups import with_groups
@@ -45,7 +46,8 @@ class Allocate(Pass):
         max_memory: likewise, bytes of activations.
         max_loss: budget on the summed loss, for ``minimize`` of a metric; 0 for none.
         minimize: ``loss``, ``latency``, ``energy``, ``size`` or ``bops``.
-        bits: widths that the solver may choose from.
+        bits: widths that the solver may choose from; 32 lets layers stay in floating point where the target
+            runs that.
         pin: ``PATTERN=w8a8`` entries; the last that matches a layer counts.
         group_size: input channels that share a scale of the weights: 16, 32, 64 or 128; 0 for all of them.
             Losses are estimated as for 0.
@@ -115,7 +117,8 @@ class Allocate(Pass):
         """Return losses at exactly the widths that are priced."""
         chosen = find_sensitivity(self.sensitivity)
         pairs = {precision for prices in costs.layers.values() for precision in prices}
-        widths = tuple(sorted({bits for pair in pairs for bits in (pair.weight_bits, pair.act_bits)}))
+        every = {bits for pair in pairs for bits in (pair.weight_bits, pair.act_bits)}
+        widths = tuple(sorted(every - {FLOAT_BITS}))
         return ctx.get(chosen(bits=widths), model)
 
     def _solve(

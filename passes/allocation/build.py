@@ -10,6 +10,7 @@ from passes.allocation.choices import Choice, LayerChoices
 from passes.allocation.conversions import price_between
 from passes.allocation.problem import AllocationProblem
 from passes.errors import InfeasibleError, UsageError
+from passes.ir.float_layers import FLOAT_BITS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -82,8 +83,8 @@ def _has_sides(layer: Layer, precision: Precision) -> bool:
 
 
 def _product_fits(precision: Precision, rules: Rules) -> bool:
-    """Tell whether a product of 16-bit operands leaves the accumulator room for a sum."""
-    wide = max(precision.weight_bits, precision.act_bits) > NARROW_BITS
+    """Tell whether a product of 16-bit operands leaves the accumulator room for a sum; floats have none."""
+    wide = NARROW_BITS < max(precision.weight_bits, precision.act_bits) < FLOAT_BITS
     return not wide or precision.weight_bits + precision.act_bits < rules.wide_accumulator_bits
 
 
@@ -123,11 +124,16 @@ def _matches(layer: Layer, pattern: str) -> bool:
 
 
 def check_pins(setup: QuantizerSetup, pins: Mapping[str, Precision]) -> None:
-    """Refuse pins that ask one tensor to have two precisions.
+    """Refuse pins that ask one tensor to have two precisions, or the target for floats that it does not run.
 
     Raises:
         InfeasibleError: naming the layers.
     """
+    for name, pair in pins.items():
+        known = setup.rules[name].precisions
+        if pair.act_bits == FLOAT_BITS and known and not any(it.covers(pair) for it in known):
+            raise InfeasibleError(f"layer {name} cannot stay float: the target runs integers only")
+    pins = _integer(pins)
     for readers in shared_activations(setup):
         wanted = {reader: pins[reader].act_bits for reader in readers if reader in pins}
         if len(set(wanted.values())) > 1:
@@ -143,11 +149,19 @@ def uniform_bits(
     A MatMul of two computed operands has no weights: both of its operands take the activation's width.
     """
     bits = {layer.name: pins.get(layer.name, precision) for layer in setup.layers}
+    pins = _integer(pins)
     for readers in shared_activations(setup):
         wanted = {pins[reader].act_bits for reader in readers if reader in pins}
         for reader in readers if wanted else ():
+            if bits[reader].act_bits == FLOAT_BITS:
+                continue
             bits[reader] = Precision(bits[reader].weight_bits, max(wanted))
     return bits
+
+
+def _integer(pins: Mapping[str, Precision]) -> dict[str, Precision]:
+    """Return the pins of layers that quantize their activation; the others read it as it is."""
+    return {name: pair for name, pair in pins.items() if pair.act_bits != FLOAT_BITS}
 
 
 def supported(target: HardwareModel) -> frozenset[Metric]:

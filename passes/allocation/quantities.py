@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from math import isfinite
 
-from hwmodels import HardwareError, Metric, Precision
+from hwmodels import FLOAT, HardwareError, Metric, Precision
 from passes.errors import UsageError, unknown_name
 
 _TIME = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
@@ -99,12 +99,13 @@ def parse_drop(text: str) -> float:
 
 
 def parse_bits(text: str) -> tuple[int, ...]:
-    """Read widths such as ``2,4,8``, as a sorted tuple without repetitions.
+    """Read widths such as ``2,4,8`` or ``8,float``, as a sorted tuple without repetitions.
 
     Raises:
         UsageError: not integers separated by commas.
     """
-    words = [word.strip() for word in text.split(",")]
+    floats = {"float": str(FLOAT.act_bits)}
+    words = [floats.get(word.strip(), word.strip()) for word in text.split(",")]
     if not all(re.fullmatch("[0-9]{1,2}", word) for word in words):
         raise UsageError(f"--bits: expected integers separated by commas, such as 2,4,8, found {text[:40]!r}")
     return tuple(sorted({int(word) for word in words}))
@@ -116,7 +117,7 @@ def parse_names(text: str) -> tuple[str, ...]:
 
 
 def parse_pin(text: str) -> tuple[str, Precision]:
-    """Read ``PATTERN=w8a8``: a glob on layer names or ``op:Conv``, and the precision of what it matches.
+    """Read ``PATTERN=w8a8`` or ``PATTERN=float``: a glob on layer names or ``op:Conv``, and a precision.
 
     Raises:
         UsageError: not of this form.

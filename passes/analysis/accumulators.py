@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from passes.api import Analysis, Aspect, PassContext
 from passes.errors import PreconditionError
+from passes.ir.float_layers import fitted
 from passes.ir.setup import quantizer_setup
 from passes.lowering.accumulators import AccumulatorBound, accumulator_bounds
 
@@ -32,4 +33,4 @@ class Accumulators(Analysis["tuple[AccumulatorBound, ...]"]):
         """
         if any(quant.params is None for quant in model.plan.tensors.values()):
             raise PreconditionError("accumulators: the plan has no scales; run assign-scales first")
-        return accumulator_bounds(model, quantizer_setup(model.graph, ctx.target))
+        return accumulator_bounds(model, fitted(quantizer_setup(model.graph, ctx.target), model.plan))

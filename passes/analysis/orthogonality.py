@@ -126,12 +126,26 @@ def _grams(
         point = points[layer.name]
         states = [staged.advance(values, at, point) for values in states]
         at = point
-        grams[layer.name] = _gram([values[layer.output.name] for values in states])
+        counts = [len(next(iter(feeds.values()))) for feeds in batches]
+        outputs = [values[layer.output.name] for values in states]
+        grams[layer.name] = _gram([_by_sample(*pair) for pair in zip(outputs, counts, strict=True)])
     return [grams[layer.name] for layer in layers]
 
 
+def _by_sample(output: NDArray[Any], samples: int) -> NDArray[Any]:
+    """Return one row per sample; what has no axis of samples is constant: like no other, a column of zeros.
+
+    Transformers move the samples behind their tokens, or fold heads into them.
+    """
+    at = output.shape.index(samples) if samples in output.shape else 0
+    rows = np.moveaxis(output, at, 0) if output.ndim else output[None]
+    if len(rows) % samples:
+        return np.zeros((samples, 1), output.dtype)
+    return rows.reshape(samples, -1)
+
+
 def _gram(outputs: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
-    features = np.concatenate([output.reshape(len(output), -1) for output in outputs])
+    features = np.concatenate(outputs)
     gram = (features @ features.T).astype(np.float64)
     means = gram.mean(axis=0)
     return np.asarray(gram - means - means[:, None] + means.mean())

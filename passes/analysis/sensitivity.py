@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hwmodels import FLOAT
+
 Losses = Mapping[str, Mapping[int, float]]
 
 
@@ -24,8 +26,9 @@ class SensitivityTable:
     acts: Losses
 
     def loss(self, layer: str, weight_bits: int, act_bits: int) -> float:
-        """Return the loss of one choice; a computed right side has no weights of its own."""
-        return self.weights.get(layer, {}).get(weight_bits, 0.0) + self.acts[layer][act_bits]
+        """Return the loss of one choice: none of what stays float, or of weights where there are none."""
+        act = 0.0 if act_bits == FLOAT.act_bits else self.acts[layer][act_bits]
+        return self.weights.get(layer, {}).get(weight_bits, 0.0) + act
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""

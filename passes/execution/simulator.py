@@ -11,6 +11,7 @@ import onnx
 from passes.execution.batches import MEMORY_BYTES, Batches
 from passes.execution.prepared import PreparedSessions
 from passes.execution.session import Level, Session
+from passes.ir.float_layers import fitted
 from passes.ir.onnx_io import raise_opset, to_proto
 from passes.lowering.encoding import PER_CHANNEL_OPSET, Form
 from passes.lowering.qdq import emit_qdq
@@ -116,8 +117,12 @@ class Simulator:
         return self._prepared.built
 
     def _base(self, plan: QuantPlan) -> onnx.ModelProto:
-        """Return what to lower from: types of more than 8 bits raise the opset, which needs all constants."""
+        """Return what to lower from: types of more than 8 bits raise the opset, which needs all constants.
+
+        So do layers that stay in floating point.
+        """
         narrow = all(quant.spec.format.bits <= 8 for quant in plan.tensors.values())
+        narrow = narrow and not fitted(self._setup, plan).floats
         return self._narrow if narrow else self._float
 
     def _run(self, session: Session, fed: Mapping[str, NDArray[Any]]) -> Iterator[Outputs]:

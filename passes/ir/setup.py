@@ -6,16 +6,17 @@ The rules, in the order they are applied:
    saturation of that operator, and the tensor between them is never quantized;
 2. operators that only move codes tie their output to their input (one scale, one zero point), and so does
    Concat with all of its inputs;
-3. layers are integer; arithmetic, unary functions and methods (normalizations, constants added) are, when
-   everything they read comes from integer operators and something integer reads them; arithmetic and
-   functions also as results of the model (a final Softmax stays float);
+3. layers are integer, but for those that a plan keeps in floating point (`QuantizerSetup.fit`); arithmetic,
+   unary functions and methods (normalizations, constants added) are, when everything they read comes from
+   integer operators, inputs or layers so kept, and something integer reads them; arithmetic and functions
+   also as results of the model (a final Softmax stays float);
 4. a tensor is quantized when an integer operator reads it. Results of the model leave in the precision of
    their accumulators, which costs nothing and spares ties between almost equal classes.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import networkx as nx
@@ -27,13 +28,21 @@ from passes.ir.kinds import act_inputs, data_inputs, hiding, node_kind
 from passes.ir.layers import Layer, Unquantized, find_layers
 from passes.ir.legality import obey
 from passes.ir.ops import OpClass, op_info
-from passes.ir.tensor_groups import STREAM_BITS, TensorGroup, quantized_tensors, tie_groups, with_wide_stream
+from passes.ir.tensor_groups import (
+    STREAM_BITS,
+    TensorGroup,
+    observed,
+    quantized_tensors,
+    tie_groups,
+    with_wide_stream,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from hwmodels import HardwareModel, Rules
 
+BY_PLAN = "the plan keeps it in floating point"
 _WITH_CONSTANTS = (OpClass.METHOD, OpClass.UNARY)
 """Operators of which an operand may be constant."""
 _TAIL_OPS = frozenset({"Softmax", "LogSoftmax", "ArgMax", "Identity", "Cast"})
@@ -50,6 +59,8 @@ class QuantizerSetup:
         nodes: names of all nodes that run on integers.
         unquantized: nodes that stay float, with the reason.
         rules: what the target accepts for each layer, by name.
+        floats: layers whose activations stay in floating point because a plan wants it; weights of fewer bits
+            are stored as integers and multiplied as floats.
     """
 
     layers: tuple[Layer, ...]
@@ -58,28 +69,53 @@ class QuantizerSetup:
     nodes: frozenset[str]
     unquantized: tuple[Unquantized, ...]
     rules: Mapping[str, Rules]
+    floats: tuple[Layer, ...] = ()
+    _source: tuple[gs.Graph, HardwareModel | None] | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def stored(self) -> tuple[Layer, ...]:
+        """Layers whose weights are integers or may be, those in floating point after the others."""
+        return (*self.layers, *self.floats)
+
+    def fit(self, floats: Collection[str]) -> QuantizerSetup:
+        """Return the setup when the layers of these names, beside those here, stay in floating point.
+
+        Results of such layers may be quantized, for integer operators that read them beside others. What is
+        moved in floating point then and quantized behind has the range of what it was before.
+        """
+        kept = frozenset(floats) - {layer.name for layer in self.floats}
+        if not kept or self._source is None:
+            return self
+        found = quantizer_setup(*self._source, kept | {layer.name for layer in self.floats})
+        return replace(found, groups=observed(found.groups, self.group_of()))
 
     def group_of(self) -> dict[str, TensorGroup]:
         """Return the group of every quantized tensor, by tensor name."""
         return {member: group for group in self.groups for member in group.members}
 
 
-def quantizer_setup(graph: gs.Graph, target: HardwareModel | None = None) -> QuantizerSetup:
+def quantizer_setup(
+    graph: gs.Graph, target: HardwareModel | None = None, floats: Collection[str] = ()
+) -> QuantizerSetup:
     """Decide which tensors of a graph are quantized and which of them share parameters.
 
     Args:
         graph: a graph in topological order with unique node names.
         target: the machine; layers that it does not run stay float. Without one, everything runs.
+        floats: names of layers that stay float although the target runs them.
 
     Returns:
         The setup; it is empty when nothing can be quantized.
     """
     found, refused = find_layers(graph)
     layers, rules, rejected = obey(found, target)
-    refused = (*refused, *rejected)
+    kept = tuple(layer for layer in layers if layer.name in floats)
+    layers = tuple(layer for layer in layers if layer.name not in floats)
+    refused = (*refused, *rejected, *(Unquantized(layer.name, layer.op, BY_PLAN) for layer in kept))
     fused = _fused_clamps(graph)
     leaving = _leaving_tensors(graph)
-    nodes = _integer_nodes(graph, {layer.name for layer in layers}, leaving)
+    entries = {name for layer in kept for name in (layer.name, fused.get(layer.name, ""))}
+    nodes = _integer_nodes(graph, {layer.name for layer in layers}, leaving, entries)
     fused = {name: clamp for name, clamp in fused.items() if name in nodes and clamp in nodes}
     tied_ops = target.shared_parameter_ops if target is not None else frozenset[str]()
     members = quantized_tensors(graph, nodes, fused, leaving)
@@ -87,7 +123,7 @@ def quantizer_setup(graph: gs.Graph, target: HardwareModel | None = None) -> Qua
     if any(pair.act_bits == STREAM_BITS for found in rules.values() for pair in found.precisions):
         groups = with_wide_stream(groups, graph)
     unquantized = (*refused, *_float_nodes(graph, nodes, refused))
-    return QuantizerSetup(layers, groups, fused, frozenset(nodes), unquantized, rules)
+    return QuantizerSetup(layers, groups, fused, frozenset(nodes), unquantized, rules, kept, (graph, target))
 
 
 def layer_dag(graph: gs.Graph) -> nx.DiGraph[str]:
@@ -134,13 +170,18 @@ def _all_leave(tensor: gs.Variable, leaving: set[str]) -> bool:
     return all(output.name in leaving for reader in tensor.outputs for output in reader.outputs)
 
 
-def _integer_nodes(graph: gs.Graph, layers: set[str], leaving: set[str]) -> set[str]:
-    """Return the nodes that run on integers: the largest set in which every rule of the module holds."""
-    nodes = {node.name: node for node in graph.nodes}
+def _integer_nodes(graph: gs.Graph, layers: set[str], leaving: set[str], entries: set[str]) -> set[str]:
+    """Return the nodes that run on integers: the largest set in which every rule of the module holds.
+
+    Results of `entries`, which do not, are quantized beside those of operators that do.
+    """
+    if entries and not layers:
+        return set()
+    nodes = {node.name: node for node in graph.nodes if node.name not in entries}
     integers = IntegerGraph(graph)
     chosen = {name for name, node in nodes.items() if name in layers or _eligible(node, integers)}
     while True:
-        dropped = {name for name in chosen - layers if not _stays(nodes[name], chosen, leaving)}
+        dropped = {name for name in chosen - layers if not _stays(nodes[name], chosen, entries, leaving)}
         if not dropped:
             return chosen
         chosen -= dropped
@@ -163,10 +204,9 @@ def _eligible(node: gs.Node, integers: IntegerGraph) -> bool:
     return integers.can_set(node, node.inputs[len(data) :])
 
 
-def _stays(node: gs.Node, chosen: set[str], leaving: set[str]) -> bool:
-    fed = all(
-        not tensor.inputs or tensor.inputs[0].name in chosen for tensor in act_inputs(node, op_info(node.op))
-    )
+def _stays(node: gs.Node, chosen: set[str], entries: set[str], leaving: set[str]) -> bool:
+    producers = {tensor.inputs[0].name for tensor in act_inputs(node, op_info(node.op)) if tensor.inputs}
+    fed = producers <= chosen | entries and not (producers and producers <= entries)
     result, mask = node.outputs[0], hiding(node)
     read = any(reader.name in chosen for reader in result.outputs)
     if mask is not None and mask.name not in chosen:

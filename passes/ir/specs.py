@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from hwmodels import Precision
 from passes.errors import PlanError
+from passes.ir.float_layers import FLOAT_BITS, kept_float
 from passes.ir.plan import LayerBits, QuantPlan, Role, TensorQuant
 from passes.numerics import IntFormat, PerChannel, PerTensor, QuantSpec
 
@@ -23,6 +24,7 @@ def plan_of_bits(
     """Build a plan without parameters.
 
     Weights are signed and symmetric, activations per tensor; the rest is as the target's rules have it.
+    Layers with activations of 32 bits stay in floating point; fewer bits of their weights are for storage.
 
     Args:
         setup: the quantizable part of the graph.
@@ -33,7 +35,11 @@ def plan_of_bits(
         PlanError: layers that read the same tensors disagree about its precision.
     """
     tensors: dict[str, TensorQuant] = {}
-    for layer in setup.layers:
+    every = {layer.name: layer for layer in setup.stored}
+    setup = setup.fit(kept_float(bits))
+    for layer in setup.stored:
+        if bits[layer.name].weight_bits == FLOAT_BITS:
+            continue
         for part in layer.parts:
             tensors[part.weight.name] = TensorQuant(  # type: ignore[union-attr]
                 Role.WEIGHT, weight_spec(part, bits[layer.name].weight_bits, setup)
@@ -42,19 +48,18 @@ def plan_of_bits(
         quant = TensorQuant(Role.ACT, act_spec(group_bits(group, bits), setup))
         tensors.update(dict.fromkeys(group.members, quant))
     expected = losses or {}
-    layers = {
-        layer.name: LayerBits(layer.op, bits[layer.name], expected.get(layer.name)) for layer in setup.layers
-    }
+    layers = {name: LayerBits(layer.op, bits[name], expected.get(name)) for name, layer in every.items()}
     return QuantPlan(layers, tensors)
 
 
 def group_bits(group: TensorGroup, bits: Mapping[str, Precision]) -> int:
-    """Return the precision that the readers of a group ask for.
+    """Return the precision that the readers of a group ask for; readers in floating point ask for none.
 
     Raises:
         PlanError: they disagree.
     """
     wanted = {bits[reader].act_bits for reader in group.readers}
+    wanted = wanted - {FLOAT_BITS} or wanted
     if len(wanted) > 1:
         readers = ", ".join(f"{reader} a{bits[reader].act_bits}" for reader in group.readers)
         raise PlanError(

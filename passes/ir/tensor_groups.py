@@ -11,6 +11,8 @@ from passes.ir.kinds import act_inputs, node_kind
 from passes.ir.ops import OpClass, op_info
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     import onnx_graphsurgeon as gs
 
     from passes.ir.layers import Layer
@@ -113,6 +115,21 @@ def with_wide_stream(groups: tuple[TensorGroup, ...], graph: gs.Graph) -> tuple[
     }
     wide = stream | terms
     return tuple(replace(it, unread_bits=STREAM_BITS) if it.name in wide else it for it in groups)
+
+
+def observed(groups: Iterable[TensorGroup], before: Mapping[str, TensorGroup]) -> tuple[TensorGroup, ...]:
+    """Let the ranges of groups come from tensors whose ranges decided those of other groups.
+
+    Args:
+        groups: in which tensors may be computed that the others had as moved.
+        before: by tensor, the groups whose sources were observed.
+    """
+    found = []
+    for group in groups:
+        moved = {name for name in group.sources if name in before and name not in before[name].sources}
+        named = [before[name].sources if name in moved else (name,) for name in group.sources]
+        found.append(replace(group, sources=tuple(dict.fromkeys(it for names in named for it in names))))
+    return tuple(found)
 
 
 def quantized_tensors(

@@ -66,8 +66,8 @@ def with_groups(plan: QuantPlan, setup: QuantizerSetup, size: int) -> QuantPlan:
             "leave the groups out"
         )
     tensors = dict(plan.tensors)
-    for layer in setup.layers:
-        quant = tensors[layer.weight.name] if layer.weight is not None and layer.name in known else None
+    for layer in setup.stored:
+        quant = tensors.get(layer.weight.name) if layer.weight is not None and layer.name in known else None
         if quant is not None and has_groups(layer, quant.spec.format.bits, size):
             spec = replace(quant.spec, granularity=PerGroup(group_axis(layer) or 0, size))
             tensors[layer.weight.name] = TensorQuant(Role.WEIGHT, spec)  # type: ignore[union-attr]

@@ -24,6 +24,8 @@ class Emission:
     """Bias to append to the inputs of a node that has none, by node name."""
     replaced: dict[str, Callable[[onnx.NodeProto], list[onnx.NodeProto]]] = field(default_factory=dict)
     """What makes the nodes that stand in place of one, by its name; their last has the same name."""
+    own: dict[str, dict[str, str]] = field(default_factory=dict)
+    """What single nodes read instead, in place of `renamed`: those in floating point between integer ones."""
     opset: int = PER_CHANNEL_OPSET
 
     def at(self, tensor: str) -> list[onnx.NodeProto]:
@@ -50,7 +52,7 @@ def assemble(proto: onnx.ModelProto, emission: Emission) -> onnx.ModelProto:
         for made in [node] if replace is None else replace(node):
             if made.name in emission.added_inputs:
                 made.input.append(emission.added_inputs[made.name])
-            _redirect(made, emission.renamed)
+            _redirect(made, emission.own.get(made.name, emission.renamed))
             nodes.append(made)
         for name in node.output:
             nodes.extend(emission.nodes.get(name, []))

@@ -9,6 +9,7 @@ import numpy as np
 
 from passes.artifact import Artifact, PackedWeight, Step, TensorInfo, WeightLayout
 from passes.errors import LoweringError
+from passes.ir.float_layers import fitted
 from passes.ir.integer_graph import INDEX_TYPES
 from passes.ir.kinds import act_inputs, addend, hiding, node_kind, scaling
 from passes.ir.ops import OpClass, op_info
@@ -63,6 +64,11 @@ def emit_packed(model: Model, setup: QuantizerSetup, origin: Origin) -> Artifact
         LoweringError: floating-point operators stand between integer ones, or a sum could overflow; the
             message names the first.
     """
+    setup = fitted(setup, model.plan)
+    if setup.floats:
+        names = ", ".join(layer.name for layer in setup.floats[:4])
+        more = f" and {len(setup.floats) - 4} more" if len(setup.floats) > 4 else ""
+        raise LoweringError(f"the plan keeps {names}{more} in floating point, so there is no packed artifact")
     check_accumulators(model, setup)
     return _Emitter(model, setup).emit(origin)
 

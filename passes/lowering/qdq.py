@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from passes.ir.float_layers import fitted
 from passes.ir.kinds import addend
 from passes.ir.onnx_io import to_proto
 from passes.ir.plan import Role
@@ -40,14 +41,14 @@ from passes.lowering.widened import Widening, bias_shape
 from passes.numerics import PerChannel
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import onnx_graphsurgeon as gs
     from numpy.typing import NDArray
 
     from passes.ir.layers import Layer
     from passes.ir.model import Model
-    from passes.ir.plan import TensorQuant
+    from passes.ir.plan import QuantPlan, TensorQuant
     from passes.ir.setup import QuantizerSetup
 
 KERNEL_BITS = 32
@@ -91,6 +92,7 @@ def emit_unsaturated(
         base: as for `emit_qdq`.
         alike: use containers and Clips such that all plans of at most 8 bits give the same nodes and types.
     """
+    setup = fitted(setup, model.plan)
     check_accumulators(model, setup, KERNEL_BITS)
     emission = Emission()
     for layer in setup.layers:
@@ -100,6 +102,8 @@ def emit_unsaturated(
             fmt = quant.spec.format
             encoding = alike_weight(fmt) if alike and fmt.bits <= 8 else weight_encoding(fmt, form)
             _emit_weight(part, quant, encoding, emission)
+    for layer in setup.floats:
+        _emit_float(layer, model.plan, form, emission)
     for node in model.graph.nodes:
         constant = addend(node) if node.name in setup.nodes else None
         if constant is not None:
@@ -115,14 +119,17 @@ def emit_unsaturated(
     return assemble(proto, emission)
 
 
-def emit_activations(proto: onnx.ModelProto, tensors: Mapping[str, TensorQuant]) -> onnx.ModelProto:
+def emit_activations(
+    proto: onnx.ModelProto, tensors: Mapping[str, TensorQuant], floats: Iterable[str] = ()
+) -> onnx.ModelProto:
     """Return a float model with Q/DQ pairs, in 8- or 16-bit containers, at some of its activations only.
 
     Args:
         proto: the float model; not changed.
         tensors: quantization of each, with parameters.
+        floats: nodes that go on reading the float values.
     """
-    emission = Emission()
+    emission = Emission(own={name: {} for name in floats})
     for name, quant in tensors.items():
         _emit_activation(name, quant, act_encoding(quant.spec.format, Form.QCDQ, native4=False), emission)
     copy = onnx.ModelProto()
@@ -142,6 +149,26 @@ def _emit_bias(layer: Layer, model: Model, emission: Emission) -> None:
     stored = codes.astype(np.int32).reshape(bias_shape(layer, model.plan))
     emission.initializers.append(numpy_helper.from_array(stored, f"{name}.q"))
     _dequantize(name, "", scale, None, 0 if scale.size > 1 else None, emission)
+
+
+def _emit_float(layer: Layer, plan: QuantPlan, form: Form, emission: Emission) -> None:
+    """Let a layer read its activation as it is, and its weight from integers where the plan stores it so."""
+    own: dict[str, str] = {}
+    for part in layer.parts:
+        name = part.weight.name  # type: ignore[union-attr]
+        if name in plan.tensors:
+            quant = quantization_of(plan, name, layer.name)
+            _emit_weight(part, quant, weight_encoding(quant.spec.format, form), emission)
+            own[name] = emission.renamed[name]
+    if layer.name in plan.biases:
+        bias = f"{layer.name}.bias.float"
+        values = np.asarray(plan.biases[layer.name], dtype=np.float32)
+        emission.initializers.append(numpy_helper.from_array(values, bias))
+        if layer.bias is None:
+            emission.added_inputs[layer.name] = bias
+        else:
+            own[layer.bias.name] = bias
+    emission.own[layer.name] = own
 
 
 def _emit_constant(constant: gs.Constant, emission: Emission) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from passes.ir.float_layers import fitted
 from passes.ir.kinds import addend
 from passes.ir.setup import quantizer_setup
 from passes.ir.weights import rounded_weight
@@ -61,7 +62,7 @@ class Simulation:
             ModelError: the graph has nodes that the bridge cannot run; the message names them.
             UsageError: there is no such device.
         """
-        setup = quantizer_setup(model.graph, target)
+        setup = fitted(quantizer_setup(model.graph, target), model.plan)
         biases = {layer.name: _float_bias(layer) for layer in setup.layers if layer.op in WITH_BIAS}
         bridge = Bridge.of(model.graph, device, biases)
         steps: dict[str, StepQuantizer] = {}

@@ -11,6 +11,7 @@ from passes.api import Aspect, Pass, PassContext, PassResult
 from passes.errors import PreconditionError
 from passes.execution.collect import HISTOGRAMS, CollectActivations
 from passes.execution.scale_memo import ScaleMemo, ScaleMemos
+from passes.ir.float_layers import fitted
 from passes.ir.setup import quantizer_setup
 from passes.numerics import PerChannel, PerGroup, QuantParams, RangeMethod, group_params, multiplier_limit
 
@@ -54,12 +55,12 @@ class AssignScales(Pass):
 
     def check(self, model: Model, ctx: PassContext) -> None:
         """The plan must say how many bits each tensor has."""
-        if not model.plan.tensors:
+        if not model.plan.layers and not model.plan.tensors:
             raise PreconditionError("assign-scales: the plan is empty; allocate bits first")
 
     def run(self, model: Model, ctx: PassContext) -> PassResult:
         """Fill in the parameters of every tensor."""
-        setup = quantizer_setup(model.graph, ctx.target)
+        setup = fitted(quantizer_setup(model.graph, ctx.target), model.plan)
         stats = ctx.get(CollectActivations(), model)
         memo = ctx.get(ScaleMemos(), model)
         tensors = dict(model.plan.tensors)
@@ -67,10 +68,13 @@ class AssignScales(Pass):
             spec = tensors[group.name].spec
             params = memo.act(group, spec, stats, self.method, self.percentile)
             tensors |= {name: tensors[name].with_params(params) for name in group.members}
-        for layer in setup.layers:
-            act, rules = tensors[layer.act.name], setup.rules[layer.name]
+        for layer in setup.stored:
+            rules = setup.rules[layer.name]
+            act = None if layer in setup.floats else tensors[layer.act.name]
             for part in layer.parts:
                 name = part.weight.name  # type: ignore[union-attr]
+                if name not in tensors:
+                    continue
                 params = self._weight_params(part, tensors[name], act, rules, memo)
                 tensors[name] = tensors[name].with_params(params)
         model.plan = replace(model.plan, tensors=tensors)
@@ -78,7 +82,7 @@ class AssignScales(Pass):
         return PassResult(Aspect.PLAN, f"{len(tensors)} tensors have scales", facts)
 
     def _weight_params(
-        self, layer: Layer, quant: TensorQuant, act: TensorQuant, rules: Rules, memo: ScaleMemo
+        self, layer: Layer, quant: TensorQuant, act: TensorQuant | None, rules: Rules, memo: ScaleMemo
     ) -> QuantParams:
         if isinstance(quant.spec.granularity, PerGroup):
             return grouped_params(layer, quant, act, self.weights, rules)
@@ -87,16 +91,19 @@ class AssignScales(Pass):
 
 
 def bias_floor(
-    layer: Layer, quant: TensorQuant, act: TensorQuant, bias_bits: int = BIAS_BITS
+    layer: Layer, quant: TensorQuant, act: TensorQuant | None, bias_bits: int = BIAS_BITS
 ) -> NDArray[np.float64]:
-    """Return the least weight scale at which the bias fits half the range that there is for it."""
+    """Return the least weight scale at which the bias fits half the range that there is for it.
+
+    Zero beside an activation in floating point (`act` is ``None``), where the bias is no integer.
+    """
     granularity = (
         PerChannel(layer.channel_axis)
         if isinstance(quant.spec.granularity, PerGroup)
         else quant.spec.granularity
     )
     shape = granularity.param_shape(layer.weight.shape)  # type: ignore[union-attr]
-    if layer.bias is None or act.params is None:
+    if layer.bias is None or act is None or act.params is None:
         return np.zeros(shape)
     bias = np.abs(np.asarray(layer.bias.values, dtype=np.float64)).reshape(-1)
     channels = int(np.prod(shape, dtype=np.int64))
@@ -107,10 +114,10 @@ def bias_floor(
 
 
 def grouped_params(
-    layer: Layer, quant: TensorQuant, act: TensorQuant, method: RangeMethod, rules: Rules
+    layer: Layer, quant: TensorQuant, act: TensorQuant | None, method: RangeMethod, rules: Rules
 ) -> QuantParams:
     """Return two-level scales for a weight with groups, small enough for the sums of its layer."""
-    values, act_bits = layer.weight_values(), act.spec.format.bits
+    values, act_bits = layer.weight_values(), NARROW_BITS if act is None else act.spec.format.bits
     wide = act_bits > NARROW_BITS
     sum_bits = min(rules.wide_accumulator_bits if wide else rules.accumulator_bits, EXACT_BITS)
     depth = values.size // values.shape[layer.channel_axis]

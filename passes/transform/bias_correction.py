@@ -14,6 +14,7 @@ import numpy as np
 from passes.api import Aspect, Pass, PassContext, PassResult
 from passes.errors import PreconditionError
 from passes.execution.collect import MEANS, CollectActivations
+from passes.ir.float_layers import fitted
 from passes.ir.layers import Layer, static_shape, weight_matrix
 from passes.ir.setup import quantizer_setup
 from passes.ir.weights import rounded_weight
@@ -47,7 +48,7 @@ class BiasCorrection(Pass):
 
     def run(self, model: Model, ctx: PassContext) -> PassResult:
         """Shift the biases."""
-        setup = quantizer_setup(model.graph, ctx.target)
+        setup = fitted(quantizer_setup(model.graph, ctx.target), model.plan)
         biases = dict(model.plan.biases)
         means = ctx.get(CollectActivations(), model).means
         for layer in setup.layers:

@@ -12,6 +12,7 @@ from passes.errors import ModelError, PreconditionError, UsageError
 from passes.execution.columns import choose_positions, columns
 from passes.execution.moments import Moments
 from passes.execution.segments import Segments
+from passes.ir.float_layers import fitted
 from passes.ir.layers import weight_matrix
 from passes.ir.onnx_io import to_proto
 from passes.ir.plan import Role
@@ -77,8 +78,8 @@ class Gptq(Pass):
             UsageError: there are no calibration data.
             ModelError: the input of a layer is NaN or infinite; the message names the layer.
         """
-        setup = quantizer_setup(model.graph, ctx.target)
-        layers = [layer for layer in setup.layers if self._wanted(layer, model)]
+        setup = fitted(quantizer_setup(model.graph, ctx.target), model.plan)
+        layers = [layer for layer in setup.stored if self._wanted(layer, model)]
         if not layers:
             return PassResult(Aspect.NONE, "no layer has few enough bits", {"layers": 0})
         if ctx.calibration is None:
@@ -111,9 +112,9 @@ class _Sweep:
         self.tensors, self.biases = dict(model.plan.tensors), dict(model.plan.biases)
         chosen = frozenset(self._layers)
         acts = {name: quant for name, quant in self.tensors.items() if quant.role is Role.ACT}
-        proto = to_proto(model)
+        proto, floats = to_proto(model), [layer.name for layer in setup.floats]
         self._float = Segments(proto, chosen, ctx.workers)
-        self._quantized = Segments(emit_activations(proto, acts), chosen, ctx.workers)
+        self._quantized = Segments(emit_activations(proto, acts, floats), chosen, ctx.workers)
         self._rng = ctx.rng(step.name)
         self._samples = 0
 
@@ -144,7 +145,8 @@ class _Sweep:
             message = f"{moments.count} vectors for {depth} inputs; give more calibration samples"
             self._ctx.note(self._step.name, layer.name, message)
         bits = self._setup.rules[layer.name].bias_bits
-        least = bias_floor(layer, quant, self.tensors[layer.act.name], bits)
+        act = None if layer in self._setup.floats else self.tensors[layer.act.name]
+        least = bias_floor(layer, quant, act, bits)
         task = RoundingTask(layer, quant, least, moments)
         rounded, bias = round_layer(task, self._step.options())
         self.tensors[layer.weight.name] = rounded  # type: ignore[union-attr]
@@ -170,8 +172,10 @@ class _Sweep:
         """Return rounded weights and biases of the layers in one piece."""
         values: dict[str, NDArray[np.float32]] = {}
         added: dict[str, str] = {}
-        for layer in self._setup.layers:
+        for layer in self._setup.stored:
             if layer.weight is None or self._quantized.piece_of(layer.name) != depth:
+                continue
+            if layer.weight.name not in self.tensors:
                 continue
             values[layer.weight.name] = rounded_weight(layer, self.tensors[layer.weight.name])
             if layer.name in self.biases:

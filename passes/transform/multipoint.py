@@ -12,6 +12,7 @@ from passes.api import Aspect, Pass, PassContext, PassResult
 from passes.errors import PreconditionError, UsageError
 from passes.execution.layer_moments import layer_moments
 from passes.execution.segments import Segments
+from passes.ir.float_layers import fitted
 from passes.ir.onnx_io import to_proto
 from passes.ir.points import WIDENED
 from passes.ir.setup import quantizer_setup
@@ -113,7 +114,7 @@ class Multipoint(Pass):
             ModelError: the input of a layer is NaN or infinite, or its shape is unknown; the message names
                 the layer.
         """
-        setup = quantizer_setup(model.graph, ctx.target)
+        setup = fitted(quantizer_setup(model.graph, ctx.target), model.plan)
         layers = [layer for layer in setup.layers if self._wanted(layer, model, setup)]
         if not layers:
             return PassResult(Aspect.NONE, "no layer can have points", {"layers": 0})

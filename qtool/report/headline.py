@@ -47,9 +47,10 @@ def budget_line(budget: BudgetReport) -> str:
 
 def precision_counts(report: Report) -> str:
     """Return how many layers run at which precision, such as ``2 x w4a4, 5 x w8a8``."""
-    pairs = Counter((layer.weight_bits, layer.act_bits) for layer in report.layers if layer.quantized)
+    narrow = [layer for layer in report.layers if layer.quantized or layer.weight_bits is not None]
+    pairs = Counter((layer.weight_bits, layer.act_bits or "float") for layer in narrow)
     words = [f"{count} x w{weight}a{act}" for (weight, act), count in sorted(pairs.items(), key=str)]
-    floats = sum(not layer.quantized for layer in report.layers)
+    floats = len(report.layers) - len(narrow)
     return ", ".join([*words, f"{floats} x float"] if floats else words) or "none"
 
 

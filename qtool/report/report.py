@@ -77,6 +77,8 @@ class BudgetReport:
 class LayerReport:
     """One layer; a layer that stays float has no bits, ``quantized`` is false and ``reason`` says why.
 
+    One whose weights alone are stored as integers has bits of weights, and stays float otherwise.
+
     Attributes:
         name: unique node name.
         op: ONNX operator.

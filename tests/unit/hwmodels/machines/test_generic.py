@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from hwmodels import Metric, Precision, UnsupportedError, Workload, load_target
+from hwmodels import FLOAT, Metric, Precision, UnsupportedError, Workload, load_target
 
 WORK = Workload.gemm("fc", 1, 5, 3)
 
@@ -21,9 +21,11 @@ def test_counts_follow_from_the_layer() -> None:
 def test_widths_between_eight_and_sixteen_round_up() -> None:
     model = load_target("generic")
     assert model.round_up(WORK, Precision(9, 4)) == Precision(16, 4)
-    assert len(model.precisions(WORK)) == 81
+    assert len(model.precisions(WORK)) == 81 + 1
+    assert model.precisions(WORK)[-1] == FLOAT
+    assert model.round_up(WORK, Precision(17, 4)) == FLOAT
     with pytest.raises(UnsupportedError):
-        model.round_up(WORK, Precision(17, 4))
+        load_target("bitfusion").round_up(WORK, FLOAT)
 
 
 def test_peak_memory_does_not_sum_up() -> None:

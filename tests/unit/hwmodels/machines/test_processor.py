@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from hwmodels import Metric, Precision, UnsupportedError, Workload, load_target
+from hwmodels import FLOAT, Metric, Precision, UnsupportedError, Workload, load_target
 from hwmodels.elementwise import Elementwise
 from hwmodels.model import PricesElementwise
 
@@ -42,7 +42,7 @@ def test_avx2_is_faster_while_sums_of_two_cannot_saturate() -> None:
 
 def test_products_of_activations_have_no_packed_side() -> None:
     work = Workload.matmul("scores", 8, 49, 32, 49)
-    assert load_target("x86-avx512-vnni").precisions(work) == (P8, Precision(16, 16))
+    assert load_target("x86-avx512-vnni").precisions(work) == (P8, Precision(16, 16), FLOAT)
     with pytest.raises(UnsupportedError, match="no supported precision covers w8a16"):
         load_target("arm-dotprod").round_up(work, Precision(8, 16))
 
