@@ -55,6 +55,8 @@ class Pass(ABC):
     """Activation statistics it will ask for, so that one sweep over the data serves a whole pipeline."""
     keeps_constants: ClassVar[bool] = False
     """It gives constants values that depend on data, and puts them into ``plan.constants``."""
+    refines: ClassVar[bool] = False
+    """It makes a plan more accurate without changing its cost, and takes long: rough trials go without it."""
 
     def check(self, model: Model, ctx: PassContext) -> None:  # noqa: B027
         """Raise `passes.errors.PreconditionError` when the model is not ready for this pass."""

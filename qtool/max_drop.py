@@ -3,45 +3,48 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from hwmodels import FLOAT
 from passes.allocation import cheapest
 from passes.allocation.allocate import Allocate
 from passes.allocation.build import match_pins
 from passes.allocation.problem import LOSS
 from passes.allocation.quantities import parse_pin, word_of
 from passes.analysis.cost import Costs
-from passes.api import Aspect
-from passes.errors import LoweringError, UsageError
-from passes.execution.metrics import choose_metric
-from passes.execution.simulator import Simulator
+from passes.errors import UsageError
 from passes.ir.setup import quantizer_setup
 from passes.manager import PassManager
+from qtool.drop_trials import Trials
 
 if TYPE_CHECKING:
-    from hwmodels import Precision
+    from collections.abc import Iterator
+
     from passes.api import Pass, PassContext
     from passes.instruments import PassRecord
     from passes.ir.model import Model
+    from qtool.drop_trials import Trial
     from qtool.request import QuantizeRequest
 
-TRIALS = 9
-"""Plans that are measured; each halves the interval of the loss on a logarithmic scale."""
+ROUGH_TRIALS, EXACT_TRIALS, REFINED_TRIALS = 9, 4, 5
+"""Plans measured roughly at first, after all passes, and roughly between two of the latter. Each of the
+first kind halves the interval of the loss on a logarithmic scale."""
 LEAST_LOSS = 1e-9
-WIDE_BITS = 16
-"""What a layer falls back to when eight bits are too few."""
+FALLBACKS = {16: "take 16 bits", FLOAT.act_bits: "stay float"}
+"""What layers may take, one after the other, when no plan of the usual widths is accurate enough."""
 
 
 def cheapest_within_drop(
     request: QuantizeRequest, passes: tuple[Pass, ...], model: Model, ctx: PassContext
 ) -> tuple[PassRecord, ...]:
-    """Bisect the loss that the solver may spend, measuring the plan of every step on the evaluation data.
+    """Bisect the loss that the solver may spend, measuring plans on the evaluation data.
 
-    Accuracy falls with the summed loss, nearly enough for bisection; what counts is that the plan that is
-    kept was measured to be within the drop. When no plan of the usual widths is, 16 bits are
-    allowed where the target runs them. When none is even then, the plan of least loss is kept, and the
-    caller finds that the drop is missed.
+    Accuracy falls with the summed loss, nearly enough for bisection. While there are many plans, they are
+    measured without passes that refine them and take long; few are measured after all passes, and the one
+    that is kept was measured so to be within the drop, in the forms that are delivered. When no plan of the
+    usual widths is, 16 bits are allowed where the target runs them, and then floats. When none is even then,
+    the plan of least loss is kept, and the caller finds that the drop is missed.
 
     Returns:
         Records of the passes that lead to the plan that is kept.
@@ -63,91 +66,125 @@ def cheapest_within_drop(
     allocate = replace(allocate, minimize=word_of(objective))
     ctx.observes = frozenset().union(*(step.observes for step in (*passes, allocate)))
     records = PassManager(passes[:place]).run(model, ctx)
-    trial = _Trial(request, allocate, passes[place + 1 :], model, ctx)
-    return records + trial.search()
+    trials = Trials(request, passes[place + 1 :], model, ctx)
+    kept = _search(trials, _stages(request, allocate, model, ctx), model, ctx)
+    message = f"{trials.rough_runs} plans measured roughly, {trials.exact_runs} after all passes"
+    ctx.note("max-drop", "allocation", message)
+    model.plan = kept.plan
+    return records + kept.records
 
 
-class _Trial:
-    """Measures plans of given loss."""
+def _stages(
+    request: QuantizeRequest, allocate: Allocate, model: Model, ctx: PassContext
+) -> Iterator[Allocate]:
+    """Yield the allocation, and then those with fallbacks, unless the widths were asked for."""
+    yield allocate
+    for bits, action in FALLBACKS.items():
+        if request.bits or bits in allocate.bits:
+            continue
+        wide = replace(allocate, bits=(*allocate.bits, bits))
+        offers = ctx.get(Costs(wide.bits), model).layers
+        able = [
+            name for name, pairs in offers.items() if any(bits in (p.weight_bits, p.act_bits) for p in pairs)
+        ]
+        if able:
+            allocate = wide
+            message = f"no plan of fewer bits stays within the drop: {len(able)} layers may {action}"
+            ctx.note("max-drop", "allocation", message)
+            yield wide
 
-    def __init__(
-        self,
-        request: QuantizeRequest,
-        allocate: Allocate,
-        rest: tuple[Pass, ...],
-        model: Model,
-        ctx: PassContext,
-    ) -> None:
-        self._request, self._allocate, self._rest = request, allocate, rest
-        self._model, self._ctx = model, ctx
+
+def _search(trials: Trials, stages: Iterator[Allocate], model: Model, ctx: PassContext) -> Trial:
+    """Return the cheapest plan of the first stage that has one within the drop, or that of least loss."""
+    least: Trial | None = None
+    for allocate in stages:
+        search = _Search.of(trials, allocate, model, ctx)
+        start = search.exact(search.low)
+        least = least or start
+        if trials.within(start):
+            found = [start, *search.within_drop()]
+            # The last that is small enough is the cheapest; the artifact may be a step worse than Q/DQ.
+            return next((trial for trial in reversed(found) if trials.packed_within(trial)), least)
+    if least is None:
+        raise UsageError("--max-drop needs an allocation to try")
+    return least
+
+
+@dataclass
+class _Search:
+    """A search between two losses, on a logarithmic scale."""
+
+    trials: Trials
+    allocate: Allocate
+    ctx: PassContext
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, trials: Trials, allocate: Allocate, model: Model, ctx: PassContext) -> _Search:
+        """Find the least and the largest loss that a plan can have."""
         setup = quantizer_setup(model.graph, ctx.target)
-        self._simulator = Simulator(model, setup, ctx.evaluation, ctx.workers)
-        self._reference = self._simulator.reference()
-        self._metric = choose_metric(request.metric, ctx.evaluation.labels, request.label_offset)
-        self._found = False
-        self._truth = ctx.evaluation.truth(self._metric)
-        self._float = self._metric(self._reference, self._reference, self._truth)
-
-    def search(self) -> tuple[PassRecord, ...]:
-        """Return the records of the last plan within the drop, with that plan in the model."""
-        setup = quantizer_setup(self._model.graph, self._ctx.target)
-        pins = match_pins(setup.layers, [parse_pin(text) for text in self._allocate.pin])
-        problem = self._allocate.problem(self._model, self._ctx, pins)
+        pins = match_pins(setup.layers, [parse_pin(text) for text in allocate.pin])
+        problem = allocate.problem(model, ctx, pins)
         least = max(cheapest(problem, LOSS), LEAST_LOSS)
         most = sum(max(choice.loss for choice in layer.choices) for layer in problem.layers)
-        low, high = math.log(least * (1 + 1e-6)), math.log(max(most, least * 2))
-        kept, within = self._measure(math.exp(low))
-        plan = self._model.plan
-        if not within and self._widen():
-            wide = self.search()
-            if self._found:
-                return wide
-            self._model.plan = plan
-            return kept
-        for done in range(TRIALS):
+        return cls(trials, allocate, ctx, math.log(least * (1 + 1e-6)), math.log(max(most, least * 2)))
+
+    def within_drop(self) -> list[Trial]:
+        """Return plans within the drop, measured after all passes, from the dearest to the cheapest."""
+        found: list[Trial] = []
+        low, high = self.low, self.high
+        curve = self._bisect(low, high, ROUGH_TRIALS)
+        at = max((loss for loss, trial in curve if self.trials.within(trial)), default=low)
+        trial: Trial | None = None
+        for done in range(EXACT_TRIALS if self.trials.refines else 1):
+            at = at if trial is None else self._next(low, high, curve, trial)
+            trial = self.exact(at)
+            self.ctx.progress("search", done + 1, EXACT_TRIALS)
+            if self.trials.within(trial):
+                if found and found[-1].bits == trial.bits:
+                    break
+                found.append(trial)
+                low = at
+            else:
+                high = at
+        return found or self._steps_down(at)
+
+    def exact(self, loss: float) -> Trial:
+        """Measure the cheapest plan of a loss after all passes."""
+        return self.trials.exact(replace(self.allocate, max_loss=math.exp(loss)))
+
+    def _next(self, low: float, high: float, curve: list[tuple[float, Trial]], trial: Trial) -> float:
+        """Return the loss to try next, from what the last trial taught about the rounding of weights."""
+        if high < self.high:
+            self.trials.forget_rough()
+            between = self._bisect(low, high, REFINED_TRIALS)
+            return max((loss for loss, it in between if self.trials.within(it)), default=low)
+        # Refined, a plan loses as much as one of less loss does when measured roughly: as far apart as these
+        # two lie, the plan may be from the bound that rough measurements gave.
+        like = min((loss for loss, it in curve if it.drop > max(trial.drop, 0.0)), default=low)
+        return low + min(max(low - like, (high - low) / 8), (high - low) / 2)
+
+    def _bisect(self, low: float, high: float, count: int) -> list[tuple[float, Trial]]:
+        """Return losses and rough trials, the last of them where the drop is about what is allowed."""
+        found = []
+        for done in range(count):
             middle = (low + high) / 2
-            records, within = self._measure(math.exp(middle))
-            if within:
-                low, kept, plan = middle, records, self._model.plan
+            trial = self.trials.rough(replace(self.allocate, max_loss=math.exp(middle)))
+            found.append((middle, trial))
+            low, high = (middle, high) if self.trials.within(trial) else (low, middle)
+            self.ctx.progress("search", done + 1, count)
+        return found
+
+    def _steps_down(self, high: float) -> list[Trial]:
+        """Return what is found below a loss at which the plan was less accurate than it seemed."""
+        found: list[Trial] = []
+        low = self.low
+        for _ in range(REFINED_TRIALS):
+            middle = (low + high) / 2
+            trial = self.exact(middle)
+            if self.trials.within(trial):
+                found, low = [*found, trial], middle
             else:
                 high = middle
-            self._ctx.progress("search", done + 1, TRIALS)
-        self._model.plan = plan
-        return kept
-
-    def _widen(self) -> bool:
-        """Allow 16 bits where the target runs them, unless the widths were asked for; True if that is new."""
-        wide = replace(self._allocate, bits=(*self._allocate.bits, WIDE_BITS))
-        if self._request.bits or WIDE_BITS in self._allocate.bits:
-            return False
-        offers = self._ctx.get(Costs(wide.bits), self._model).layers
-        able = [name for name, prices in offers.items() if any(_is_wide(pair) for pair in prices)]
-        if not able:
-            return False
-        self._allocate = wide
-        message = f"no plan of at most 8 bits stays within the drop: {len(able)} layers may take 16"
-        self._ctx.note("max-drop", "allocation", message)
-        return True
-
-    def _measure(self, loss: float) -> tuple[tuple[PassRecord, ...], bool]:
-        ctx, model = self._ctx, self._model
-        records = PassManager((replace(self._allocate, max_loss=loss), *self._rest)).run(model, ctx)
-        if any(record.wrote & (Aspect.GRAPH | Aspect.WEIGHTS) for record in records):
-            # A pass after the allocation changed what the simulator was prepared for.
-            setup = quantizer_setup(model.graph, ctx.target)
-            self._simulator = Simulator(model, setup, ctx.evaluation, ctx.workers)
-        try:
-            outputs = self._simulator.run(model.plan)
-        except LoweringError as error:
-            if WIDE_BITS not in self._allocate.bits:
-                raise
-            ctx.note("max-drop", "allocation", f"a plan with 16 bits cannot be lowered: {error}")
-            return records, False
-        value = self._metric(outputs, self._reference, self._truth)
-        within = self._float - value <= (self._request.max_drop or 0.0)
-        self._found = self._found or within
-        return records, within
-
-
-def _is_wide(pair: Precision) -> bool:
-    return WIDE_BITS in (pair.weight_bits, pair.act_bits)
+        return found

@@ -21,6 +21,7 @@ from passes.ir.weights import rounded_weight
 from passes.lowering.qdq import emit_activations
 from passes.transform.assign_scales import bias_floor
 from passes.transform.round_layer import RoundingOptions, RoundingTask, round_layer
+from passes.transform.rounding_memo import RoundingMemos
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -58,6 +59,7 @@ class Gptq(Pass):
     """
 
     name: ClassVar[str] = "gptq"
+    refines: ClassVar[bool] = True
     max_bits: int = 7
     damping: float = 0.01
     act_order: bool = True
@@ -108,6 +110,7 @@ class _Sweep:
         self, step: Gptq, model: Model, setup: QuantizerSetup, layers: list[Layer], ctx: PassContext
     ) -> None:
         self._step, self._ctx, self._setup = step, ctx, setup
+        self._memo = ctx.get(RoundingMemos(), model)
         self._layers = {layer.name: layer for layer in layers}
         self.tensors, self.biases = dict(model.plan.tensors), dict(model.plan.biases)
         chosen = frozenset(self._layers)
@@ -150,8 +153,9 @@ class _Sweep:
         task = RoundingTask(layer, quant, least, moments)
         rounded, bias = round_layer(task, self._step.options())
         self.tensors[layer.weight.name] = rounded  # type: ignore[union-attr]
-        if bias is not None:
-            self.biases[layer.name] = tuple(bias.tolist())
+        found = None if bias is None else tuple(bias.tolist())
+        self.biases |= {} if found is None else {layer.name: found}
+        self._memo.keep(layer, quant, act, (rounded, found))
 
     def _moments(self, layer: Layer) -> Moments:
         moments = Moments()

@@ -41,6 +41,7 @@ class Reconstruct(Pass):
     """
 
     name: ClassVar[str] = "reconstruct"
+    refines: ClassVar[bool] = True
     iterations: int = 300
     batch: int = 32
     rate: float = 3e-2

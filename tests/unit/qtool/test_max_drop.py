@@ -15,7 +15,7 @@ from hwmodels import Metric, load_target
 from passes.api import PassContext
 from passes.errors import UsageError
 from passes.execution.dataset import graph_inputs, open_dataset
-from passes.execution.simulate import simulate
+from passes.execution.simulator import Simulator
 from passes.ir.model import Model
 from passes.ir.onnx_io import read_model
 from passes.ir.setup import quantizer_setup
@@ -66,7 +66,7 @@ def searched(request: QuantizeRequest, **changes: Any) -> tuple[Model, float, in
     ctx = PassContext(load_target(request.target), calibration=data, evaluation=data, workers=1)
     records = cheapest_within_drop(request, preset(request), model, ctx)
     assert "bias-correction" in [record.name for record in records]
-    (scores,) = simulate(model, quantizer_setup(model.graph), data, threads=1)
+    (scores,) = Simulator(model, quantizer_setup(model.graph), data, 1).run(model.plan)
     bits = sum(layer.precision.weight_bits for layer in model.plan.layers.values())
     return model, float(np.mean(scores.argmax(1) == data.labels)), bits
 

@@ -1,0 +1,73 @@
+"""Weights that were rounded by data once, to be used again by plans that round them to the same integers.
+
+How a layer is rounded depends on the layers rounded before it as well. Under another plan, codes from the
+memo are those of a neighbour: good enough to judge the plan by, and never worse than what is measured.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, ClassVar
+
+from passes.api import Analysis, Aspect, PassContext
+
+if TYPE_CHECKING:
+    from passes.ir.layers import Layer
+    from passes.ir.model import Model
+    from passes.ir.plan import QuantPlan, TensorQuant
+    from passes.ir.setup import QuantizerSetup
+
+Key = tuple[str, "TensorQuant", "TensorQuant | None"]
+Rounded = tuple["TensorQuant", tuple[float, ...] | None]
+"""A weight with its codes, and the bias that goes with it, if any."""
+
+
+@dataclass
+class RoundingMemo:
+    """Rounded weights by layer, by the scales that they started from, and by those of its activation."""
+
+    _found: dict[Key, Rounded] = field(default_factory=dict)
+
+    def keep(self, layer: Layer, start: TensorQuant, act: TensorQuant | None, rounded: Rounded) -> None:
+        """Remember how a layer was rounded.
+
+        Args:
+            layer: with constant weights.
+            start: quantization of its weight as it was before, without codes.
+            act: quantization of its activation; ``None`` where that stays float.
+            rounded: what came of it.
+        """
+        self._found[layer.name, start, act] = rounded
+
+    def recall(self, plan: QuantPlan, setup: QuantizerSetup) -> QuantPlan:
+        """Return a plan with the codes and biases that are known for it.
+
+        Args:
+            plan: with scales.
+            setup: the quantizable part of the graph under this plan.
+        """
+        tensors, biases = dict(plan.tensors), dict(plan.biases)
+        floats = {layer.name for layer in setup.floats}
+        for layer in setup.stored:
+            start = tensors.get(layer.weight.name) if layer.weight is not None else None
+            if start is None:
+                continue
+            act = None if layer.name in floats else plan.tensors.get(layer.act.name)
+            found = self._found.get((layer.name, start, act))
+            if found is not None:
+                tensors[layer.weight.name] = found[0]  # type: ignore[union-attr]
+                biases |= {} if found[1] is None else {layer.name: found[1]}
+        return replace(plan, tensors=tensors, biases=biases)
+
+
+@dataclass(frozen=True)
+class RoundingMemos(Analysis[RoundingMemo]):
+    """Hold one memo for as long as graph and weights stay as they are."""
+
+    name: ClassVar[str] = "rounding-memo"
+    reads: ClassVar[Aspect] = Aspect.GRAPH | Aspect.WEIGHTS
+
+    def run(self, model: Model, ctx: PassContext) -> RoundingMemo:
+        """Start an empty memo."""
+        del model, ctx
+        return RoundingMemo()
