@@ -26,7 +26,12 @@ if TYPE_CHECKING:
     from passes.artifact import Artifact
     from passes.ir.model import Model
 
-FILES = {"qdq": "model.qdq.onnx", "qcdq": "model.qcdq.onnx", "packed": "model.qpk"}
+FILES = {
+    "qdq": "model.qdq.onnx",
+    "qcdq": "model.qcdq.onnx",
+    "matmulnbits": "model.nbits.onnx",
+    "packed": "model.qpk",
+}
 __all__ = ["FILES", "Lowered", "lower_forms", "run_lower", "write_forms"]
 
 

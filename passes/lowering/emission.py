@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import onnx
+from onnx.helper import make_opsetid
 
 from passes.ir.onnx_io import MAX_IR, opset_of, raise_opset
 from passes.lowering.encoding import PER_CHANNEL_OPSET
@@ -26,6 +27,8 @@ class Emission:
     """What makes the nodes that stand in place of one, by its name; their last has the same name."""
     own: dict[str, dict[str, str]] = field(default_factory=dict)
     """What single nodes read instead, in place of `renamed`: those in floating point between integer ones."""
+    domains: set[str] = field(default_factory=set)
+    """Domains of operators beyond those of ONNX, of which version 1 is meant."""
     opset: int = PER_CHANNEL_OPSET
 
     def at(self, tensor: str) -> list[onnx.NodeProto]:
@@ -42,6 +45,8 @@ def assemble(proto: onnx.ModelProto, emission: Emission) -> onnx.ModelProto:
     """
     if opset_of(proto) < emission.opset:
         proto = raise_opset(proto, emission.opset)
+    known = {entry.domain for entry in proto.opset_import}
+    proto.opset_import.extend(make_opsetid(domain, 1) for domain in sorted(emission.domains - known))
     graph = proto.graph
     outputs = {output.name for output in graph.output}
     nodes = list(emission.nodes.get("", []))

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx
 
+from passes.ir.onnx_io import MAX_OPSET
+
 if TYPE_CHECKING:
+    import onnx_graphsurgeon as gs
     from numpy.typing import NDArray
 
     from passes.numerics import IntFormat
@@ -24,6 +27,8 @@ class Form(StrEnum):
     """Weights in the narrowest native type: small files."""
     QCDQ = "qcdq"
     """Everything in 8-bit containers, low precision kept by integer clipping: stays on integer kernels."""
+    NBITS = "matmulnbits"
+    """As QDQ, but matrix products with weights of at most 8 bits are com.microsoft MatMulNBits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +61,25 @@ _TYPES = {
 }  # fmt: skip
 
 
-def weight_encoding(fmt: IntFormat, form: Form) -> Encoding:
-    """Choose the element type of a weight: the narrowest for QDQ, 8 or 16 bits for QCDQ.
+_LAST_OPSETS = {"Swish": 24}
+"""Operators that ONNX Runtime 1.31 runs up to some opset only: it has no kernels for them, and expands their
+definitions no further."""
+
+
+def highest_opset(graph: gs.Graph) -> int:
+    """Return the highest opset at which ONNX Runtime is known to run the operators of a graph."""
+    return min((_LAST_OPSETS[node.op] for node in graph.nodes if node.op in _LAST_OPSETS), default=MAX_OPSET)
+
+
+def weight_encoding(fmt: IntFormat, form: Form, opset: int = MAX_OPSET) -> Encoding:
+    """Choose the element type of a weight: the narrowest that an opset has for QDQ, 8 or 16 bits for QCDQ.
 
     Signed weights of exactly 8 bits travel as UINT8 with zero point 128. On x86 machines without VNNI, ONNX
     Runtime multiplies unsigned activations by signed weights with an instruction that saturates at 16 bits,
     and silently loses accuracy; for two unsigned operands it uses an exact one.
     """
-    if form is Form.QDQ and fmt.bits <= 4:
-        return _encoding(fmt, 2 if fmt.bits <= 2 else 4)
+    if form is not Form.QCDQ and fmt.bits <= 4:
+        return _encoding(fmt, 2 if fmt.bits <= 2 and opset >= INT2_OPSET else 4)
     if fmt.bits == 8 and fmt.signed:
         return Encoding(onnx.TensorProto.UINT8, 8, signed=False, clip=fmt.narrow_range, offset=128)
     return _encoding(fmt, 8 if fmt.bits <= 8 else 16)

@@ -32,10 +32,12 @@ from passes.lowering.encoding import (
     act_encoding,
     alike_weight,
     codes_tensor,
+    highest_opset,
     weight_encoding,
 )
 from passes.lowering.methods import constant_codes
 from passes.lowering.narrow_acts import native4_tensors
+from passes.lowering.nbits import emit_blocks, has_blocks
 from passes.lowering.saturate import saturate_codes
 from passes.lowering.widened import Widening, bias_shape
 from passes.numerics import PerChannel
@@ -94,16 +96,16 @@ def emit_unsaturated(
     """
     setup = fitted(setup, model.plan)
     check_accumulators(model, setup, KERNEL_BITS)
-    emission = Emission()
+    emission, highest = Emission(), highest_opset(model.graph)
     for layer in setup.layers:
         _emit_bias(layer, model, emission)
         for part in layer.parts:
             quant = quantization_of(model.plan, part.weight.name, layer.name)  # type: ignore[union-attr]
             fmt = quant.spec.format
-            encoding = alike_weight(fmt) if alike and fmt.bits <= 8 else weight_encoding(fmt, form)
-            _emit_weight(part, quant, encoding, emission)
+            encoding = alike_weight(fmt) if alike and fmt.bits <= 8 else weight_encoding(fmt, form, highest)
+            _emit_part(part, quant, form, encoding, emission)
     for layer in setup.floats:
-        _emit_float(layer, model.plan, form, emission)
+        _emit_float(layer, model.plan, form, highest, emission)
     for node in model.graph.nodes:
         constant = addend(node) if node.name in setup.nodes else None
         if constant is not None:
@@ -151,14 +153,14 @@ def _emit_bias(layer: Layer, model: Model, emission: Emission) -> None:
     _dequantize(name, "", scale, None, 0 if scale.size > 1 else None, emission)
 
 
-def _emit_float(layer: Layer, plan: QuantPlan, form: Form, emission: Emission) -> None:
+def _emit_float(layer: Layer, plan: QuantPlan, form: Form, opset: int, emission: Emission) -> None:
     """Let a layer read its activation as it is, and its weight from integers where the plan stores it so."""
     own: dict[str, str] = {}
     for part in layer.parts:
         name = part.weight.name  # type: ignore[union-attr]
         if name in plan.tensors:
             quant = quantization_of(plan, name, layer.name)
-            _emit_weight(part, quant, weight_encoding(quant.spec.format, form), emission)
+            _emit_part(part, quant, form, weight_encoding(quant.spec.format, form, opset), emission)
             own[name] = emission.renamed[name]
     if layer.name in plan.biases:
         bias = f"{layer.name}.bias.float"
@@ -177,6 +179,13 @@ def _emit_constant(constant: gs.Constant, emission: Emission) -> None:
     name = f"{constant.name}.rounded"
     emission.initializers.append(numpy_helper.from_array((codes * scale).astype(np.float32), name))
     emission.renamed[constant.name] = name
+
+
+def _emit_part(layer: Layer, quant: TensorQuant, form: Form, encoding: Encoding, emission: Emission) -> None:
+    if form is Form.NBITS and has_blocks(layer, quant):
+        emit_blocks(layer, quant, emission)
+    else:
+        _emit_weight(layer, quant, encoding, emission)
 
 
 def _emit_weight(layer: Layer, quant: TensorQuant, encoding: Encoding, emission: Emission) -> None:

@@ -48,7 +48,7 @@ def budget_line(budget: BudgetReport) -> str:
 def precision_counts(report: Report) -> str:
     """Return how many layers run at which precision, such as ``2 x w4a4, 5 x w8a8``."""
     narrow = [layer for layer in report.layers if layer.quantized or layer.weight_bits is not None]
-    pairs = Counter((layer.weight_bits, layer.act_bits or "float") for layer in narrow)
+    pairs = Counter((layer.weight_bits, layer.act_bits or 32) for layer in narrow)
     words = [f"{count} x w{weight}a{act}" for (weight, act), count in sorted(pairs.items(), key=str)]
     floats = len(report.layers) - len(narrow)
     return ", ".join([*words, f"{floats} x float"] if floats else words) or "none"
