@@ -25,10 +25,9 @@ from passes.api import PassContext
 from passes.execution.dataset import Dataset, graph_inputs, open_dataset
 from passes.execution.metrics import Metric, likelihood
 from passes.execution.preprocess import Preprocess
-from passes.execution.session import Level
-from passes.execution.simulate import run_float, run_proto
+from passes.execution.session import Level, Session
 from passes.ir.model import Model
-from passes.ir.onnx_io import read_model
+from passes.ir.onnx_io import read_model, to_proto
 from passes.ir.setup import quantizer_setup
 from passes.lowering.encoding import Form
 from passes.lowering.qdq import emit_qdq
@@ -97,12 +96,12 @@ def measure(case: Case, data: Path, setting: str, seed: int, tail: str, workers:
     model = read_model(data / "models" / f"{case.file}.onnx")
     calibration, evaluation = (open_set(model, case, data / part) for part in (case.calib, case.eval))
     ctx = PassContext(load_target("generic"), calibration=calibration, seed=seed, workers=workers)
-    forward = elapsed(lambda: run_float(model, calibration, workers))
-    reference = run_float(model, evaluation, workers)[0]
+    forward = elapsed(lambda: Session(to_proto(model), threads=workers).run_all(calibration.batches(16)))
+    reference = Session(to_proto(model), threads=workers).run_all(evaluation.batches(16))[0]
     passes = parse(f"{HEAD},allocate{{uniform={setting}}},{tail}")
     spent = elapsed(lambda: PassManager(passes).run(model, ctx))
     proto = emit_qdq(model, quantizer_setup(model.graph, ctx.target), Form.QDQ)
-    found = run_proto(proto, evaluation, Level.BASIC, workers)[0]
+    found = Session(proto, Level.BASIC, workers).run_all(evaluation.batches(16))[0]
     if case.labels:
         figures = compared(reference, found, np.asarray(evaluation.labels) + case.offset)
     else:

@@ -119,7 +119,7 @@ def uniform_plans(case: Case, data: Path, *, widest: bool) -> list[dict[str, Any
     from passes.execution.dataset import graph_inputs, open_dataset
     from passes.execution.metrics import choose_metric
     from passes.execution.preprocess import Preprocess
-    from passes.execution.simulate import simulate
+    from passes.execution.simulator import Simulator
     from passes.ir.onnx_io import read_model
     from passes.ir.setup import quantizer_setup
     from passes.manager import PassManager
@@ -145,7 +145,7 @@ def uniform_plans(case: Case, data: Path, *, widest: bool) -> list[dict[str, Any
     plans = []
     for precision in within:
         PassManager(parse(f"allocate{{uniform={precision}}},assign-scales,bias-correction")).run(model, ctx)
-        outputs = simulate(model, setup, evaluation, THREADS)
+        outputs = Simulator(model, setup, evaluation, THREADS).run(model.plan)
         top1 = metric(outputs, outputs, evaluation.labels)
         plans.append({"precision": str(precision), "cost": costs[precision], "top1": top1})
     return plans

@@ -22,10 +22,9 @@ from environment import environment
 from hwmodels import load_target
 from passes.analysis.cost import price_plan
 from passes.api import PassContext
-from passes.execution.session import Level
-from passes.execution.simulate import run_float, run_proto
+from passes.execution.session import Level, Session
 from passes.ir.model import Model
-from passes.ir.onnx_io import read_model
+from passes.ir.onnx_io import read_model, to_proto
 from passes.ir.setup import quantizer_setup
 from passes.lowering.encoding import Form
 from passes.lowering.qdq import emit_qdq
@@ -78,11 +77,11 @@ def measure(case: Case, asked: argparse.Namespace, setting: str, tail: str) -> d
     model = read_model(asked.data / "models" / f"{case.file}.onnx")
     calibration, evaluation = (open_set(model, case, asked.data / part) for part in (case.calib, case.eval))
     ctx = PassContext(load_target("generic"), calibration=calibration, seed=0, workers=workers)
-    reference = run_float(model, evaluation, workers, limit)[0]
+    reference = Session(to_proto(model), threads=workers).run_all(evaluation.batches(16, limit))[0]
     passes = parse(f"{HEAD},allocate{{uniform={setting}}},{tail}")
     spent = elapsed(lambda: PassManager(passes).run(model, ctx))
     proto = emit_qdq(model, quantizer_setup(model.graph, ctx.target), Form.QDQ)
-    found = run_proto(proto, evaluation, Level.BASIC, workers, limit)[0]
+    found = Session(proto, Level.BASIC, workers).run_all(evaluation.batches(16, limit))[0]
     labels = np.asarray(evaluation.labels)[: len(found)] + case.offset
     ctx.target = load_target(MACHINE)
     return compared(reference, found, labels) | relative_cost(model, ctx) | {"seconds": round(spent, 1)}

@@ -6,14 +6,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import onnxruntime as ort
 
 from passes.errors import ModelError
+from passes.execution.prefetch import prefetch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    import numpy as np
     import onnx
     from numpy.typing import NDArray
 
@@ -95,6 +96,11 @@ class Session:
             return list(self._session.run(list(names) if names is not None else None, dict(feeds)))
         except _ORT_ERRORS as error:
             raise ModelError(f"ONNX Runtime failed while running the model: {error}") from error
+
+    def run_all(self, batches: Iterable[Mapping[str, NDArray[Any]]]) -> list[NDArray[Any]]:
+        """Run all batches, reading ahead; return the outputs, samples along the first axis."""
+        parts = [self.run(feeds) for feeds in prefetch(iter(batches))]
+        return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
 
     def end_profile(self) -> Path:
         """Close the profile that the session was opened with; return its path."""

@@ -16,8 +16,7 @@ from passes.api import PassContext
 from passes.execution.collect import HISTOGRAMS
 from passes.execution.dataset import Dataset, graph_inputs, open_dataset
 from passes.execution.preprocess import Preprocess
-from passes.execution.session import Level
-from passes.execution.simulate import run_proto
+from passes.execution.session import Level, Session
 from passes.execution.simulator import Simulator
 from passes.ir.model import Model
 from passes.ir.onnx_io import read_model
@@ -45,7 +44,7 @@ REAL = [
 
 def lowered(model: Model, plan: QuantPlan, form: Form, data: Dataset) -> list[np.ndarray]:
     proto = emit_qdq(replace(model, plan=plan), quantizer_setup(model.graph), form)
-    return run_proto(proto, data, Level.BASIC, 1)
+    return Session(proto, Level.BASIC, 1).run_all(data.batches(16))
 
 
 def random_plan(model: Model, ctx: PassContext, rng: np.random.Generator, widest: int = 8) -> QuantPlan:
@@ -94,7 +93,7 @@ def test_integer_kernels_run_the_lowered_model(
     model = quantized(net, 4, 6)
     data = assigned(model, samples(net), Precision(4, 6))
     setup = quantizer_setup(model.graph)
-    deployed = run_proto(emit_qdq(model, setup, Form.QCDQ), data, Level.DEFAULT, 1)
+    deployed = Session(emit_qdq(model, setup, Form.QCDQ), threads=1).run_all(data.batches(16))
     np.testing.assert_array_equal(Simulator(model, setup, data, threads=1).run(model.plan)[0], deployed[0])
 
 
@@ -125,7 +124,7 @@ def test_real_networks_agree_to_the_last_bit(
     for _ in range(2):
         plan = random_plan(model, ctx, rng)
         proto = emit_qdq(model, quantizer_setup(model.graph), Form.QDQ)
-        expected = run_proto(proto, ctx.calibration, Level.BASIC, 2)
+        expected = Session(proto, Level.BASIC, 2).run_all(ctx.calibration.batches(16))
         for found, wanted in zip(simulator.run(plan, Level.BASIC), expected, strict=True):
             np.testing.assert_array_equal(found, wanted)
     assert simulator.sessions_built == 1

@@ -10,10 +10,11 @@ from hwmodels.registry import load_target
 from passes.api import PassContext
 from passes.errors import ModelError, PreconditionError, UsageError
 from passes.execution.dataset import Dataset, InputSpec
-from passes.execution.simulate import run_float, simulate
+from passes.execution.session import Session
+from passes.execution.simulator import Simulator
 from passes.execution.sources import ArraySource
 from passes.ir.model import Model
-from passes.ir.onnx_io import model_from_text
+from passes.ir.onnx_io import model_from_text, to_proto
 from passes.ir.setup import quantizer_setup
 from passes.ir.specs import plan_of_bits
 from passes.manager import PassManager
@@ -66,8 +67,8 @@ def rounded(pipeline: str, bits: int = 3, samples: int = 64) -> tuple[Model, Pas
             setup = quantizer_setup(model.graph, ctx.target)
             model.plan = plan_of_bits(setup, {layer.name: Precision(bits, 8) for layer in setup.layers})
         PassManager((step,)).run(model, ctx)
-    (reference,) = run_float(model, ctx.calibration, 1)
-    (found,) = simulate(model, quantizer_setup(model.graph, ctx.target), ctx.calibration, 1)
+    (reference,) = Session(to_proto(model), threads=1).run_all(ctx.calibration.batches(16))
+    (found,) = Simulator(model, quantizer_setup(model.graph, ctx.target), ctx.calibration, 1).run(model.plan)
     return model, ctx, float(np.square(found - reference).mean() / reference.var())
 
 

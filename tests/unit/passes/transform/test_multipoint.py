@@ -13,10 +13,11 @@ from passes.analysis.cost import price_plan
 from passes.api import PassContext, PassResult
 from passes.errors import ModelError, PreconditionError, UsageError
 from passes.execution.dataset import Dataset, InputSpec
-from passes.execution.simulate import run_float, simulate
+from passes.execution.session import Session
+from passes.execution.simulator import Simulator
 from passes.execution.sources import ArraySource
 from passes.ir.model import Model
-from passes.ir.onnx_io import model_from_text
+from passes.ir.onnx_io import model_from_text, to_proto
 from passes.ir.setup import quantizer_setup
 from passes.ir.specs import plan_of_bits
 from passes.manager import PassManager
@@ -69,8 +70,8 @@ def planned(bits: int = 3) -> tuple[Model, PassContext]:
 
 def noise(model: Model, ctx: PassContext) -> float:
     """Noise at the output over the signal."""
-    (reference,) = run_float(model, ctx.calibration, 1)
-    (found,) = simulate(model, quantizer_setup(model.graph, ctx.target), ctx.calibration, 1)
+    (reference,) = Session(to_proto(model), threads=1).run_all(ctx.calibration.batches(16))
+    (found,) = Simulator(model, quantizer_setup(model.graph, ctx.target), ctx.calibration, 1).run(model.plan)
     return float(np.square(found - reference).mean() / reference.var())
 
 

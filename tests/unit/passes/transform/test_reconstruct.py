@@ -13,11 +13,11 @@ from hwmodels.registry import load_target
 from passes.api import Aspect, PassContext, PassResult
 from passes.errors import ModelError, PreconditionError, UsageError
 from passes.execution.dataset import Dataset, InputSpec
-from passes.execution.session import Level
-from passes.execution.simulate import run_float, run_proto, simulate
+from passes.execution.session import Level, Session
+from passes.execution.simulator import Simulator
 from passes.execution.sources import ArraySource
 from passes.ir.model import Model
-from passes.ir.onnx_io import model_from_text
+from passes.ir.onnx_io import model_from_text, to_proto
 from passes.ir.setup import quantizer_setup
 from passes.ir.specs import plan_of_bits
 from passes.lowering.encoding import Form
@@ -84,8 +84,8 @@ def run(step: Reconstruct, model: Model, ctx: PassContext) -> PassResult:
 
 
 def noise(model: Model, ctx: PassContext) -> float:
-    (expected,) = run_float(model, ctx.calibration, 1)
-    (found,) = simulate(model, quantizer_setup(model.graph, ctx.target), ctx.calibration, 1)
+    (expected,) = Session(to_proto(model), threads=1).run_all(ctx.calibration.batches(16))
+    (found,) = Simulator(model, quantizer_setup(model.graph, ctx.target), ctx.calibration, 1).run(model.plan)
     return float(np.square(found - expected).mean())
 
 
@@ -134,7 +134,7 @@ def test_the_lowered_model_computes_what_the_simulation_in_torch_does() -> None:
         feeds = {"x": step(torch.from_numpy(feed)), **simulation.constants}
         found = simulation.bridge.run(feeds, changes=simulation.steps)["y"].numpy()
     lowered = emit_qdq(model, quantizer_setup(model.graph, ctx.target), Form.QCDQ)
-    (expected,) = run_proto(lowered, ctx.calibration, Level.BASIC, 1)
+    (expected,) = Session(lowered, Level.BASIC, 1).run_all(ctx.calibration.batches(16))
     # The lowered model rounds biases, and so falls to the other side of a step now and then.
     assert np.abs(found - expected).mean() < 0.01 * np.abs(expected).mean()
 

@@ -12,10 +12,11 @@ from passes.errors import ModelError, UsageError
 from passes.execution.channels import ChannelRows, observe_rows
 from passes.execution.dataset import Dataset, InputSpec
 from passes.execution.ranges import weight_params
-from passes.execution.simulate import run_float, simulate
+from passes.execution.session import Session
+from passes.execution.simulator import Simulator
 from passes.execution.sources import ArraySource
 from passes.ir.model import Model
-from passes.ir.onnx_io import model_from_text
+from passes.ir.onnx_io import model_from_text, to_proto
 from passes.ir.setup import quantizer_setup
 from passes.ir.specs import plan_of_bits
 from passes.manager import PassManager
@@ -146,13 +147,13 @@ def test_the_pass_conforms(alpha: str) -> None:
 def error(pipeline: str, outlier: float) -> float:
     """Squared error of both results after 8-bit quantization."""
     model, ctx = network(outlier), context()
-    expected = run_float(model, ctx.calibration, 1)
+    expected = Session(to_proto(model), threads=1).run_all(ctx.calibration.batches(16))
     PassManager(parse(pipeline)).run(model, ctx)
     setup = quantizer_setup(model.graph)
     bits = {layer.name: Precision(8, 8) for layer in setup.layers}
     model.plan = plan_of_bits(setup, bits)
     PassManager(parse("assign-scales{method=minmax}")).run(model, ctx)
-    found = simulate(model, setup, ctx.calibration, threads=1)
+    found = Simulator(model, setup, ctx.calibration, 1).run(model.plan)
     return float(sum(np.square(a - b).sum() for a, b in zip(found, expected, strict=True)))
 
 
