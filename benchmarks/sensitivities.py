@@ -23,10 +23,9 @@ from environment import environment
 
 from hwmodels import load_target
 from passes.analysis.changes import OutputReference
-from passes.analysis.names import SENSITIVITIES, find_sensitivity
+from passes.analysis.names import find_sensitivity, installed_sensitivities
 from passes.analysis.quality import predicted_loss, random_bits, rank_correlation
 from passes.api import PassContext
-from passes.errors import UsageError
 from passes.execution.collect import HISTOGRAMS, MEANS, PATCHES, CollectActivations
 from passes.execution.dataset import graph_inputs, open_dataset
 from passes.execution.metrics import agreement
@@ -96,12 +95,8 @@ def measure(case: Case, options: argparse.Namespace) -> dict[str, Any]:
     whole.reference()
     one_pass = min(timed(whole.run_float)[0] for _ in range(2))
     tables, costs = {}, {}
-    for name in SENSITIVITIES:
-        try:
-            analysis = find_sensitivity(name)()
-        except UsageError as error:
-            print(error)
-            continue
+    for name in installed_sensitivities():
+        analysis = find_sensitivity(name)()
         costs[name], tables[name] = timed(lambda analysis=analysis: ctx.get(analysis, model))
     distance, rng = OutputReference(reference), np.random.default_rng(0)
     bits = [random_bits(setup, rng) for _ in range(plans)]

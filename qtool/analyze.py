@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from hwmodels import load_target
 from passes.allocation.allocate import Allocate
 from passes.analysis.cost import Costs
-from passes.analysis.names import find_sensitivity
+from passes.analysis.names import find_sensitivity, installed_sensitivities
 from passes.api import PassContext
-from passes.errors import ModelError
+from passes.errors import ModelError, UsageError
 from passes.execution.dataset import graph_inputs, open_dataset
 from passes.ir.onnx_io import read_model
 from passes.ir.setup import quantizer_setup
@@ -19,6 +20,7 @@ from passes.transform.canonicalize import Canonicalize
 from passes.transform.equalize import Equalize
 from passes.transform.fold_batchnorm import FoldBatchNorm
 from qtool.files import write_json
+from qtool.sensitivity_quality import sensitivity_quality
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from passes.execution.preprocess import Preprocess
 
 EVERY_WIDTH = (2, 3, 4, 5, 6, 7, 8)
+QUALITY_SAMPLES = 128
+"""Calibration samples on which random plans are measured."""
 
 
 def run_analyze(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
@@ -37,9 +41,14 @@ def run_analyze(  # noqa: PLR0913, PLR0917 - one parameter per option of the com
     samples: int | None,
     sensitivity: str,
     out: Path | None,
+    plans: int,
+    compare: bool,
     tell: Callable[[str, int, int], None],
 ) -> dict[str, Any]:
     """Analyze a model.
+
+    With random plans to measure, the document says under ``quality`` how well the sensitivity ranks them, or,
+    to compare, every sensitivity whose package is installed.
 
     Returns:
         The document that is written: layers with choices as in PROBLEM.json, so that ``qtool allocate``
@@ -50,6 +59,8 @@ def run_analyze(  # noqa: PLR0913, PLR0917 - one parameter per option of the com
         UsageError: an unknown sensitivity or target.
     """
     find_sensitivity(sensitivity)
+    if plans < 0 or plans == 1 or (compare and not plans):
+        raise UsageError(f"--quality-plans: expected 0, or 2 and more, to compare 2 and more, found {plans}")
     opened = read_model(model)
     verify_model(opened)
     ctx = PassContext(load_target(target), progress=tell)
@@ -69,6 +80,10 @@ def run_analyze(  # noqa: PLR0913, PLR0917 - one parameter per option of the com
         "ranking": _ranking(problem.to_json()["layers"]),
         "unquantized": [{"name": it.name, "op": it.op, "reason": it.reason} for it in setup.unquantized],
     }
+    if plans:
+        names = installed_sensitivities() if compare else (sensitivity,)
+        found = sensitivity_quality(names, plans, opened, ctx, samples=QUALITY_SAMPLES)
+        document["quality"] = [asdict(entry) for entry in found]
     if out is not None:
         write_json(document, out)
     return document

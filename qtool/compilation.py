@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hwmodels import load_target
+from passes.allocation.allocate import Allocate
 from passes.api import Aspect, PassContext
 from passes.errors import UsageError
 from passes.execution.dataset import graph_inputs, open_dataset
@@ -19,6 +20,7 @@ from qtool.lowering import lower_forms
 from qtool.max_drop import cheapest_within_drop
 from qtool.presets import preset
 from qtool.proof import Proof, prove
+from qtool.sensitivity_quality import sensitivity_quality
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from passes.instruments import PassRecord
     from passes.ir.model import Model
     from qtool.lowering import Lowered
+    from qtool.report.sensitivity import SensitivityReport
     from qtool.request import QuantizeRequest
 
 
@@ -40,6 +43,7 @@ class Compilation:
         records: of the passes that ran.
         lowered: the forms.
         proof: how the forms compare.
+        quality: of the sensitivity in use, where one was.
         seconds: wall-clock time by stage.
     """
 
@@ -48,6 +52,7 @@ class Compilation:
     records: tuple[PassRecord, ...]
     lowered: Lowered
     proof: Proof
+    quality: SensitivityReport | None
     seconds: dict[str, float]
 
 
@@ -65,12 +70,25 @@ def compile_request(request: QuantizeRequest, tell: Callable[[str, int, int], No
         records = cheapest_within_drop(request, passes, model, ctx)
     model.plan = replace(model.plan, prepared=prepared_by(passes, records))
     clock.stage("passes")
+    quality = _judged(request, records, model, ctx)
+    clock.stage("quality")
     tell("lower", 0, 1)
     lowered = lower_forms(model, ctx.target, request.forms)
     clock.stage("lower")
     proof = prove(request, model, ctx, lowered)
     clock.stage("compare")
-    return Compilation(model, ctx, records, lowered, proof, clock.seconds)
+    return Compilation(model, ctx, records, lowered, proof, quality, clock.seconds)
+
+
+def _judged(
+    request: QuantizeRequest, records: tuple[PassRecord, ...], model: Model, ctx: PassContext
+) -> SensitivityReport | None:
+    """Judge the sensitivity of the last allocation that had something to solve."""
+    steps = [step for record in records for step in parse(record.text)]
+    used = [step.sensitivity for step in steps if isinstance(step, Allocate) and step.searches]
+    if not used or not request.quality_plans or ctx.calibration is None:
+        return None
+    return next(iter(sensitivity_quality(used[-1:], request.quality_plans, model, ctx)), None)
 
 
 def prepared_by(passes: tuple[Pass, ...], records: tuple[PassRecord, ...]) -> str:

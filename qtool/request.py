@@ -85,6 +85,7 @@ class QuantizeRequest:
     forms: tuple[str, ...] = ("qdq", "packed")
     ranges: str = RangeMethod.MSE.value
     sensitivity: str = "scaled"
+    quality_plans: int = 16
     pipeline: str | None = None
     force: bool = False
 
@@ -124,6 +125,8 @@ def _check_numbers(request: QuantizeRequest) -> None:
         raise UsageError(f"--to: expected one or more of {', '.join(FORMS)}, found nothing")
     if request.samples is not None and request.samples < 1:
         raise UsageError(f"--samples: expected 1 or more, found {request.samples}")
+    if request.quality_plans < 0 or request.quality_plans == 1:
+        raise UsageError(f"--quality-plans: expected 0, or 2 and more, found {request.quality_plans}")
     if request.workers < 0 or request.seed < 0:
         found = f"{request.workers} and {request.seed}"
         raise UsageError(f"--workers and --seed must not be negative, found {found}")

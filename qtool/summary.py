@@ -91,6 +91,7 @@ def build_report(request: QuantizeRequest, done: Compilation, seconds: float, pe
         outliers=tuple(
             OutlierReport.of(found) for found in find_outliers(setup, ctx.known(CollectActivations()))
         ),
+        sensitivity_quality=done.quality,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,16 @@ SENSITIVITIES: dict[str, str] = {
     "fisher": "passes.training.fisher:Fisher",
 }
 """Name and ``module:Class``; each class takes ``bits`` and gives a `SensitivityTable`."""
+
+
+def installed_sensitivities() -> tuple[str, ...]:
+    """Return the names of the sensitivities whose packages are installed."""
+    found = []
+    for name in SENSITIVITIES:
+        with suppress(UsageError):
+            find_sensitivity(name)
+            found.append(name)
+    return tuple(found)
 
 
 def find_sensitivity(name: str) -> Callable[..., Analysis[SensitivityTable]]:

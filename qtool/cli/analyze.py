@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from qtool.cli import options
 from qtool.cli.progress import progress
 from qtool.cli.quantize import SENSITIVITY
 from qtool.cli.render import show
+
+PLANS = Annotated[int, typer.Option(help="Random plans to judge the sensitivity by; 0: none, 200: thorough.")]
+COMPARE = Annotated[bool, typer.Option("--compare", help="Judge all sensitivities by these plans.")]
 
 
 def analyze(  # noqa: PLR0913 - one parameter per option
@@ -17,6 +24,8 @@ def analyze(  # noqa: PLR0913 - one parameter per option
     preprocess: options.PREPROCESS = None,
     samples: options.SAMPLES = None,
     sensitivity: SENSITIVITY = "scaled",
+    quality_plans: PLANS = 0,
+    compare: COMPARE = False,
     json: options.JSON = False,
     quiet: options.QUIET = False,
     debug: options.DEBUG = False,
@@ -36,7 +45,9 @@ def analyze(  # noqa: PLR0913 - one parameter per option
         check_output_file(out)
     steps = options.read_preprocess(preprocess)
     with progress(silent=json or quiet) as tell:
-        document = run_analyze(model, calib, target, steps, samples, sensitivity, out, tell)
+        judged = quality_plans, compare
+        document = run_analyze(model, calib, target, steps, samples, sensitivity, out, *judged, tell)
     if not json:
-        document = {key: document[key] for key in ("model_sha256", "target", "ranking")}
+        shown = ("model_sha256", "target", "ranking", "quality")
+        document = {key: document[key] for key in shown if key in document}
     show(document, as_json=json, quiet=quiet)

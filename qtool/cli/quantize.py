@@ -34,6 +34,10 @@ SENSITIVITY = Annotated[
     str,
     typer.Option(help="Estimate of the harm: attribution, scaled, sqnr, kl, bit-planes, ompq or size-only."),
 ]
+QUALITY = Annotated[
+    int,
+    typer.Option("--quality-plans", help="Random plans that judge the sensitivity; 0: none."),
+]
 PRINT = Annotated[bool, typer.Option("--print-pipeline", help="Print the passes of this run and stop.")]
 PIPELINE = Annotated[str | None, typer.Option(help="Passes in text form instead of the preset.")]
 
@@ -64,6 +68,7 @@ def quantize(  # noqa: PLR0913 - one parameter per option
     label_offset: options.LABEL_OFFSET = 0,
     ranges: RANGES = "mse",
     sensitivity: SENSITIVITY = "scaled",
+    quality_plans: QUALITY = 16,
     pipeline: PIPELINE = None,
     print_pipeline: PRINT = False,
     seed: options.SEED = 0,
@@ -85,6 +90,7 @@ def quantize(  # noqa: PLR0913 - one parameter per option
     asked = partial(QuantizeRequest, model=model, calib=calib, target=target, out=out, eval=eval_)
     asked = partial(asked, samples=samples, metric=metric, label_offset=label_offset, group_size=group_size)
     asked = partial(asked, preprocess=options.read_preprocess(preprocess), ranges=ranges, force=force)
+    asked = partial(asked, quality_plans=quality_plans)
     asked = partial(asked, solver=solver, time_limit_s=time_limit, seed=seed, workers=workers)
     asked = partial(asked, forms=q.parse_names(to), sensitivity=sensitivity, pipeline=pipeline)
     request = asked(

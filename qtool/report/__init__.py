@@ -17,6 +17,7 @@ from qtool.report.report import (
     TimeReport,
     UnquantizedReport,
 )
+from qtool.report.sensitivity import SensitivityReport
 
 __all__ = [
     "AccumulatorReport",
@@ -30,6 +31,7 @@ __all__ = [
     "ModelReport",
     "OutlierReport",
     "Report",
+    "SensitivityReport",
     "TimeReport",
     "UnquantizedReport",
     "report_json",

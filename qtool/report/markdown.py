@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from qtool.report.format import COST_UNITS, cost, plain, share
 from qtool.report.headline import budget_line, headline, precision_counts, tight_accumulator
 from qtool.report.outliers import outlier_rows
+from qtool.report.sensitivity import sensitivity_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -21,6 +22,7 @@ def report_markdown(report: Report) -> str:
         _title(report),
         _budgets(report),
         _layers(report),
+        _sensitivity(report),
         _float_operators(report),
         _agreement(report),
         _accumulators(report),
@@ -77,6 +79,11 @@ def _layer_costs(layer: LayerReport, metrics: Sequence[str]) -> list[str]:
 
 def _heading(metric: str) -> str:
     return metric.removesuffix(f"_{COST_UNITS[metric].lower()}").replace("_", " ")
+
+
+def _sensitivity(report: Report) -> str:
+    found = report.sensitivity_quality
+    return f"## Sensitivity\n\n{sensitivity_line(found)}" if found else ""
 
 
 def _float_operators(report: Report) -> str:

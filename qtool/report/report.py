@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from qtool.report.outliers import OutlierReport
+    from qtool.report.sensitivity import SensitivityReport
 
 SCHEMA_VERSION = 1
 
@@ -203,6 +204,7 @@ class Report:
         journal: remarks of the passes, in order.
         accumulators: of every integer operator that adds, in graph order.
         outliers: tensors whose range a few values dominate, worst first.
+        sensitivity_quality: how well the sensitivity in use ranks plans; ``None`` where none was used.
     """
 
     qtool: str
@@ -225,6 +227,7 @@ class Report:
     journal: tuple[JournalLine, ...] = ()
     accumulators: tuple[AccumulatorReport, ...] = ()
     outliers: tuple[OutlierReport, ...] = ()
+    sensitivity_quality: SensitivityReport | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the report.json document; numbers that are not finite become ``None``."""
