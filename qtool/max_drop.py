@@ -71,6 +71,8 @@ def cheapest_within_drop(
     message = f"{trials.rough_runs} plans measured roughly, {trials.exact_runs} after all passes"
     ctx.note("max-drop", "allocation", message)
     model.plan = kept.plan
+    if floats := [name for name, pair in kept.bits if pair.act_bits == FLOAT.act_bits]:
+        ctx.note("max-drop", "allocation", f"kept in floating point: {', '.join(floats)}")
     return records + kept.records
 
 

@@ -41,8 +41,15 @@ def run_quantize(request: QuantizeRequest, tell: Callable[[str, int, int], None]
     write_outputs(request, compilation, report)
     missed = compilation.proof.missed_drop(request.max_drop)
     if missed:
-        raise AccuracyError(f"{missed}; files are written to {request.out}")
+        raise AccuracyError(f"{missed}{_hardest(compilation)}; files are written to {request.out}")
     return report
+
+
+def _hardest(compilation: Compilation) -> str:
+    """Name the layers of which the most loss is expected."""
+    losses = {name: layer.loss or 0.0 for name, layer in compilation.model.plan.layers.items()}
+    worst = [name for name in sorted(losses, key=lambda name: -losses[name])[:3] if losses[name] > 0]
+    return f", most of it expected of {', '.join(worst)}" if worst else ""
 
 
 def write_outputs(request: QuantizeRequest, compilation: Compilation, report: Report) -> None:

@@ -39,7 +39,17 @@ REAL = [
     ("kws_dscnn_mlperf", "audio/kws_calib.npz", None),
     ("vit_mnist", "mnist/calib.npz", "mean=0.1307 std=0.3081"),
     ("squeezenet1_1", "imagenet/calib", "imagenet"),
+    ("resnet32_cifar10", "cifar10/calib.npz", CIFAR),
+    ("resnet20_cifar10_jpegft", "cifar10/calib.npz", CIFAR),
+    ("mlperf_resnet8_cifar10", "cifar10/calib.npz", "scale=1 layout=nhwc"),
+    ("mobilenet_v2_1.0_224", "imagenet/calib", "tf"),
+    ("mobilenet_v1_0.5_160", "imagenet/calib", "resize=183 crop=160 scale=127.5 mean=1"),
+    ("yunet_n_dynamic", "imagenet/calib", "order=bgr scale=1"),
+    ("fsdd_bigru", "audio/fsdd_calib.npz", None),
+    ("minilm_l6_sst2", "text/sst2_calib.npz", None),
+    ("stories260k_llama", "text/stories_calib.npz", None),
 ]
+"""Every float model of the data folder."""
 
 
 def lowered(model: Model, plan: QuantPlan, form: Form, data: Dataset) -> list[np.ndarray]:
@@ -117,7 +127,7 @@ def test_real_networks_agree_to_the_last_bit(
     model = read_model(shared_data / "models" / f"{name}.onnx")
     ctx = PassContext(load_target("generic"), workers=2, observes=frozenset({HISTOGRAMS}))
     steps = Preprocess.parse(preprocess) if preprocess else None
-    ctx.calibration = open_dataset(str(shared_data / calib), graph_inputs(model.graph), steps, 8)
+    ctx.calibration = open_dataset(str(shared_data / calib), graph_inputs(model.graph), steps, 4)
     PassManager(parse("canonicalize,fold-batchnorm,equalize")).run(model, ctx)
     simulator = Simulator(model, quantizer_setup(model.graph), ctx.calibration, threads=2)
     rng = np.random.default_rng(0)

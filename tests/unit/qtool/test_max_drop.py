@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,19 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from hwmodels import Metric, load_target
+from hwmodels import FLOAT, Metric, load_target
 from passes.api import PassContext
-from passes.errors import UsageError
+from passes.errors import AccuracyError, UsageError
 from passes.execution.dataset import graph_inputs, open_dataset
 from passes.execution.simulator import Simulator
 from passes.ir.model import Model
 from passes.ir.onnx_io import read_model
-from passes.ir.setup import quantizer_setup
-from qtool.max_drop import cheapest_within_drop
+from passes.ir.setup import BY_PLAN, quantizer_setup
+from passes.transform.gptq import Gptq
+from qtool.drop_trials import Trial, Trials
+from qtool.max_drop import EXACT_TRIALS, cheapest_within_drop
 from qtool.presets import preset
+from qtool.quantize import run_quantize
 from qtool.request import QuantizeRequest
 
 SAMPLES = 64
@@ -127,6 +131,76 @@ def test_widths_that_were_asked_for_are_all_there_is(request_: QuantizeRequest) 
     model, accuracy, _ = searched(with_margins(request_, 2e-3), max_drop=0.05, bits=(2, 4, 8))
     assert 16 not in widths(model)
     assert accuracy < 0.95
+
+
+def with_an_outlier(request_: QuantizeRequest) -> QuantizeRequest:
+    """Hide the answer in inputs a millionth of the others, which the first layer makes large."""
+    model = onnx.load(request_.model)
+    slots = {init.name: init for init in model.graph.initializer}
+    w1 = numpy_helper.to_array(slots["w1"]).copy()
+    w1[0] *= 1e6
+    w1[1] = 0
+    slots["w1"].CopyFrom(numpy_helper.from_array(w1, "w1"))
+    onnx.save(model, request_.model)
+    with np.load(request_.calib or "") as data:
+        x = data["x"].copy()
+    x[:, 0] *= 1e-6
+    x[:, 1] *= 1e3
+    labels = (np.maximum(x @ w1, 0) @ numpy_helper.to_array(slots["w2"])).argmax(1)
+    np.savez(request_.calib or "", x=x, labels=labels)
+    return request_
+
+
+def test_a_layer_that_no_integers_hold_stays_float_where_the_target_runs_floats(
+    request_: QuantizeRequest,
+) -> None:
+    model, accuracy, _ = searched(with_an_outlier(request_), target="generic", max_drop=0.05)
+    assert accuracy >= 0.95
+    assert model.plan.layers["first"].precision == FLOAT
+    assert model.plan.layers["second"].precision.weight_bits <= 8
+
+
+def test_a_target_of_integers_misses_the_drop_there_and_names_the_layer(request_: QuantizeRequest) -> None:
+    request = replace(with_an_outlier(request_), max_drop=0.05)
+    with pytest.raises(
+        AccuracyError, match=r"top1 of the Q/DQ model fell by .* most of it expected of first"
+    ):
+        run_quantize(request, lambda stage, done, total: None)
+    report = json.loads((request.out / "report.json").read_text())
+    assert report["metric"]["quantized"] < 0.9
+
+
+def test_floats_are_named_in_the_report(request_: QuantizeRequest) -> None:
+    request = replace(with_an_outlier(request_), target="generic", max_drop=0.05)
+    report = run_quantize(request, lambda stage, done, total: None)
+    remarks = [line.message for line in report.journal if line.source == "max-drop"]
+    assert any("layers may stay float" in message for message in remarks)
+    assert "kept in floating point: first" in remarks
+    first = report.layers[0]
+    assert (first.name, first.quantized, first.weight_bits, first.reason) == ("first", False, None, BY_PLAN)
+    assert 0 < report.coverage.macs < 1
+    assert report.metric is not None
+    assert report.metric.packed is None
+
+
+def test_few_plans_are_rounded_by_data(request_: QuantizeRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    rounded = []
+    run = Gptq.run
+    monkeypatch.setattr(Gptq, "run", lambda self, model, ctx: rounded.append(0) or run(self, model, ctx))
+    searched(request_, max_drop=0.1)
+    assert 1 <= len(rounded) <= EXACT_TRIALS + 1
+
+
+def test_an_artifact_that_falls_short_is_not_delivered(
+    request_: QuantizeRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide = searched(request_, max_drop=0.0)[2]
+    monkeypatch.setattr(Trials, "packed_within", lambda self, trial: all_wide(trial))
+    assert searched(request_, max_drop=0.5)[2] >= wide
+
+
+def all_wide(trial: Trial) -> bool:
+    return all(pair.weight_bits == 8 for _, pair in trial.bits)
 
 
 def test_a_pipeline_without_allocation_has_nothing_to_search(request_: QuantizeRequest) -> None:

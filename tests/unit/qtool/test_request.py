@@ -43,6 +43,8 @@ def test_a_plain_request_needs_three_things_only(tmp_path: Path) -> None:
         ({"time_limit_s": float("nan")}, "--time-limit: expected a positive"),
         ({"bits": (4, 9)}, "9 bits cannot be represented; supported widths are 1, 2"),
         ({"pins": (("conv*", Precision(12, 8)),)}, "12 bits cannot be represented"),
+        ({"pins": (("conv*", Precision(32, 8)),)}, "weights stay float beside float activations only"),
+        ({"quality_plans": 1}, "--quality-plans: expected 0, or 2 and more, found 1"),
         ({"minimize": Metric.LATENCY}, "--minimize .* give --max-drop"),
         ({"max_drop": 1.5, "eval": "e"}, "--max-drop: expected a fraction"),
         ({"max_drop": 0.01}, "--max-drop is measured on held-out data; give --eval"),
