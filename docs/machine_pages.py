@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwmodels import HardwareModel, Precision, UnsupportedError, Workload, load_target
+from hwmodels import FLOAT, HardwareModel, Precision, UnsupportedError, Workload, load_target
 from hwmodels.fields import shown
 from hwmodels.registry import BUILTIN
 from hwmodels.spec import HardwareSpec, read_spec
@@ -117,6 +117,8 @@ def _kinds(machine: HardwareModel) -> list[tuple[str, str]]:
 
 
 def _pairs(pairs: Sequence[Precision]) -> str:
+    if FLOAT in pairs:
+        return f"{_pairs([pair for pair in pairs if pair != FLOAT])}; floats"
     weights, acts = sorted({it.weight_bits for it in pairs}), sorted({it.act_bits for it in pairs})
     if len(pairs) < len(weights) * len(acts) or len(pairs) < 4:
         return ", ".join(str(pair) for pair in pairs)

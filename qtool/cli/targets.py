@@ -118,6 +118,10 @@ def _rules(machine: HardwareModel, work: Workload) -> dict[str, Any]:
 
 def _pairs(pairs: Sequence[Precision]) -> str:
     """List pairs, or the widths of either side where all combinations are there."""
+    from hwmodels import FLOAT
+
+    if FLOAT in pairs:
+        return f"{_pairs([pair for pair in pairs if pair != FLOAT])} float"
     weights, acts = ({pair.weight_bits for pair in pairs}, {pair.act_bits for pair in pairs})
     if len(pairs) < max(len(weights) * len(acts), 4):
         return " ".join(str(pair) for pair in pairs)

@@ -46,8 +46,8 @@ REAL = [
     ("mobilenet_v1_0.5_160", "imagenet/calib", "resize=183 crop=160 scale=127.5 mean=1"),
     ("yunet_n_dynamic", "imagenet/calib", "order=bgr scale=1"),
     ("fsdd_bigru", "audio/fsdd_calib.npz", None),
-    ("minilm_l6_sst2", "text/sst2_calib.npz", None),
-    ("stories260k_llama", "text/stories_calib.npz", None),
+    pytest.param("minilm_l6_sst2", "text/sst2_calib.npz", None, marks=pytest.mark.slow),
+    pytest.param("stories260k_llama", "text/stories_calib.npz", None, marks=pytest.mark.slow),
 ]
 """Every float model of the data folder."""
 
@@ -120,7 +120,7 @@ def test_wide_activations_need_one_more_session(
     assert simulator.sessions_built == 2
 
 
-@pytest.mark.parametrize(("name", "calib", "preprocess"), REAL, ids=[case[0] for case in REAL])
+@pytest.mark.parametrize(("name", "calib", "preprocess"), REAL)
 def test_real_networks_agree_to_the_last_bit(
     name: str, calib: str, preprocess: str | None, shared_data: Path
 ) -> None:
