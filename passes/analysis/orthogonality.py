@@ -128,14 +128,15 @@ def _grams(
         at = point
         counts = [len(next(iter(feeds.values()))) for feeds in batches]
         outputs = [values[layer.output.name] for values in states]
-        grams[layer.name] = _gram([_by_sample(*pair) for pair in zip(outputs, counts, strict=True)])
+        grams[layer.name] = _gram([by_sample(*pair) for pair in zip(outputs, counts, strict=True)])
     return [grams[layer.name] for layer in layers]
 
 
-def _by_sample(output: NDArray[Any], samples: int) -> NDArray[Any]:
-    """Return one row per sample; what has no axis of samples is constant: like no other, a column of zeros.
+def by_sample(output: NDArray[Any], samples: int) -> NDArray[Any]:
+    """Return the features of a layer, shape (samples, features).
 
-    Transformers move the samples behind their tokens, or fold heads into them.
+    Transformers move the samples behind their tokens, or fold heads into them. What has no axis of samples is
+    constant, and like no other layer: a column of zeros.
     """
     at = output.shape.index(samples) if samples in output.shape else 0
     rows = np.moveaxis(output, at, 0) if output.ndim else output[None]

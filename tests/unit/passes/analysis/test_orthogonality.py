@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from passes.analysis.orthogonality import importance, similarity
+from passes.analysis.orthogonality import by_sample, importance, similarity
 
 ORM = np.array([[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
 
@@ -33,3 +33,16 @@ def test_the_chosen_beta_spreads_theta_whatever_the_depth() -> None:
 
 def test_layers_that_are_all_alike_are_equally_important() -> None:
     np.testing.assert_allclose(importance(np.ones((4, 4)), 0.0), np.ones(4))
+
+
+@pytest.mark.parametrize(
+    ("shape", "rows"), [((4, 3, 2), 6), ((5, 4, 2), 10), ((8, 3), 6), ((1, 7), 1), ((), 1)]
+)
+def test_features_lie_by_sample_wherever_a_layer_puts_them(shape: tuple[int, ...], rows: int) -> None:
+    output = np.arange(np.prod(shape, dtype=int), dtype=np.float32).reshape(shape)
+    found = by_sample(output, 4)
+    assert found.shape == (4, rows)
+    if shape == (5, 4, 2):
+        np.testing.assert_array_equal(found[1], output[:, 1].reshape(-1))
+    if rows == 1:
+        assert not found.any()
