@@ -29,9 +29,9 @@ class Lower(Pass):
 
     def check(self, model: Model, ctx: PassContext) -> None:
         """There must be a plan, with scales."""
-        if not (model.plan.layers or model.plan.tensors) or any(
-            quant.params is None for quant in model.plan.tensors.values()
-        ):
+        plan = model.plan
+        planned = plan.layers or plan.tensors
+        if not planned or any(quant.params is None for quant in plan.tensors.values()):
             raise PreconditionError("lower: the plan has no scales; run allocate and assign-scales first")
 
     def run(self, model: Model, ctx: PassContext) -> PassResult:
