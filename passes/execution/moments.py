@@ -38,6 +38,11 @@ class Moments:
         self._sums = [old + new for old, new in zip(self._sums, parts, strict=True)] if self._sums else parts
         self.count += seen.shape[1]
 
+    @property
+    def groups(self) -> int:
+        """Number of groups of the vectors seen."""
+        return len(self._sums[0])
+
     def finite(self) -> bool:
         """Return whether nothing seen was NaN or infinite."""
         return all(np.isfinite(total).all() for total in self._sums)
