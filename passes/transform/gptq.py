@@ -44,8 +44,8 @@ class Gptq(Pass):
     [Li et al. 2025, GPTAQ, arXiv 2504.02692], so that layers make up for the error of those before them. The
     bias takes up the rest of the mean error.
 
-    Of an LSTM, GRU or RNN both weights are rounded, that of the state by the states that the cell computes with
-    the rounded weights. A ConvTranspose is a convolution over its input with zeros between the elements.
+    Of an LSTM, GRU or RNN both weights are rounded, that of the state by the states that the cell computes
+    with the rounded weights. A ConvTranspose is a convolution over its input with zeros between the elements.
 
     Attributes:
         max_bits: layers of wider weights keep the nearest integers.
