@@ -164,9 +164,8 @@ def bias_floor(
     bias = np.abs(np.asarray(layer.bias.values, dtype=np.float64)).reshape(-1)
     channels = int(np.prod(shape, dtype=np.int64))
     largest = bias.reshape(-1, channels).max(axis=0) if bias.size % channels == 0 else bias.max(keepdims=True)
-    return np.broadcast_to(
-        largest / (float(act.params.scale) * 2.0 ** (min(bias_bits, BIAS_BITS) - 2)), shape
-    )
+    floor = largest / (float(act.params.scale) * 2.0 ** (min(bias_bits, BIAS_BITS) - 2))
+    return np.broadcast_to(floor if shape else floor[0], shape)
 
 
 def grouped_params(

@@ -36,6 +36,8 @@ VECTORS = 512
 """Vectors of each layer that errors are measured on."""
 REACH = 8
 """Scales to try are up to an octave above and below the present one."""
+CONSTANT = 1e-5
+"""Variance over mean square of results that count as constant."""
 SEARCHED_BITS = 8
 """Wider tensors are not clipped."""
 
@@ -56,12 +58,15 @@ class _Site:
     Attributes:
         x: shape (groups, vectors, depth).
         aim: results, shape (groups, vectors, rows).
-        power: of the results around their means.
+        centred: whether errors count around their means: where a bias can take those up, unless the results
+            are constant.
+        power: of the results, centred likewise.
     """
 
     layer: Layer
     x: Values
     aim: Values
+    centred: bool
     power: float
 
     @classmethod
@@ -71,19 +76,20 @@ class _Site:
         rows = rows[:: max(len(rows) // VECTORS, 1)][:VECTORS]
         x = np.ascontiguousarray(rows.transpose(1, 0, 2))
         aim = x @ weight_matrix(layer, layer.weight_values()).transpose(0, 2, 1)
-        return cls(layer, x, aim, float(_errors(aim, layer).sum()))
+        spread, squares = (float(_errors(aim, centred=it).sum()) for it in (True, False))
+        centred = layer.op != "MatMul" and spread > CONSTANT * squares
+        return cls(layer, x, aim, centred, spread if centred else squares)
 
     def losses(self, x: Values, weight: Values) -> NDArray[np.float64]:
         """Return the error of each row relative to the power of all, shape (groups, rows)."""
         error = x @ weight_matrix(self.layer, weight).transpose(0, 2, 1) - self.aim
-        return _errors(error, self.layer) / max(self.power, 1e-30)
+        return _errors(error, centred=self.centred) / max(self.power, 1e-30)
 
 
-def _errors(values: Values, layer: Layer) -> NDArray[np.float64]:
-    """Return mean squares over the vectors, around the means where a bias can take those up."""
-    squares = np.square(values, dtype=np.float64).mean(axis=1)
-    means = values.mean(axis=1, dtype=np.float64)
-    return np.asarray(squares if layer.op == "MatMul" else squares - means**2)
+def _errors(values: Values, *, centred: bool) -> NDArray[np.float64]:
+    """Return mean squares over the vectors."""
+    means = values.mean(axis=1, keepdims=True, dtype=np.float64) if centred else 0.0
+    return np.asarray(np.square(values - means, dtype=np.float64).mean(axis=1))
 
 
 class ClipSearch:
@@ -194,9 +200,8 @@ def _best_weight(site: _Site, x: Values, quant: TensorQuant, least: NDArray[np.f
 
 
 def _act_candidates(spec: QuantSpec, params: QuantParams) -> Iterator[QuantParams]:
-    """Yield the present parameters and those around them."""
+    """Yield the present parameters, and then those around them."""
     scale, zero = np.asarray(params.scale), params.zero_point
-    yield params
     for step in _steps(spec.scale_places):
         other = np.asarray(np.maximum(shorter_scale(scale, step), np.float32(MIN_SCALE)))
         yield QuantParams(other, zero)
@@ -204,5 +209,6 @@ def _act_candidates(spec: QuantSpec, params: QuantParams) -> Iterator[QuantParam
         yield from (QuantParams(scale, zero + shift) for shift in (-1, 1))
 
 
-def _steps(places: int) -> range:
-    return range(-REACH, REACH + 1, places)
+def _steps(places: int) -> list[int]:
+    """Return the distances to try, the nearest first: it wins where all are as good."""
+    return sorted(range(-REACH, REACH + 1, places), key=abs)
