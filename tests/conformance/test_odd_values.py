@@ -178,3 +178,14 @@ def test_a_layer_that_yields_nan_is_named(pipeline: str) -> None:
     ctx = context(model, rng.standard_normal((SAMPLES, 3, 6, 6)).astype(np.float32))
     with pytest.raises(ModelError, match=r"'?(c|d|depthwise)'?.* NaN or infinite on the calibration data"):
         compile_(model, ctx, pipeline, Precision(4, 8))
+
+
+def test_a_graph_that_pytorch_cannot_run_is_quantized_without_gradients() -> None:
+    model = model_from_text(
+        """<ir_version: 8, opset_import: ["" : 13]>
+        net (float[N,2,5,5] x) => (float[N,2,5,5] y, int64[4,M] n) <float[2,2,1,1] w = {1, 2, 3, 4}>
+        { [conv] y = Conv(x, w) [odd] n = NonZero(x) }"""
+    )
+    ctx = context(model, np.random.default_rng(0).standard_normal((8, 2, 5, 5)).astype(np.float32))
+    compile_(model, ctx, "assign-scales,gptq,bias-correction", Precision(2, 8))
+    assert model.plan.codes()["w"].shape == (2, 2, 1, 1)
