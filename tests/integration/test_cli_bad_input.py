@@ -174,10 +174,8 @@ def test_labels_that_do_not_fit_the_held_out_samples(attempt: Attempt, model: Pa
 def test_few_samples_are_said_and_do_not_stop_it(attempt: Attempt, tmp_path: Path) -> None:
     weight = numpy_helper.from_array(np.eye(8, 3, dtype=np.float32), "w")
     node = helper.make_node("MatMul", ["x", "w"], ["y"], name="product")
-    ends = [
-        helper.make_tensor_value_info(it, TensorProto.FLOAT, ["N", size]) for it, size in zip("xy", (8, 3))
-    ]
-    graph = helper.make_graph([node], "wide", ends[:1], ends[1:], [weight])
+    x, y = (helper.make_tensor_value_info(*it) for it in (("x", 1, ["N", 8]), ("y", 1, ["N", 3])))
+    graph = helper.make_graph([node], "wide", [x], [y], [weight])
     opset = [helper.make_opsetid("", 17)]
     onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), tmp_path / "wide.onnx")
     np.savez(tmp_path / "two.npz", x=np.arange(16, dtype=np.float32).reshape(2, 8))
