@@ -100,14 +100,15 @@ def parts(model: Model, case: Case, asked: argparse.Namespace) -> tuple[Dataset,
 
     def part(at: np.ndarray) -> Dataset:
         chosen = {name: values[at] for name, values in arrays.items()}
-        source = ArraySource(tuple(arrays), len(at), None, chosen)
-        return replace(whole, source=source, arrays=tuple(arrays), preprocess=None, count=len(at))
+        names = tuple(chosen)
+        source = ArraySource(names, len(at), None, chosen)
+        return replace(whole, source=source, arrays=names, preprocess=None, count=len(at))
 
     return part(order[cut:]), part(order[:cut])
 
 
 def distances(reference: np.ndarray, found: np.ndarray) -> dict[str, float]:
-    """Return divergence in nats, noise over signal of the outputs, and how often the class is the same, in %."""
+    """Return divergence in nats, noise over signal, and how often the class is the same, in percent."""
     first, second = (values.reshape(len(values), -1).astype(np.float64) for values in (reference, found))
     left, right = (_logarithms(values) for values in (first, second))
     return {
