@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     Matrix = NDArray[np.float64]
 
 
+ROUNDED = 1e-5
+"""Variance over mean square that counts as rounding of sums in float32."""
+
+
 class Moments:
     """Sums over vectors x of the quantized network and their counterparts y of the float network.
 
@@ -38,6 +42,11 @@ class Moments:
         self._sums = [old + new for old, new in zip(self._sums, parts, strict=True)] if self._sums else parts
         self.count += seen.shape[1]
 
+    @property
+    def groups(self) -> int:
+        """Number of groups of the vectors seen."""
+        return len(self._sums[0])
+
     def finite(self) -> bool:
         """Return whether nothing seen was NaN or infinite."""
         return all(np.isfinite(total).all() for total in self._sums)
@@ -47,10 +56,17 @@ class Moments:
         return self._sums[0] / self.count, self._sums[1] / self.count
 
     def products(self, *, centred: bool) -> tuple[Matrix, Matrix]:
-        """Return ``E[x x^T]`` and ``E[x y^T]``, (groups, depth, depth), about zero or about the means."""
+        """Return ``E[x x^T]`` and ``E[x y^T]``, (groups, depth, depth), about zero or about the means.
+
+        What varies by no more than float32 rounds has no moments about its mean.
+        """
         own, cross = self._sums[2] / self.count, self._sums[3] / self.count
         if centred:
             x, y = self.means()
+            squares = np.einsum("gdd->gd", own)
             own = own - x[:, :, None] * x[:, None, :]
             cross = cross - x[:, :, None] * y[:, None, :]
+            varies = np.einsum("gdd->gd", own) > ROUNDED * squares
+            own *= varies[:, :, None] & varies[:, None, :]
+            cross *= varies[:, :, None]
         return own, cross

@@ -203,21 +203,26 @@ def elements(tensor: gs.Tensor) -> int:
 def weight_matrix(layer: Layer, weight: NDArray[_Scalar]) -> NDArray[_Scalar]:
     """Arrange a weight in ONNX layout as (groups, output channels per group, depth).
 
-    Depth runs over input channels, then kernel positions, as the patches of the observers do.
-
-    Raises:
-        ValueError: a ConvTranspose, whose output channels sum over varying positions.
+    Depth runs over input channels, then kernel positions, as the patches of the observers do. The matrix of a
+    ConvTranspose multiplies windows of its input with zeros between the elements
+    (`passes.execution.stuffed`); one output element has a term for some kernel positions only.
     """
-    if layer.op == "ConvTranspose":
-        raise ValueError("the weight of a ConvTranspose is not one matrix")
     if layer.recurrent:
         return weight
     if layer.op == "Conv":
         return weight.reshape(layer.groups, weight.shape[0] // layer.groups, -1)
+    if layer.op == "ConvTranspose":
+        inputs, outputs = weight.shape[0] // layer.groups, weight.shape[1]
+        split = weight.reshape(layer.groups, inputs, outputs, -1)
+        return split.swapaxes(1, 2).reshape(layer.groups, outputs, -1)
     return (weight if layer.channel_axis == 0 else weight.T)[None]
 
 
 def matrix_weight(layer: Layer, matrix: NDArray[_Scalar]) -> NDArray[_Scalar]:
     """Arrange what `weight_matrix` gave in ONNX layout again."""
     shape = layer.weight.shape  # type: ignore[union-attr]
-    return matrix.reshape(shape) if layer.op == "Conv" or layer.channel_axis == 0 else matrix[0].T
+    if layer.op == "ConvTranspose":
+        split = matrix.reshape(layer.groups, shape[1], shape[0] // layer.groups, -1)
+        return split.swapaxes(1, 2).reshape(shape)
+    whole = layer.op == "Conv" or layer.recurrent or layer.channel_axis == 0
+    return matrix.reshape(shape) if whole else matrix[0].T

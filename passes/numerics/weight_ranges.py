@@ -58,7 +58,9 @@ def weight_range(
     return lo.reshape(shape), hi.reshape(shape)
 
 
-def best_short_scale(w: NDArray[Any], spec: QuantSpec) -> NDArray[np.float32]:
+def best_short_scale(
+    w: NDArray[Any], spec: QuantSpec, moments: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
     """Return the short scale of each channel with the least squared error, the largest among equals.
 
     Tried are the scale that covers the channel and the short scales below it, over one octave at 8 bits and
@@ -67,6 +69,8 @@ def best_short_scale(w: NDArray[Any], spec: QuantSpec) -> NDArray[np.float32]:
     Args:
         w: finite weights of any shape.
         spec: a symmetric quantizer.
+        moments: what the error of each weight counts, not negative, in the shape of ``w``; all alike by
+            default.
 
     Returns:
         Scales of the shape ``spec.granularity.param_shape(w.shape)``; 1 for channels of zeros.
@@ -83,7 +87,8 @@ def best_short_scale(w: NDArray[Any], spec: QuantSpec) -> NDArray[np.float32]:
     scales = np.stack([shorter_scale(covering, step) for step in tried])
     blocks = np.ascontiguousarray(spec.granularity.blocks(w), dtype=np.float32)
     lowest = np.full(scales.shape, spec.format.qmin, dtype=np.float32)
-    errors = squared_errors(blocks, scales, lowest, spec.format.levels)
+    roots = None if moments is None else np.sqrt(spec.granularity.blocks(moments)).astype(np.float32)
+    errors = squared_errors(blocks, scales, lowest, spec.format.levels, roots)
     return np.asarray(np.take_along_axis(scales, errors.argmin(axis=0)[None], 0)[0].reshape(low.shape))
 
 
@@ -99,30 +104,40 @@ def _best_factors(
 
 
 def squared_errors(
-    blocks: NDArray[np.float32], scales: NDArray[np.float32], lowest: NDArray[np.float32], levels: int
+    blocks: NDArray[np.float32],
+    scales: NDArray[np.float32],
+    lowest: NDArray[np.float32],
+    levels: int,
+    roots: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float64]:
-    """Return the error of each candidate for each block, shape (candidates, blocks), in cached pieces."""
+    """Return the error of each candidate for each block, shape (candidates, blocks), in cached pieces.
+
+    Args:
+        blocks: weights, shape (blocks, elements).
+        scales: steps, shape (candidates, blocks).
+        lowest: first code less the zero point, same shape.
+        levels: number of codes.
+        roots: factors of the errors before they are squared, in the shape of ``blocks``; 1 by default.
+    """
     errors = np.zeros(scales.shape, dtype=np.float64)
     rows = max(1, _CHUNK // blocks.shape[1])
     for top in range(0, len(blocks), rows):
         part = slice(top, top + rows)
         for left in range(0, blocks.shape[1], _CHUNK):
-            piece = blocks[part, left : left + _CHUNK]
-            errors[:, part] += _piece_errors(piece, scales[:, part], lowest[:, part], levels)
+            at = part, slice(left, left + _CHUNK)
+            factors = None if roots is None else roots[at]
+            errors[:, part] += _piece_errors(blocks[at], scales[:, part], lowest[:, part], levels, factors)
     return errors
 
 
 def _piece_errors(
-    piece: NDArray[np.float32], scale: NDArray[np.float32], lowest: NDArray[np.float32], levels: int
+    piece: NDArray[np.float32],
+    scale: NDArray[np.float32],
+    lowest: NDArray[np.float32],
+    levels: int,
+    roots: NDArray[np.float32] | None,
 ) -> NDArray[np.float64]:
-    """Return the error of each candidate for each row.
-
-    Args:
-        piece: weights, shape (rows, elements).
-        scale: steps, shape (candidates, rows).
-        lowest: first code less the zero point, same shape.
-        levels: number of codes.
-    """
+    """Return the error of each candidate for each row; see `squared_errors`."""
     errors = np.empty(scale.shape, dtype=np.float64)
     steps, codes = np.empty_like(piece), np.empty_like(piece)
     for candidate in range(len(scale)):
@@ -133,5 +148,7 @@ def _piece_errors(
         np.maximum(codes, low, out=codes)
         np.minimum(codes, low + (levels - 1), out=codes)
         codes -= steps
+        if roots is not None:
+            codes *= roots
         errors[candidate] = np.einsum("ij,ij->i", codes, codes)
     return errors * np.square(scale, dtype=np.float64)

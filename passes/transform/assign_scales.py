@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from passes.api import Aspect, Pass, PassContext, PassResult
 from passes.errors import PreconditionError
-from passes.execution.collect import HISTOGRAMS, CollectActivations
+from passes.execution.collect import HISTOGRAMS, PATCHES, CollectActivations
+from passes.execution.ranges import covering_params
 from passes.execution.scale_memo import ScaleMemo, ScaleMemos
 from passes.ir.float_layers import fitted
+from passes.ir.layers import matrix_weight, weight_matrix
 from passes.ir.setup import quantizer_setup
-from passes.numerics import PerChannel, PerGroup, QuantParams, RangeMethod, group_params, multiplier_limit
+from passes.numerics import (
+    PerChannel,
+    PerGroup,
+    QuantParams,
+    RangeMethod,
+    best_short_scale,
+    group_params,
+    multiplier_limit,
+)
+from passes.transform.clip_search import Clip, ClipSearch
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from hwmodels import Rules
     from passes.ir.layers import Layer
     from passes.ir.model import Model
     from passes.ir.plan import TensorQuant
+    from passes.ir.setup import QuantizerSetup
 
 BIAS_BITS = 32
 """Bits of a bias in Q/DQ models and in the artifact."""
@@ -41,17 +56,27 @@ class AssignScales(Pass):
         method: range estimator of activations.
         weights: range estimator of weights.
         percentile: share of values inside the range, for ``method=percentile``, in percent.
+        weighted: weigh the error of each element of a weight by the second moment of what it multiplies, for
+            ``weights=mse``.
+        clip: whose scales are then searched by the output error of layers (`passes.transform.clip_search`):
+            ``acts`` with float weights, ``weights`` with float activations, ``both`` in turns, as rounded.
+        rounds: of that search.
     """
 
     name: ClassVar[str] = "assign-scales"
     method: RangeMethod = RangeMethod.MSE
     weights: RangeMethod = RangeMethod.MSE
     percentile: float = 99.99
+    weighted: bool = False
+    clip: Clip = Clip.NONE
+    rounds: int = 2
 
     @property
     def observes(self) -> frozenset[str]:  # type: ignore[override]
-        """Histograms, unless the range is all that is asked for."""
-        return frozenset() if self.method is RangeMethod.MINMAX else frozenset({HISTOGRAMS})
+        """Histograms, unless the range is all that is asked for; inputs of layers for errors of results."""
+        histograms = frozenset() if self.method is RangeMethod.MINMAX else frozenset({HISTOGRAMS})
+        sampled = self.weighted or self.clip is not Clip.NONE
+        return histograms | {PATCHES} if sampled else histograms
 
     def check(self, model: Model, ctx: PassContext) -> None:
         """The plan must say how many bits each tensor has."""
@@ -75,19 +100,57 @@ class AssignScales(Pass):
                 name = part.weight.name  # type: ignore[union-attr]
                 if name not in tensors:
                     continue
-                params = self._weight_params(part, tensors[name], act, rules, memo)
+                moments = second_moments(part, stats.patches) if self.weighted else None
+                params = self._weight_params(part, tensors[name], act, rules, memo, moments)
                 tensors[name] = tensors[name].with_params(params)
+        if self.clip is not Clip.NONE:
+            search = ClipSearch(model.graph, setup, tensors, stats.patches, partial(_least_scale, setup))
+            search.search(self.clip, self.rounds)
+            tensors = search.tensors
         model.plan = replace(model.plan, tensors=tensors)
         facts = {"tensors": len(tensors), "method": self.method.value}
         return PassResult(Aspect.PLAN, f"{len(tensors)} tensors have scales", facts)
 
     def _weight_params(
-        self, layer: Layer, quant: TensorQuant, act: TensorQuant | None, rules: Rules, memo: ScaleMemo
+        self,
+        layer: Layer,
+        quant: TensorQuant,
+        act: TensorQuant | None,
+        rules: Rules,
+        memo: ScaleMemo,
+        moments: NDArray[np.float32] | None,
     ) -> QuantParams:
         if isinstance(quant.spec.granularity, PerGroup):
             return grouped_params(layer, quant, act, self.weights, rules)
         least = bias_floor(layer, quant, act, rules.bias_bits)
+        if moments is not None and self.weights is RangeMethod.MSE:
+            values = layer.weight_values()
+            return covering_params(best_short_scale(values, quant.spec, moments), values, quant.spec, least)
         return memo.weight(layer, quant.spec, self.weights, least)
+
+
+def _least_scale(
+    setup: QuantizerSetup, layer: Layer, quant: TensorQuant, act: TensorQuant
+) -> NDArray[np.float64]:
+    return bias_floor(layer, quant, act, setup.rules[layer.name].bias_bits)
+
+
+def second_moments(layer: Layer, patches: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32] | None:
+    """Return the second moment of what each element of a weight multiplies, in the shape of the weight.
+
+    Args:
+        layer: with constant weights.
+        patches: inputs of layers, by layer name, (samples, positions, groups, depth).
+
+    Returns:
+        ``None`` where the weight is not one matrix over the patches: of ConvTranspose and recurrent layers.
+    """
+    found = patches.get(layer.name)
+    if found is None or layer.op == "ConvTranspose":
+        return None
+    moments = np.square(found, dtype=np.float64).mean(axis=(0, 1))
+    shape = weight_matrix(layer, layer.weight_values()).shape
+    return matrix_weight(layer, np.broadcast_to(moments[:, None], shape).astype(np.float32))
 
 
 def bias_floor(
@@ -108,9 +171,8 @@ def bias_floor(
     bias = np.abs(np.asarray(layer.bias.values, dtype=np.float64)).reshape(-1)
     channels = int(np.prod(shape, dtype=np.int64))
     largest = bias.reshape(-1, channels).max(axis=0) if bias.size % channels == 0 else bias.max(keepdims=True)
-    return np.broadcast_to(
-        largest / (float(act.params.scale) * 2.0 ** (min(bias_bits, BIAS_BITS) - 2)), shape
-    )
+    floor = largest / (float(act.params.scale) * 2.0 ** (min(bias_bits, BIAS_BITS) - 2))
+    return np.broadcast_to(floor if shape else floor[0], shape)
 
 
 def grouped_params(

@@ -14,6 +14,7 @@ import numpy as np
 from passes.api import Aspect, Pass, PassContext, PassResult
 from passes.errors import PreconditionError
 from passes.execution.collect import MEANS, CollectActivations
+from passes.execution.stuffed import implicit_padding, transposed_window
 from passes.ir.float_layers import fitted
 from passes.ir.layers import Layer, static_shape, weight_matrix
 from passes.ir.setup import quantizer_setup
@@ -55,7 +56,7 @@ class BiasCorrection(Pass):
             quant = model.plan.tensors.get(layer.weight.name) if layer.weight is not None else None
             if quant is None or quant.spec.format.bits > self.max_bits or quant.codes is not None:
                 continue
-            if layer.op in ("ConvTranspose", "MatMul") or layer.name not in means:
+            if layer.op == "MatMul" or layer.name not in means or implicit_padding(layer):
                 ctx.note(self.name, layer.name, f"the bias of this {layer.op} is not corrected")
                 continue
             shift = mean_output_error(layer, quant, means[layer.name])
@@ -70,7 +71,7 @@ def mean_output_error(layer: Layer, quant: TensorQuant, mean: NDArray[np.float64
     """Return ``dW E[x]`` per output channel.
 
     Args:
-        layer: with constant weights; not a ConvTranspose.
+        layer: with constant weights.
         quant: specification and parameters of its weight.
         mean: of each channel of its input, shape (channels,).
     """
@@ -82,14 +83,23 @@ def mean_output_error(layer: Layer, quant: TensorQuant, mean: NDArray[np.float64
 
 
 def inside_share(layer: Layer) -> NDArray[np.float64]:
-    """Return how often each kernel position falls inside the image, not on its padding, shape (taps,)."""
+    """Return how often each kernel position falls on an element of the input, shape (taps,).
+
+    Others fall on padding, or between the elements that a ConvTranspose spreads out.
+    """
     spatial = (static_shape(layer.act) or ())[2:]
-    if layer.op != "Conv" or not spatial:
-        return np.ones(int(np.prod(layer.weight.shape[2:])) if layer.op == "Conv" else 1)  # type: ignore[union-attr]
-    window = ConvWindow.of(layer, spatial)
+    if layer.op not in ("Conv", "ConvTranspose"):
+        return np.ones(1)
+    if not spatial:
+        return np.ones(int(np.prod(layer.weight.shape[2:])))  # type: ignore[union-attr]
+    spread = layer.op == "ConvTranspose"
+    window = transposed_window(layer, spatial) if spread else ConvWindow.of(layer, spatial)
+    apart = layer.node.attrs.get("strides") if spread else None
     share = np.ones(())
     for axis, size in enumerate(spatial):
         start = np.arange(window.out[axis]) * window.strides[axis] - window.pads[axis][0]
         at = start[None] + np.arange(window.kernel[axis])[:, None] * window.dilations[axis]
-        share = share[..., None] * ((at >= 0) & (at < size)).mean(axis=1)
-    return share.reshape(-1)
+        step = apart[axis] if apart else 1
+        share = share[..., None] * ((at >= 0) & (at < size * step) & (at % step == 0)).mean(axis=1)
+    # The window over a spread input is read backwards.
+    return share.reshape(-1)[:: -1 if spread else 1]

@@ -23,11 +23,15 @@ if TYPE_CHECKING:
     from passes.ir.model import Model
 
 MIN_RANGE = 1e-8
+_HOMOGENEOUS = ("Relu", "LeakyRelu", "PRelu")
+"""Functions f with ``f(s x) = s f(x)`` for every s > 0."""
 
 
 @dataclass(frozen=True)
 class Equalize(Pass):
-    """Equalize chains of layers joined by nothing or by a Relu.
+    """Equalize chains of layers joined by nothing, or by a Relu, LeakyRelu or PRelu.
+
+    A slope for each channel stays as it is: ``f(s x) = s f(x)`` for every s > 0.
 
     A Clip (Relu6) does not commute with a scale per channel, so such pairs are left as they are.
 
@@ -87,14 +91,16 @@ def _pairs(graph: gs.Graph) -> list[tuple[Layer, Layer]]:
 
 
 def _next_layer(node: gs.Node, outputs: set[str]) -> str | None:
-    """Return the only reader of a layer's output, seen through one Relu."""
+    """Return the only reader of a layer's output, seen through one function that keeps positive factors."""
     for _ in range(2):
         result = node.outputs[0]
         if len(result.outputs) != 1 or result.name in outputs:
             return None
         reader = result.outputs[0]
-        if reader.op != "Relu":
-            return str(reader.name) if reader.inputs[0] is result else None
+        if reader.inputs[0] is not result:
+            return None
+        if reader.op not in _HOMOGENEOUS:
+            return str(reader.name)
         node = reader
     return None
 

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from passes.api import Aspect, Pass, PassContext, PassResult
-from passes.errors import ModelError, PreconditionError, UsageError
-from passes.execution.columns import choose_positions, columns
-from passes.execution.moments import Moments
+from passes.errors import PreconditionError, UsageError
+from passes.execution.paired import PairedMoments
 from passes.execution.segments import Segments
+from passes.execution.states import States
+from passes.execution.stuffed import implicit_padding
 from passes.ir.float_layers import fitted
-from passes.ir.layers import weight_matrix
 from passes.ir.onnx_io import to_proto
 from passes.ir.plan import Role
 from passes.ir.setup import quantizer_setup
 from passes.ir.weights import rounded_weight
 from passes.lowering.qdq import emit_activations
+from passes.lowering.recurrent import state_bits
 from passes.transform.assign_scales import bias_floor
 from passes.transform.round_layer import RoundingOptions, RoundingTask, round_layer
 from passes.transform.rounding_memo import RoundingMemos
@@ -26,15 +27,14 @@ from passes.transform.rounding_memo import RoundingMemos
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from passes.execution.moments import Moments
     from passes.ir.layers import Layer
     from passes.ir.model import Model
-    from passes.ir.plan import TensorQuant
     from passes.ir.setup import QuantizerSetup
 
 BATCH = 10
-VECTORS_PER_INPUT = 40
-"""Least number of vectors for each element of a sum."""
-ROUNDED = ("Conv", "Gemm", "MatMul")
+STATE_ROUNDS = 2
+"""How often the weight of a state is rounded: the states are those that the last rounding gives."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,9 @@ class Gptq(Pass):
     by coordinate descent. With `asymmetric`, the result aimed at is that of the float network on float inputs
     [Li et al. 2025, GPTAQ, arXiv 2504.02692], so that layers make up for the error of those before them. The
     bias takes up the rest of the mean error.
+
+    Of an LSTM, GRU or RNN both weights are rounded, that of the state by the states that the cell computes
+    with the rounded weights. A ConvTranspose is a convolution over its input with zeros between the elements.
 
     Attributes:
         max_bits: layers of wider weights keep the nearest integers.
@@ -81,7 +84,7 @@ class Gptq(Pass):
             ModelError: the input of a layer is NaN or infinite; the message names the layer.
         """
         setup = fitted(quantizer_setup(model.graph, ctx.target), model.plan)
-        layers = [layer for layer in setup.stored if self._wanted(layer, model)]
+        layers = [layer for layer in setup.stored if self._wanted(layer, model, ctx)]
         if not layers:
             return PassResult(Aspect.NONE, "no layer has few enough bits", {"layers": 0})
         if ctx.calibration is None:
@@ -94,9 +97,14 @@ class Gptq(Pass):
         model.plan = replace(model.plan, tensors=sweep.tensors, biases=sweep.biases)
         return PassResult(Aspect.PLAN, f"{len(layers)} layers rounded", {"layers": len(layers)})
 
-    def _wanted(self, layer: Layer, model: Model) -> bool:
+    def _wanted(self, layer: Layer, model: Model, ctx: PassContext) -> bool:
         quant = model.plan.tensors.get(layer.weight.name) if layer.weight is not None else None
-        return layer.op in ROUNDED and quant is not None and quant.spec.format.bits <= self.max_bits
+        if quant is None or quant.spec.format.bits > self.max_bits:
+            return False
+        if implicit_padding(layer):
+            ctx.note(self.name, layer.name, "auto_pad or output_shape: its weights keep the nearest integers")
+            return False
+        return True
 
     def options(self) -> RoundingOptions:
         """Return what concerns the rounding of one layer."""
@@ -112,21 +120,22 @@ class _Sweep:
         self._step, self._ctx, self._setup = step, ctx, setup
         self._memo = ctx.get(RoundingMemos(), model)
         self._layers = {layer.name: layer for layer in layers}
+        self._plan = model.plan
         self.tensors, self.biases = dict(model.plan.tensors), dict(model.plan.biases)
         chosen = frozenset(self._layers)
         acts = {name: quant for name, quant in self.tensors.items() if quant.role is Role.ACT}
         proto, floats = to_proto(model), [layer.name for layer in setup.floats]
         self._float = Segments(proto, chosen, ctx.workers)
         self._quantized = Segments(emit_activations(proto, acts, floats), chosen, ctx.workers)
-        self._rng = ctx.rng(step.name)
-        self._samples = 0
 
     def run(self) -> None:
         """Round layer by layer, by depth."""
         last = max(self._float.depths.values())
         values, biases = self._replacements(0)
-        self._samples = self._quantized.start(self._ctx.calibration, BATCH, values, biases)
+        samples = self._quantized.start(self._ctx.calibration, BATCH, values, biases)
         self._float.start(self._ctx.calibration, BATCH)
+        vectors, rng = self._step.vectors, self._ctx.rng(self._step.name)
+        self._paired = PairedMoments(self._quantized, self._float, vectors, samples, rng)
         for depth in range(1, last + 1):
             for name in [name for name, found in self._float.depths.items() if found == depth]:
                 self._round(self._layers[name])
@@ -141,9 +150,23 @@ class _Sweep:
         self._quantized.store.clear()
 
     def _round(self, layer: Layer) -> None:
-        quant = self.tensors[layer.weight.name]  # type: ignore[union-attr]
-        moments = self._moments(layer)
-        depth = weight_matrix(layer, layer.weight_values()).shape[2]
+        act = self.tensors.get(layer.act.name)
+        self._round_part(layer.parts[0], self._paired.inputs(layer, act))
+        if layer.recurrent:
+            self._round_hidden(layer, layer.parts[1])
+
+    def _round_hidden(self, layer: Layer, part: Layer) -> None:
+        """Round the weight of a state, which depends on that weight: as it is, then as it has become."""
+        cell, act = States(layer, self._ctx.workers), self.tensors[layer.act.name]
+        levels = (1 << state_bits(layer, self._plan) - 1) - 1
+        hidden = part.weight_values()
+        for _ in range(STATE_ROUNDS):
+            pair = self._rounded(layer.parts[0]), hidden
+            self._round_part(part, self._paired.states(layer, act, cell, pair, levels))
+            hidden = self._rounded(part)
+
+    def _round_part(self, layer: Layer, moments: Moments) -> None:
+        quant, depth = self.tensors[_weight_name(layer)], len(moments.means()[0][0])
         if moments.count < depth:
             message = f"{moments.count} vectors for {depth} inputs; give more calibration samples"
             self._ctx.note(self._step.name, layer.name, message)
@@ -152,36 +175,23 @@ class _Sweep:
         least = bias_floor(layer, quant, act, bits)
         task = RoundingTask(layer, quant, least, moments)
         rounded, bias = round_layer(task, self._step.options())
-        self.tensors[layer.weight.name] = rounded  # type: ignore[union-attr]
+        self.tensors[_weight_name(layer)] = rounded
         found = None if bias is None else tuple(bias.tolist())
         self.biases |= {} if found is None else {layer.name: found}
         self._memo.keep(layer, quant, act, (rounded, found))
 
-    def _moments(self, layer: Layer) -> Moments:
-        moments = Moments()
-        quant, depth = self.tensors.get(layer.act.name), weight_matrix(layer, layer.weight_values()).shape[2]
-        count = -(-max(self._step.vectors, VECTORS_PER_INPUT * depth) // self._samples)
-        seen, reference = (
-            run.store.compact(run.operand(layer.name)) for run in (self._quantized, self._float)
-        )
-        for first, second in zip(seen, reference, strict=True):
-            at = choose_positions(layer, first.shape, count, self._rng)
-            x, y = _values(layer, first, at, quant), columns(layer, second, at).astype(np.float32)
-            moments.update(x, np.ascontiguousarray(y))
-        if not moments.finite():
-            raise ModelError(f"layer {layer.name}: its input is NaN or infinite on the calibration data")
-        return moments
+    def _rounded(self, part: Layer) -> NDArray[np.float32]:
+        return rounded_weight(part, self.tensors[_weight_name(part)])
 
     def _replacements(self, depth: int) -> tuple[dict[str, NDArray[np.float32]], dict[str, str]]:
         """Return rounded weights and biases of the layers in one piece."""
         values: dict[str, NDArray[np.float32]] = {}
         added: dict[str, str] = {}
         for layer in self._setup.stored:
-            if layer.weight is None or self._quantized.piece_of(layer.name) != depth:
+            if self._quantized.piece_of(layer.name) != depth:
                 continue
-            if layer.weight.name not in self.tensors:
-                continue
-            values[layer.weight.name] = rounded_weight(layer, self.tensors[layer.weight.name])
+            quantized = [part for part in layer.parts if _weight_name(part) in self.tensors]
+            values |= {_weight_name(part): self._rounded(part) for part in quantized}
             if layer.name in self.biases:
                 name = f"{layer.name}.bias" if layer.bias is None else layer.bias.name
                 values[name] = np.asarray(self.biases[layer.name], dtype=np.float32)
@@ -189,13 +199,5 @@ class _Sweep:
         return values, added
 
 
-def _values(
-    layer: Layer, batch: NDArray[Any], positions: NDArray[np.intp], quant: TensorQuant | None
-) -> NDArray[np.float32]:
-    """Return what a layer multiplies as numbers, from numbers or from codes."""
-    if quant is None or quant.params is None or batch.dtype.kind == "f":
-        return np.ascontiguousarray(columns(layer, batch, positions), dtype=np.float32)
-    zero = int(quant.params.zero_point)
-    codes = columns(layer, batch, positions, zero)
-    steps = np.subtract(codes, zero, dtype=np.float32, casting="unsafe")
-    return np.ascontiguousarray(steps * np.float32(quant.params.scale))
+def _weight_name(layer: Layer) -> str:
+    return str(layer.weight.name)  # type: ignore[union-attr]

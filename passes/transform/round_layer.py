@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -39,10 +39,11 @@ class RoundingTask:
     """One layer to round.
 
     Attributes:
-        layer: Conv, Gemm or MatMul with constant weights.
+        layer: with constant weights; of a recurrent one, the part whose weight is rounded.
         quant: specification and parameters of its weight.
         least: scales are not chosen below this, shape of the parameters.
-        moments: of its input.
+        moments: of what the weight multiplies; one group for each of the weight, or for each block of rows of
+            a weight without groups.
         fixed: points that are not rounded, added up, in the shape of `weight_matrix`; ``None`` for none.
         still: channels whose scale stays, bool (channels,); ``None``: none.
     """
@@ -54,14 +55,24 @@ class RoundingTask:
     fixed: Matrix | None = None
     still: NDArray[np.bool_] | None = None
 
+    @property
+    def has_bias(self) -> bool:
+        """Whether the layer has a place for a bias: not a MatMul, nor a cell, whose gates keep theirs."""
+        return self.layer.op != "MatMul" and not self.layer.recurrent
+
+    def matrix(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Arrange a weight as `weight_matrix` does, its rows by the groups of the moments."""
+        found = weight_matrix(self.layer, values)
+        return found.reshape(self.moments.groups, -1, found.shape[2])
+
 
 def round_layer(
     task: RoundingTask, options: RoundingOptions
 ) -> tuple[TensorQuant, NDArray[np.float32] | None]:
     """Return the weight with its codes, and the bias where the layer has a place for one, shape (channels,).
 
-    The bias takes up the mean error, so that deviations from the means are all that rounding goes by. A
-    MatMul has none, and is rounded by deviations from zero. Of a weight with points, the last are rounded.
+    The bias takes up the mean error, so that deviations from the means are all that rounding goes by. A layer
+    without one is rounded by deviations from zero. Of a weight with points, the last are rounded.
     """
     points = LastPoints.of(task.layer, task.quant)
     if points is None:
@@ -73,12 +84,11 @@ def round_layer(
 
 def _rounded(task: RoundingTask, options: RoundingOptions) -> tuple[TensorQuant, NDArray[np.float32] | None]:
     layer, moments = task.layer, task.moments
-    has_bias = layer.op != "MatMul"
-    own, cross = moments.products(centred=has_bias)
+    own, cross = moments.products(centred=task.has_bias)
     depth = own.shape[1]
     share = min(options.damping + depth / (depth + moments.count), 1.0)
     hessian = damped(own, share)
-    weight = weight_matrix(layer, layer.weight_values()).astype(np.float64)
+    weight = task.matrix(layer.weight_values()).astype(np.float64)
     # The least squares answer to inputs that differ from those of the float network. Over (1 - share), the
     # damped moments are the true ones with a ridge; without that factor the answer would overshoot.
     shift = np.linalg.solve(hessian, (cross - own) @ weight.transpose(0, 2, 1)) * (1 - share)
@@ -87,7 +97,7 @@ def _rounded(task: RoundingTask, options: RoundingOptions) -> tuple[TensorQuant,
     search = _Search(task, target, hessian, options)
     quant, last = search.rounded()
     values = fixed + last
-    if not has_bias:
+    if not task.has_bias:
         return quant, None
     seen, reference = moments.means()
     rest = np.einsum("gnd,gd->gn", weight, reference) - np.einsum("gnd,gd->gn", values, seen)
@@ -124,6 +134,10 @@ class _Search:
         """Return the number of the best scale for each row, (groups, rows); rows may have to share it."""
         if isinstance(self._task.quant.spec.granularity, PerTensor):
             return np.full(losses.shape[1:], losses.sum(axis=(1, 2)).argmin())
+        if self._task.layer.op == "ConvTranspose":
+            # Its weight has one axis for the outputs of every group.
+            shared = losses.sum(axis=1, keepdims=True).argmin(axis=0)
+            return np.broadcast_to(shared, losses.shape[1:])
         return np.asarray(losses.argmin(axis=0))
 
     def _scales(self) -> list[NDArray[np.float32]]:
@@ -144,4 +158,4 @@ class _Search:
         layer, spec = self._task.layer, self._task.quant.spec
         shape = layer.weight_values().shape
         expanded = np.broadcast_to(spec.granularity.expand(scale, shape), shape)
-        return Grid(weight_matrix(layer, expanded.astype(np.float64)), spec.format.qmin, spec.format.qmax)
+        return Grid(self._task.matrix(expanded.astype(np.float64)), spec.format.qmin, spec.format.qmax)

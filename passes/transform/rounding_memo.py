@@ -24,7 +24,7 @@ Rounded = tuple["TensorQuant", tuple[float, ...] | None]
 
 @dataclass
 class RoundingMemo:
-    """Rounded weights by layer, by the scales that they started from, and by those of its activation."""
+    """Rounded weights by name, by the scales that they started from, and by those of its activation."""
 
     _found: dict[Key, Rounded] = field(default_factory=dict)
 
@@ -32,12 +32,12 @@ class RoundingMemo:
         """Remember how a layer was rounded.
 
         Args:
-            layer: with constant weights.
+            layer: with constant weights; a part of it where it has several.
             start: quantization of its weight as it was before, without codes.
             act: quantization of its activation; ``None`` where that stays float.
             rounded: what came of it.
         """
-        self._found[layer.name, start, act] = rounded
+        self._found[_weight_name(layer), start, act] = rounded
 
     def recall(self, plan: QuantPlan, setup: QuantizerSetup) -> QuantPlan:
         """Return a plan with the codes and biases that are known for it.
@@ -48,16 +48,18 @@ class RoundingMemo:
         """
         tensors, biases = dict(plan.tensors), dict(plan.biases)
         floats = {layer.name for layer in setup.floats}
-        for layer in setup.stored:
-            start = tensors.get(layer.weight.name) if layer.weight is not None else None
-            if start is None:
-                continue
-            act = None if layer.name in floats else plan.tensors.get(layer.act.name)
-            found = self._found.get((layer.name, start, act))
+        for part in (part for layer in setup.stored for part in layer.parts):
+            name = _weight_name(part)
+            act = None if part.name in floats else plan.tensors.get(part.act.name)
+            found = self._found.get((name, plan.tensors[name], act)) if name in plan.tensors else None
             if found is not None:
-                tensors[layer.weight.name] = found[0]  # type: ignore[union-attr]
-                biases |= {} if found[1] is None else {layer.name: found[1]}
+                tensors[name] = found[0]
+                biases |= {} if found[1] is None else {part.name: found[1]}
         return replace(plan, tensors=tensors, biases=biases)
+
+
+def _weight_name(layer: Layer) -> str:
+    return str(layer.weight.name)  # type: ignore[union-attr]
 
 
 @dataclass(frozen=True)

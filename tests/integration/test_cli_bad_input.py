@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -168,6 +169,23 @@ def test_samples_that_do_not_fit(
 def test_labels_that_do_not_fit_the_held_out_samples(attempt: Attempt, model: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "eval.npz", x=GOOD, labels=np.zeros(5, np.int64))
     refused(attempt(model, eval=tmp_path / "eval.npz"), 3, "eval.npz", "2 integer labels", "(5,)")
+
+
+def test_few_samples_are_said_and_do_not_stop_it(attempt: Attempt, tmp_path: Path) -> None:
+    weight = numpy_helper.from_array(np.eye(8, 3, dtype=np.float32), "w")
+    node = helper.make_node("MatMul", ["x", "w"], ["y"], name="product")
+    x, y = (helper.make_tensor_value_info(*it) for it in (("x", 1, ["N", 8]), ("y", 1, ["N", 3])))
+    graph = helper.make_graph([node], "wide", [x], [y], [weight])
+    opset = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), tmp_path / "wide.onnx")
+    np.savez(tmp_path / "two.npz", x=np.arange(16, dtype=np.float32).reshape(2, 8))
+    pipeline = "canonicalize,allocate{uniform=w4a8},assign-scales,gptq"
+    result = attempt(tmp_path / "wide.onnx", calib=tmp_path / "two.npz", pipeline=pipeline)
+    assert result.exit_code == 0, result.output
+    journal = json.loads((tmp_path / "out" / "report.json").read_text())["journal"]
+    assert [it["message"] for it in journal if (it["source"], it["subject"]) == ("gptq", "product")] == [
+        "2 vectors for 8 inputs; give more calibration samples"
+    ]
 
 
 def test_samples_whose_header_lies(attempt: Attempt, model: Path, tmp_path: Path) -> None:

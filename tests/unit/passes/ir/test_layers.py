@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from passes.ir.layers import elements, find_layers, static_shape, weight_matrix
+from passes.ir.layers import elements, find_layers, matrix_weight, static_shape, weight_matrix
 from passes.ir.model import Model
 from passes.ir.onnx_io import model_from_text
 
@@ -125,9 +125,14 @@ def test_the_weight_matrix_has_one_row_per_output_channel() -> None:
     np.testing.assert_array_equal(weight_matrix(matmul, matmul.weight_values()), [[[1, 3], [2, 4]]])
 
 
-def test_a_transposed_convolution_is_not_one_matrix() -> None:
+def test_the_weight_matrix_of_a_transposed_convolution() -> None:
     (layer,), _ = find_layers(
-        read("y = ConvTranspose (x, w)", "float[1,1,1,1] w = {1.0}", "float[N,1,5,5] x").graph
+        read(
+            "y = ConvTranspose <group = 2> (x, w)",
+            "float[4,1,1,2] w = {1.0,2.0,3.0,4.0,5.0,6.0,7.0,8.0}",
+            "float[N,4,5,5] x",
+        ).graph
     )
-    with pytest.raises(ValueError, match="not one matrix"):
-        weight_matrix(layer, layer.weight_values())
+    matrix = weight_matrix(layer, layer.weight_values())
+    np.testing.assert_array_equal(matrix, [[[1, 2, 3, 4]], [[5, 6, 7, 8]]])
+    np.testing.assert_array_equal(matrix_weight(layer, matrix), layer.weight_values())

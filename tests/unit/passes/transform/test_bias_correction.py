@@ -71,3 +71,15 @@ def test_padding_takes_its_share() -> None:
     )
     (layer,) = quantizer_setup(model.graph).layers
     np.testing.assert_allclose(inside_share(layer), [2 / 3, 1, 2 / 3])
+
+
+def test_taps_of_a_transposed_convolution_take_turns() -> None:
+    model = model_from_text(
+        """
+        <ir_version: 8, opset_import: ["" : 13]>
+        net (float[N,1,3] x) => (float[N,1,6] y) <float[1,1,3] w = {1, 1, 1}>
+        { [up] y = ConvTranspose<pads = [1, 0], strides = [2]>(x, w) }
+        """
+    )
+    (layer,) = quantizer_setup(model.graph).layers
+    np.testing.assert_allclose(inside_share(layer), [2 / 6, 3 / 6, 3 / 6])
