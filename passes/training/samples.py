@@ -15,6 +15,7 @@ from passes.execution.dataset import fixed_batch
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from passes.api import PassContext
     from passes.execution.dataset import Dataset
     from passes.training.blocks import Block
     from passes.training.bridge import Bridge, Values
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 1 << 30
 """Memory for the activations of all samples between two blocks, float and quantized ones together."""
+FEW_SAMPLES = 64
+"""Below this many samples the journal says that what is learned may fit them rather than the model."""
 
 
 @dataclass
@@ -64,6 +67,37 @@ def load_samples(data: Dataset, limit: int) -> Samples:
     joined = {name: torch.cat(tensors) for name, tensors in parts.items()}
     rows = batch or 1
     return Samples({name: it.reshape(-1, rows, *it.shape[1:]) for name, it in joined.items()}, batch is None)
+
+
+def load_fitting(ctx: PassContext, source: str, limit: int, copies: int) -> Samples:
+    """Read the inputs of the model, as many samples as memory allows; the journal tells when that is few.
+
+    Args:
+        ctx: with calibration data.
+        source: who asks, for the journal.
+        limit: number of samples to use at most; 0 for all.
+        copies: of the inputs that the caller keeps at the same time.
+    """
+    data = ctx.calibration
+    one = load_samples(data, 1)
+    size = sum(value.nbytes for value in one.values.values())
+    rows = int(next(iter(one.values.values())).shape[1])
+    wanted = min(limit or data.count, data.count)
+    count = min(wanted, max(MAX_BYTES // (copies * size), 1) * rows)
+    if count < wanted:
+        ctx.note(source, "samples", f"{count} of {wanted} are used: no more fit into memory")
+    if count < FEW_SAMPLES:
+        ctx.note(source, "samples", f"{count} are few: what is learned may fit only these")
+    return load_samples(data, count)
+
+
+def mirrored(samples: Samples) -> Samples:
+    """Return the samples, and behind them their mirror images along the last axis of images (N, C, H, W)."""
+    values = {
+        name: torch.cat([value, value.flip(-1) if value.ndim == 5 else value])
+        for name, value in samples.values.items()
+    }
+    return Samples(values, samples.batched)
 
 
 def affordable(bridge: Bridge, one: Samples, blocks: Sequence[Block], count: int) -> int:
