@@ -16,7 +16,7 @@ from passes.training.agreement import Agreement
 from passes.training.blocks import whole_block
 from passes.training.collect import collected, spreads_of, written
 from passes.training.latent import LatentRounding
-from passes.training.samples import Samples, advance, batches, quantized_inputs
+from passes.training.samples import Samples, Split, advance, batches, quantized_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from passes.training.simulation import Simulation
 
 SOURCE = "distill"
-HELD_OUT = 8
-"""One sample in so many is not learned from, but decides what is kept."""
 BETAS = (0.9, 0.99)
 """Of Adam: its memory of squared gradients is shorter than usual, as there are few steps."""
 
@@ -87,13 +85,11 @@ class Distillation:
             return quant.spec.format.bits > max_bits
 
         parts = collected(simulation, plan, block, self._spreads, LatentRounding, keeps)
-        order = torch.from_numpy(self._rng.permutation(self._inputs.units))
-        held, learned = order[::HELD_OUT], order[torch.arange(len(order)) % HELD_OUT > 0]
-        learned = learned if len(learned) else held
-        self.before = self.after = self._over(parts, held)
+        split = Split.of(self._inputs.units, self._rng)
+        self.before = self.after = self._over(parts, split.held)
         parts.begin()
-        for _ in self._steps(parts, course, learned):
-            loss = self._over(parts, held)
+        for _ in self._steps(parts, course, split.learned):
+            loss = self._over(parts, split.held)
             if loss < self.after:
                 self.after = loss
                 parts.remember()

@@ -10,7 +10,15 @@ from passes.training.collect import collected, spreads_of, written
 from passes.training.learn import BlockLearner
 from passes.training.parts import Outcome, Parts
 from passes.training.rounding import SoftRounding
-from passes.training.samples import FEW_SAMPLES, Samples, advance, affordable, load_samples, quantized_inputs
+from passes.training.samples import (
+    FEW_SAMPLES,
+    Samples,
+    Split,
+    advance,
+    affordable,
+    load_samples,
+    quantized_inputs,
+)
 
 if TYPE_CHECKING:
     from passes.api import PassContext
@@ -53,12 +61,13 @@ class Reconstruction:
         floats = self._load(blocks, samples)
         quantized = Samples(quantized_inputs(floats, simulation), floats.batched)
         rng = self._ctx.rng(SOURCE)
+        split = Split.of(floats.units, rng)
         size = recipe.batch if floats.batched else 1
         for done, block in enumerate(blocks):
             floats.values |= advance(bridge, floats, block, size, {}, {})
             parts = self._parts(block, floats, max_bits)
             if block.exits and parts.parameters():
-                outcome = BlockLearner(bridge, block, quantized, floats).learn(parts, recipe, rng)
+                outcome = BlockLearner(bridge, block, quantized, floats, split).learn(parts, recipe, rng)
                 self._keep(block, parts, outcome)
             quantized.values |= advance(
                 bridge, quantized, block, size, simulation.constants, simulation.steps

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 1 << 30
 """Memory for the activations of all samples between two blocks, float and quantized ones together."""
+HELD_OUT = 8
+"""One sample in so many is not learned from, but decides what is kept."""
 FEW_SAMPLES = 64
 """Below this many samples the journal says that what is learned may fit them rather than the model."""
 
@@ -52,6 +54,26 @@ class Samples:
     def forget(self, keep: frozenset[str]) -> None:
         """Drop every tensor that is not needed any more."""
         self.values = {name: value for name, value in self.values.items() if name in keep}
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Which units are learned from, and which decide what is kept: disjoint where there are two or more.
+
+    Attributes:
+        learned: indices, shuffled.
+        held: one in `HELD_OUT` of all.
+    """
+
+    learned: Tensor
+    held: Tensor
+
+    @classmethod
+    def of(cls, units: int, rng: np.random.Generator) -> Split:
+        """Divide a number of units at random."""
+        order = torch.from_numpy(rng.permutation(units))
+        held = torch.arange(units) % HELD_OUT == 0
+        return cls(order[~held] if units > 1 else order, order[held])
 
 
 def load_samples(data: Dataset, limit: int) -> Samples:
