@@ -16,7 +16,7 @@ from passes.training.agreement import Agreement
 from passes.training.blocks import whole_block
 from passes.training.collect import collected, spreads_of, written
 from passes.training.latent import LatentRounding
-from passes.training.samples import Samples, Split, advance, batches, quantized_inputs
+from passes.training.samples import Samples, Split, advance, batches, mirrored, quantized_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,6 +44,7 @@ class Course:
     step_rate: float
     bias_rate: float
     checks: int
+    held: int
 
 
 class Distillation:
@@ -54,13 +55,17 @@ class Distillation:
         after: the same with the plan that is kept.
     """
 
-    def __init__(self, model: Model, ctx: PassContext, simulation: Simulation, samples: Samples) -> None:
+    def __init__(
+        self, model: Model, ctx: PassContext, simulation: Simulation, samples: Samples, mirror: bool
+    ) -> None:
         """Compute what the float network makes of the samples.
 
         Raises:
             ModelError: its results are NaN or infinite.
         """
         self._plan, self._ctx, self._simulation = model.plan, ctx, simulation
+        self._copies = 2 if mirror else 1
+        samples = mirrored(samples) if mirror else samples
         self._block = whole_block(model.graph, simulation.setup.layers)
         bridge = simulation.bridge
         size = 8 if samples.batched else 1
@@ -85,7 +90,7 @@ class Distillation:
             return quant.spec.format.bits > max_bits
 
         parts = collected(simulation, plan, block, self._spreads, LatentRounding, keeps)
-        split = Split.of(self._inputs.units, self._rng)
+        split = Split.of(self._inputs.units, self._rng, course.held, self._copies)
         self.before = self.after = self._over(parts, split.held)
         parts.begin()
         for _ in self._steps(parts, course, split.learned):

@@ -26,6 +26,8 @@ MAX_BYTES = 1 << 30
 """Memory for the activations of all samples between two blocks, float and quantized ones together."""
 HELD_OUT = 8
 """One sample in so many is not learned from, but decides what is kept."""
+MOST_JUDGES = 64
+"""Samples that decide what is kept where none are held out."""
 FEW_SAMPLES = 64
 """Below this many samples the journal says that what is learned may fit them rather than the model."""
 
@@ -58,22 +60,34 @@ class Samples:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Which units are learned from, and which decide what is kept: disjoint where there are two or more.
+    """Which units are learned from, and which decide what is kept.
 
     Attributes:
         learned: indices, shuffled.
-        held: one in `HELD_OUT` of all.
+        held: others; where none are held out, some of those learned from.
     """
 
     learned: Tensor
     held: Tensor
 
     @classmethod
-    def of(cls, units: int, rng: np.random.Generator) -> Split:
-        """Divide a number of units at random."""
-        order = torch.from_numpy(rng.permutation(units))
-        held = torch.arange(units) % HELD_OUT == 0
-        return cls(order[~held] if units > 1 else order, order[held])
+    def of(cls, units: int, rng: np.random.Generator, every: int = HELD_OUT, copies: int = 1) -> Split:
+        """Divide a number of units at random.
+
+        Args:
+            units: samples, and then their mirror images where there are two copies.
+            rng: decides.
+            every: one in so many samples is held out; 0 for none.
+            copies: 2 with mirror images: then those of the samples held out decide.
+        """
+        count = units // copies
+        order = torch.from_numpy(rng.permutation(count))
+        out = (
+            torch.arange(count) % every == 0 if every and count > 1 else torch.zeros(count, dtype=torch.bool)
+        )
+        learned = order[~out]
+        held = order[out] + (copies - 1) * count if bool(out.any()) else order[:MOST_JUDGES]
+        return cls(torch.cat([learned + copy * count for copy in range(copies)]), held)
 
 
 def load_samples(data: Dataset, limit: int) -> Samples:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,11 +56,13 @@ def divergence(model: Model, ctx: PassContext) -> float:
     return float((np.exp(logs[0]) * (logs[0] - logs[1])).sum(axis=1).mean())
 
 
-@pytest.mark.parametrize(("mirror", "share"), [(False, 0.8), (True, 1.0)])
-def test_the_divergence_falls_on_samples_never_seen(residual: Model, mirror: bool, share: float) -> None:
+@pytest.mark.parametrize(("options", "share"), [({}, 0.8), ({"held": 8}, 0.8), ({"mirror": True}, 1.0)])
+def test_the_divergence_falls_on_samples_never_seen(
+    residual: Model, options: dict[str, Any], share: float
+) -> None:
     model, unseen = planned(residual), context(200, start=1)
     before = divergence(model, unseen)
-    result = replace(QUICK, mirror=mirror).run(model, context())
+    result = replace(QUICK, **options).run(model, context())
     assert result.wrote is Aspect.PLAN
     assert result.facts["after"] < result.facts["before"]
     assert divergence(model, unseen) < share * before
@@ -73,7 +76,7 @@ def test_codes_lie_at_most_one_step_from_where_they_start(residual: Model) -> No
         if layer.weight is not None
         for quant in [model.plan.tensors[layer.weight.name]]
     }
-    replace(QUICK, rate=0.2).run(model, context())
+    QUICK.run(model, context())
     moves = [np.abs(model.plan.tensors[name].codes - start) for name, start in starts.items()]
     assert max(int(move.max()) for move in moves) == 1
 
@@ -145,7 +148,7 @@ def test_a_model_of_several_results_is_taught_by_squares() -> None:
     ("step", "message"),
     [
         (Distill(iterations=0), "iterations, batch and checks must be at least 1"),
-        (Distill(samples=-1), "samples at least 0"),
+        (Distill(held=-1), "samples and held at least 0"),
         (Distill(bias_rate=-1.0), "rates must not be negative"),
     ],
 )
@@ -192,6 +195,15 @@ def test_splits_are_disjoint_and_take_all() -> None:
     assert sorted([*split.held.tolist(), *split.learned.tolist()]) == list(range(20))
     alone = Split.of(1, np.random.default_rng(0))
     assert alone.held.tolist() == alone.learned.tolist() == [0]
+    everything = Split.of(5, np.random.default_rng(0), every=0)
+    assert sorted(everything.held.tolist()) == sorted(everything.learned.tolist()) == list(range(5))
+
+
+def test_mirror_images_of_what_is_held_out_decide_and_are_not_learned_from() -> None:
+    split = Split.of(40, np.random.default_rng(0), every=10, copies=2)
+    held = {at - 20 for at in split.held.tolist()}
+    assert len(held) == 2
+    assert sorted(split.learned.tolist()) == [at for at in range(40) if at % 20 not in held]
 
 
 def test_mirror_images_follow_the_images() -> None:
