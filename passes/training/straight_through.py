@@ -55,22 +55,26 @@ class _Quantize(torch.autograd.Function):  # type: ignore[misc]
         ctx: Any, x: Tensor, free: Tensor, step: float, limits: tuple[int, int], stay: Tensor | None
     ) -> Tensor:
         """Return the rounded values; `free` only takes the gradient of the logarithm of the step."""
-        rounded = torch.div(x, step).round_().clamp_(*limits).mul_(step)
-        ctx.save_for_backward(x, rounded if ctx.needs_input_grad[1] else None, stay)
-        ctx.bounds = (limits[0] * step, limits[1] * step)
-        return rounded if stay is None else torch.lerp(rounded, x, stay)
+        low, high = limits[0] * step, limits[1] * step
+        result, place = torch.div(x, step).round_().clamp_(*limits).mul_(step), x
+        if stay is not None:
+            # What stays counts as inside the range: backwards there is then one pass, and no mask.
+            result, place = torch.lerp(result, x, stay), torch.lerp(x, x.new_tensor((low + high) / 2), stay)
+        learned = ctx.needs_input_grad[1]
+        ctx.save_for_backward(place, *((x, result) if learned else ()))
+        ctx.bounds = (low, high)
+        return result
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the gradients of `x` and `free`."""
-        x, rounded, stay = ctx.saved_tensors
-        moved = gradient if stay is None else gradient * (1 - stay)
-        low, high = ctx.bounds
-        inside = torch.ops.aten.hardtanh_backward(moved, x, low, high)
-        free = None
-        if rounded is not None:
-            free = (moved * rounded).sum() - (inside * x).sum()
-        return inside if stay is None else inside.addcmul_(gradient, stay), free, None, None, None
+        """Return the gradients of `x` and `free`; in the latter, elements that stay cancel."""
+        place, *learned = ctx.saved_tensors
+        inside = torch.ops.aten.hardtanh_backward(gradient, place, *ctx.bounds)
+        if not learned:
+            return inside, None, None, None, None
+        x, result = (it.reshape(-1) for it in learned)
+        free = torch.dot(gradient.reshape(-1), result) - torch.dot(inside.reshape(-1), x)
+        return inside, free, None, None, None
 
 
 def quantized(

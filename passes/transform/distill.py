@@ -33,8 +33,8 @@ class Distill(Pass):
         bias_rate: learning rate of biases, relative to the spread of the layer's output.
         checks: how often the loss on the samples held out is measured.
         held: one sample in so many is held out, not learned from; 0 judges by samples learned from.
-        mirror: learn from the mirror images of all samples too, along the last axis, and judge by those of the
-            samples held out: for pictures whose meaning does not depend on left and right.
+        mirror: learn from the mirror images of all samples too, along the last axis, and judge by those of
+            the samples held out: for pictures whose meaning does not depend on left and right.
         samples: calibration samples to use at most; 0 takes as many as memory allows.
         max_bits: weights of more bits keep the rounding they have.
         device: ``cpu``, ``cuda`` or ``auto``, which takes a GPU when there is one.

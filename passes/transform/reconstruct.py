@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 class Reconstruct(Pass):
     """Learn on calibration data; the plan keeps codes of weights, biases and scales of activations.
 
-    It starts from the codes that the plan has, or else from the nearest ones. An eighth of the samples is held
-    out: a block whose error on these does not fall stays as it was. Blocks that even weights between two codes
-    make no better are given up early.
+    It starts from the codes that the plan has, or else from the nearest ones. An eighth of the samples is
+    held out: a block whose error on these does not fall stays as it was. Blocks that even weights between two
+    codes make no better are given up early.
 
     Attributes:
         iterations: steps of Adam per block.
