@@ -2,8 +2,10 @@
 
     python benchmarks/accuracy.py --data ../shared/data [--model mobilenet_v2 --setting w4a8 --seed 0]
 
+With ``--tail assign-scales,gptq,distill`` and the extra `train` it learns; ``--results`` names another file.
+
 Calibrates on the calibration images alone, measures on the evaluation images, and writes one entry per model,
-setting and seed into benchmarks/results/accuracy.json; entries that are there already are not measured again.
+setting, seed and pipeline into the result file; entries that are there already are not measured again.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import itertools
 import json
 import resource
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,7 @@ from passes.lowering.encoding import Form
 from passes.lowering.qdq import emit_qdq
 from passes.manager import PassManager
 from passes.pipeline import parse
+from passes.transform.distill import Distill
 
 RESULTS = Path(__file__).resolve().parent / "results" / "accuracy.json"
 CIFAR = ("cifar10/calib.npz", "cifar10/eval.npz", "mean=0.485,0.456,0.406 std=0.229,0.224,0.225", 0)
@@ -43,7 +46,8 @@ HEAD, TAIL = "canonicalize,fold-batchnorm,equalize", "assign-scales,gptq,bias-co
 class Case:
     """A model with its data: file name, calibration and evaluation set, preprocessing, offset of labels.
 
-    Without labels the model is a language model, and its drop is that of 1 / perplexity.
+    Without labels the model is a language model, and its drop is that of 1 / perplexity. Images that may be
+    mirrored are, by `distill`.
     """
 
     file: str
@@ -52,14 +56,15 @@ class Case:
     preprocess: str = ""
     offset: int = 0
     labels: bool = True
+    mirror: bool = False
 
 
 MNIST = ("mnist/calib.npz", "mnist/eval.npz", "mean=0.1307 std=0.3081")
 CASES = {
-    "mobilenet_v2": Case("mobilenet_v2_1.0_224", "imagenet/calib", "imagenet/eval", "tf", 1),
-    "squeezenet": Case("squeezenet1_1", "imagenet/calib", "imagenet/eval", "imagenet", 0),
-    "resnet20": Case("resnet20_cifar10", *CIFAR),
-    "resnet32": Case("resnet32_cifar10", *CIFAR),
+    "mobilenet_v2": Case("mobilenet_v2_1.0_224", "imagenet/calib", "imagenet/eval", "tf", 1, mirror=True),
+    "squeezenet": Case("squeezenet1_1", "imagenet/calib", "imagenet/eval", "imagenet", 0, mirror=True),
+    "resnet20": Case("resnet20_cifar10", *CIFAR, mirror=True),
+    "resnet32": Case("resnet32_cifar10", *CIFAR, mirror=True),
     "minilm": Case("minilm_l6_sst2", "text/sst2_calib.npz", "text/sst2_eval.npz"),
     "vit": Case("vit_mnist", *MNIST),
     "bigru": Case("fsdd_bigru", "audio/fsdd_calib.npz", "audio/fsdd_eval.npz"),
@@ -77,9 +82,11 @@ def main() -> None:
     parser.add_argument("--setting", action="append")
     parser.add_argument("--seed", type=int, action="append")
     parser.add_argument("--tail", default=TAIL, help="passes after allocate")
+    parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--workers", type=int, default=2)
     asked = parser.parse_args()
-    entries = json.loads(RESULTS.read_text())["entries"] if RESULTS.exists() else []
+    results = asked.results
+    entries = json.loads(results.read_text())["entries"] if results.exists() else []
     wanted = itertools.product(asked.model or CASES, asked.setting or SETTINGS, asked.seed or (0,))
     for name, setting, seed in wanted:
         key = {"model": name, "setting": setting, "seed": seed, "tail": asked.tail}
@@ -88,7 +95,7 @@ def main() -> None:
         entry = key | measure(CASES[name], asked.data, setting, seed, asked.tail, asked.workers)
         entries.append(entry | {"environment": environment()})
         print(json.dumps(entry), flush=True)
-        RESULTS.write_text(json.dumps({"entries": entries}, indent=1) + "\n")
+        results.write_text(json.dumps({"entries": entries}, indent=1) + "\n")
 
 
 def measure(case: Case, data: Path, setting: str, seed: int, tail: str, workers: int) -> dict[str, Any]:
@@ -99,6 +106,7 @@ def measure(case: Case, data: Path, setting: str, seed: int, tail: str, workers:
     forward = elapsed(lambda: Session(to_proto(model), threads=workers).run_all(calibration.batches(16)))
     reference = Session(to_proto(model), threads=workers).run_all(evaluation.batches(16))[0]
     passes = parse(f"{HEAD},allocate{{uniform={setting}}},{tail}")
+    passes = tuple(replace(it, mirror=case.mirror) if isinstance(it, Distill) else it for it in passes)
     spent = elapsed(lambda: PassManager(passes).run(model, ctx))
     proto = emit_qdq(model, quantizer_setup(model.graph, ctx.target), Form.QDQ)
     found = Session(proto, Level.BASIC, workers).run_all(evaluation.batches(16))[0]

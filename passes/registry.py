@@ -25,6 +25,7 @@ BUILTIN: tuple[tuple[str, str], ...] = (
     ("gptq", "passes.transform.gptq:Gptq"),
     ("bias-correction", "passes.transform.bias_correction:BiasCorrection"),
     ("reconstruct", "passes.transform.reconstruct:Reconstruct"),
+    ("distill", "passes.transform.distill:Distill"),
     ("lower", "passes.lowering.lower:Lower"),
 )
 """The passes that come with the package, in the order of a pipeline: name, ``module:Class``."""

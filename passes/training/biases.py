@@ -37,7 +37,7 @@ class ShiftedBias:
 
     def value(self) -> Tensor:
         """Return the bias, rounded; gradients pass as if it were not."""
-        free, step = self._free(), self._weight_steps * self._act.step().detach()
+        free, step = self._free(), self._weight_steps * self._act.step()
         return free + (torch.round(free / step) * step - free).detach()
 
     def numbers(self) -> tuple[float, ...]:

@@ -73,6 +73,13 @@ def find_blocks(graph: gs.Graph, layers: Sequence[Layer], scope: Scope, limit: i
     return _blocks(graph, stretches, crossing)
 
 
+def whole_block(graph: gs.Graph, layers: Sequence[Layer]) -> Block:
+    """Return all of a graph as one block, whose exits are its results."""
+    produced = frozenset(tensor.name for node in graph.nodes for tensor in node.outputs)
+    entries, exits = (tuple(tensor.name for tensor in ends) for ends in (graph.inputs, graph.outputs))
+    return Block("the model", tuple(layers), produced, entries, exits)
+
+
 class _Crossing:
     """Which activations are needed behind each place of the order of nodes."""
 

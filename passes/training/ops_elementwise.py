@@ -50,6 +50,11 @@ def _clip(call: Call, x: Tensor, low: Tensor | None = None, high: Tensor | None 
         (call.attrs.get("min") if low is None else low),
         (call.attrs.get("max") if high is None else high),
     )
+    if x.is_floating_point() and all(it is not None and torch.as_tensor(it).numel() == 1 for it in bounds):
+        least, largest = (float(torch.as_tensor(it)) for it in bounds)
+        if least < largest:
+            # The gradient of this one takes a fraction of the time of that of two comparisons.
+            return functional.hardtanh(x, least, largest)
     if bounds[0] is not None:
         x = torch.maximum(x, torch.as_tensor(bounds[0], dtype=x.dtype, device=x.device))
     if bounds[1] is not None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from passes.training.biases import ShiftedBias
     from passes.training.bridge import Values
-    from passes.training.rounding import SoftRounding
     from passes.training.steps import StepQuantizer
 
 
@@ -40,6 +42,29 @@ class Recipe:
     regularization: float
 
 
+class WeightPart(Protocol):
+    """A weight whose codes are learned."""
+
+    @property
+    def parameter(self) -> Tensor:
+        """What is learned."""
+
+    def learn(self) -> None:
+        """Let gradients reach the parameter."""
+
+    def soft(self) -> Tensor:
+        """Return the weight as it is trained, differentiable."""
+
+    def hard(self) -> Tensor:
+        """Return the weight in whole codes."""
+
+    def codes(self) -> NDArray[np.integer]:
+        """Return the codes, in ONNX layout."""
+
+    def undecided(self, beta: float) -> Tensor:
+        """Return how far the weight is from whole codes: 0 for not at all, at most 1."""
+
+
 @dataclass
 class Parts:
     """What is learned in a block, and what stands around it.
@@ -52,12 +77,12 @@ class Parts:
         changes: quantizers of all activations, learned or not, by tensor name.
     """
 
-    weights: dict[str, SoftRounding]
+    weights: dict[str, WeightPart]
     biases: dict[str, ShiftedBias]
     steps: list[StepQuantizer]
     fixed: Values
-    changes: Mapping[str, Callable[[Tensor], Tensor]]
-    _start: list[Tensor] = field(default_factory=list)
+    changes: Mapping[str, StepQuantizer]
+    _kept: list[Tensor] = field(default_factory=list)
 
     def hard(self) -> Values:
         """Return the constants as they will be stored."""
@@ -76,19 +101,32 @@ class Parts:
 
     def parameters(self) -> list[Tensor]:
         """Return everything that is trained."""
-        logits = [weight.logits for weight in self.weights.values()]
+        logits = [weight.parameter for weight in self.weights.values()]
         return logits + [step.shift for step in self.steps] + [bias.shift for bias in self.biases.values()]
 
+    def rated(self, rate: float, step_rate: float, bias_rate: float) -> list[dict[str, Any]]:
+        """Return what is trained with the learning rate of each kind, as optimizers take it."""
+        groups: list[dict[str, Any]] = [
+            {"params": [weight.parameter for weight in self.weights.values()], "lr": rate},
+            {"params": [step.shift for step in self.steps], "lr": step_rate},
+            {"params": [bias.shift for bias in self.biases.values()], "lr": bias_rate},
+        ]
+        return [group for group in groups if group["params"]]
+
     def begin(self) -> None:
-        """Let gradients reach the parameters, and remember where they start."""
-        learned: list[SoftRounding | StepQuantizer | ShiftedBias] = [
+        """Let gradients reach the parameters, and keep their values for `restore`."""
+        learned: list[WeightPart | StepQuantizer | ShiftedBias] = [
             *self.weights.values(),
             *self.steps,
             *self.biases.values(),
         ]
         for part in learned:
             part.learn()
-        self._start = [parameter.detach().clone() for parameter in self.parameters()]
+        self.remember()
+
+    def remember(self) -> None:
+        """Keep the present values for `restore`."""
+        self._kept = [parameter.detach().clone() for parameter in self.parameters()]
 
     def settle(self) -> None:
         """Stop gradients."""
@@ -96,9 +134,9 @@ class Parts:
             step.settle()
 
     def restore(self) -> None:
-        """Go back to the start."""
+        """Go back to the values kept last."""
         with torch.no_grad():
-            for parameter, value in zip(self.parameters(), self._start, strict=True):
+            for parameter, value in zip(self.parameters(), self._kept, strict=True):
                 parameter.copy_(value)
 
 

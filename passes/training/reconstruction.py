@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
-from passes.ir.weights import quantized_weight
-from passes.lowering.bias import accumulator_scale, bias_values, quantization_of
-from passes.training.biases import ShiftedBias
-from passes.training.bridge import bias_name
+from passes.training.collect import collected, spreads_of, written
 from passes.training.learn import BlockLearner
 from passes.training.parts import Outcome, Parts
 from passes.training.rounding import SoftRounding
-from passes.training.samples import Samples, advance, affordable, load_samples, quantized_inputs
-from passes.training.simulation import WITH_BIAS, Simulation
+from passes.training.samples import (
+    FEW_SAMPLES,
+    Samples,
+    Split,
+    advance,
+    affordable,
+    load_samples,
+    quantized_inputs,
+)
 
 if TYPE_CHECKING:
     from passes.api import PassContext
-    from passes.ir.layers import Layer
     from passes.ir.model import Model
-    from passes.ir.plan import QuantPlan
+    from passes.ir.plan import QuantPlan, TensorQuant
     from passes.training.blocks import Block
     from passes.training.parts import Recipe
+    from passes.training.simulation import Simulation
 
 SOURCE = "reconstruct"
-FEW_SAMPLES = 64
-"""Below this many samples the journal says that what is learned may fit them rather than the model."""
 
 
 class Reconstruction:
@@ -61,12 +61,13 @@ class Reconstruction:
         floats = self._load(blocks, samples)
         quantized = Samples(quantized_inputs(floats, simulation), floats.batched)
         rng = self._ctx.rng(SOURCE)
+        split = Split.of(floats.units, rng)
         size = recipe.batch if floats.batched else 1
         for done, block in enumerate(blocks):
             floats.values |= advance(bridge, floats, block, size, {}, {})
             parts = self._parts(block, floats, max_bits)
             if block.exits and parts.parameters():
-                outcome = BlockLearner(bridge, block, quantized, floats).learn(parts, recipe, rng)
+                outcome = BlockLearner(bridge, block, quantized, floats, split).learn(parts, recipe, rng)
                 self._keep(block, parts, outcome)
             quantized.values |= advance(
                 bridge, quantized, block, size, simulation.constants, simulation.steps
@@ -88,44 +89,14 @@ class Reconstruction:
 
     def _parts(self, block: Block, floats: Samples, max_bits: int) -> Parts:
         """Collect what is learned in a block; a shared weight is learned where it is read first."""
-        simulation, device = self._simulation, self._simulation.bridge.device
-        weights: dict[str, SoftRounding] = {}
-        biases: dict[str, ShiftedBias] = {}
-        spreads = self._spreads(block, floats)
-        for layer in block.layers:
-            if layer.weight is None:
-                continue
-            name = layer.weight.name
-            quant = quantization_of(self.plan, name, layer.name)
-            wanted = quant.points is None and quant.spec.format.bits <= max_bits
-            if name not in self._learned and wanted:
-                start = quantized_weight(layer, quant)
-                weights[name] = SoftRounding(layer.weight_values(), quant, start, device)
-            if layer.op in WITH_BIAS:
-                biases[bias_name(layer.name)] = self._bias(layer, spreads[layer.output.name])
-        steps = [
-            simulation.steps[group.name]
-            for group in simulation.setup.groups
-            if group.name in block.produced and not group.is_output
-        ]
-        return Parts(weights, biases, steps, simulation.constants, simulation.steps)
-
-    def _bias(self, layer: Layer, spread: float) -> ShiftedBias:
-        simulation, found = self._simulation, bias_values(layer, self.plan)
-        zeros = simulation.bridge.constants[bias_name(layer.name)]
-        start = zeros if found is None else torch.from_numpy(found.astype(np.float32)).to(zeros.device)
-        act = simulation.steps[layer.act.name]
-        steps = accumulator_scale(layer, self.plan) / act.decision().params.scale  # type: ignore[union-attr]
-        return ShiftedBias(start, spread, torch.from_numpy(steps).to(zeros.device), act)
-
-    def _spreads(self, block: Block, floats: Samples) -> dict[str, float]:
-        """Return the standard deviation of the result of each layer, on a few samples."""
-        names = [layer.output.name for layer in block.layers]
         few = torch.arange(min(floats.units, 8 if floats.batched else 1))
-        bridge = self._simulation.bridge
-        with torch.no_grad():
-            results = bridge.run(floats.take(block.entries, few, bridge.device), names)
-        return {name: float(value.std()) for name, value in results.items()}
+        feeds = floats.take(block.entries, few, self._simulation.bridge.device)
+        spreads = spreads_of(self._simulation, block.layers, feeds)
+
+        def keeps(name: str, quant: TensorQuant) -> bool:
+            return name in self._learned or quant.spec.format.bits > max_bits
+
+        return collected(self._simulation, self.plan, block, spreads, SoftRounding, keeps)
 
     def _keep(self, block: Block, parts: Parts, outcome: Outcome) -> None:
         """Write what was learned into the plan and into the simulation."""
@@ -136,13 +107,4 @@ class Reconstruction:
         if outcome.reason:
             self._ctx.note(SOURCE, block.name, f"this block stays as it was: {outcome.reason}")
             return
-        tensors, biases = dict(self.plan.tensors), dict(self.plan.biases)
-        for name, weight in parts.weights.items():
-            tensors[name] = tensors[name].with_codes(tensors[name].params, weight.codes())  # type: ignore[arg-type]
-        for group in self._simulation.setup.groups:
-            if group.name in block.produced:
-                tensors |= dict.fromkeys(group.members, self._simulation.steps[group.name].decision())
-        for layer in block.layers:
-            if (own := bias_name(layer.name)) in parts.biases:
-                biases[layer.name] = parts.biases[own].numbers()
-        self.plan = replace(self.plan, tensors=tensors, biases=biases)
+        self.plan = written(self._simulation, self.plan, block, parts)

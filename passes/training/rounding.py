@@ -57,6 +57,11 @@ class SoftRounding:
         self._base = torch.from_numpy(base.astype(np.float32)).to(device)
         self.logits = torch.from_numpy(logits.astype(np.float32)).to(device)
 
+    @property
+    def parameter(self) -> Tensor:
+        """The logits."""
+        return self.logits
+
     def learn(self) -> None:
         """Let gradients reach the parameter."""
         self.logits = self.logits.detach().requires_grad_()

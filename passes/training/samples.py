@@ -15,6 +15,7 @@ from passes.execution.dataset import fixed_batch
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from passes.api import PassContext
     from passes.execution.dataset import Dataset
     from passes.training.blocks import Block
     from passes.training.bridge import Bridge, Values
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 1 << 30
 """Memory for the activations of all samples between two blocks, float and quantized ones together."""
+HELD_OUT = 8
+"""One sample in so many is not learned from, but decides what is kept."""
+MOST_JUDGES = 64
+"""Samples that decide what is kept where none are held out."""
+FEW_SAMPLES = 64
+"""Below this many samples the journal says that what is learned may fit them rather than the model."""
 
 
 @dataclass
@@ -51,6 +58,38 @@ class Samples:
         self.values = {name: value for name, value in self.values.items() if name in keep}
 
 
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Which units are learned from, and which decide what is kept.
+
+    Attributes:
+        learned: indices, shuffled.
+        held: others; where none are held out, some of those learned from.
+    """
+
+    learned: Tensor
+    held: Tensor
+
+    @classmethod
+    def of(cls, units: int, rng: np.random.Generator, every: int = HELD_OUT, copies: int = 1) -> Split:
+        """Divide a number of units at random.
+
+        Args:
+            units: samples, and then their mirror images where there are two copies.
+            rng: decides.
+            every: one in so many samples is held out; 0 for none.
+            copies: 2 with mirror images: then those of the samples held out decide.
+        """
+        count = units // copies
+        order = torch.from_numpy(rng.permutation(count))
+        out = (
+            torch.arange(count) % every == 0 if every and count > 1 else torch.zeros(count, dtype=torch.bool)
+        )
+        learned = order[~out]
+        held = order[out] + (copies - 1) * count if bool(out.any()) else order[:MOST_JUDGES]
+        return cls(torch.cat([learned + copy * count for copy in range(copies)]), held)
+
+
 def load_samples(data: Dataset, limit: int) -> Samples:
     """Read the inputs of the model.
 
@@ -64,6 +103,37 @@ def load_samples(data: Dataset, limit: int) -> Samples:
     joined = {name: torch.cat(tensors) for name, tensors in parts.items()}
     rows = batch or 1
     return Samples({name: it.reshape(-1, rows, *it.shape[1:]) for name, it in joined.items()}, batch is None)
+
+
+def load_fitting(ctx: PassContext, source: str, limit: int, copies: int) -> Samples:
+    """Read the inputs of the model, as many samples as memory allows; the journal tells when that is few.
+
+    Args:
+        ctx: with calibration data.
+        source: who asks, for the journal.
+        limit: number of samples to use at most; 0 for all.
+        copies: of the inputs that the caller keeps at the same time.
+    """
+    data = ctx.calibration
+    one = load_samples(data, 1)
+    size = sum(value.nbytes for value in one.values.values())
+    rows = int(next(iter(one.values.values())).shape[1])
+    wanted = min(limit or data.count, data.count)
+    count = min(wanted, max(MAX_BYTES // (copies * size), 1) * rows)
+    if count < wanted:
+        ctx.note(source, "samples", f"{count} of {wanted} are used: no more fit into memory")
+    if count < FEW_SAMPLES:
+        ctx.note(source, "samples", f"{count} are few: what is learned may fit only these")
+    return load_samples(data, count)
+
+
+def mirrored(samples: Samples) -> Samples:
+    """Return the samples, and behind them their mirror images along the last axis of images (N, C, H, W)."""
+    values = {
+        name: torch.cat([value, value.flip(-1) if value.ndim == 5 else value])
+        for name, value in samples.values.items()
+    }
+    return Samples(values, samples.batched)
 
 
 def affordable(bridge: Bridge, one: Samples, blocks: Sequence[Block], count: int) -> int:

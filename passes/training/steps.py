@@ -1,7 +1,7 @@
 """Activations whose step is learned.
 
-The gradient of the step is that of LSQ [arXiv 1902.08153], which a straight-through estimate of
-rounding gives by itself.
+The gradient of the step is that of LSQ [arXiv 1902.08153], on the logarithm of the step; what is used is the
+nearest short scale, and gradients pass as if it were the step itself.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ import math
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
 from passes.numerics import QuantParams, short_scale
+from passes.training.straight_through import quantized
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from passes.ir.plan import TensorQuant
 
@@ -39,21 +40,18 @@ class StepQuantizer:
         self._low, self._high = quant.spec.format.qmin - zero, quant.spec.format.qmax - zero
         self.shift = torch.zeros((), device=device)
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Return codes times step, half to even as in `passes.numerics.fake_quantize`."""
-        scale = self.step()
-        ratio = torch.clamp(x / scale, self._low, self._high)
-        if not torch.is_grad_enabled():
-            return torch.round(ratio) * scale
-        return (ratio + (torch.round(ratio) - ratio).detach()) * scale
+    def __call__(self, x: Tensor, stay: Tensor | None = None) -> Tensor:
+        """Return codes times step, half to even as in `passes.numerics.fake_quantize`.
 
-    def step(self) -> Tensor:
-        """Return the nearest short scale; gradients pass as if it were the step itself."""
-        short = torch.tensor(float(self._short()), device=self.shift.device)
-        if not self.shift.requires_grad:
-            return short
-        free = self._start * torch.exp(self.shift)
-        return free + (short - free).detach()
+        Args:
+            x: activations.
+            stay: 1 for elements that are left as they are, 0 for others; ``None`` for none.
+        """
+        return quantized(x, self.shift, self.step(), (self._low, self._high), stay)
+
+    def step(self) -> float:
+        """Return the step in use: the short scale nearest to what was learned."""
+        return float(self._short())
 
     def learn(self) -> None:
         """Let gradients reach the parameter."""

@@ -58,11 +58,16 @@ PREPARATION = {
     "gptq": "canonicalize,fold-batchnorm,assign-scales",
     "bias-correction": "canonicalize,fold-batchnorm,assign-scales{weights=minmax}",
     "reconstruct": "canonicalize,fold-batchnorm,assign-scales",
+    "distill": "canonicalize,fold-batchnorm,assign-scales",
     "lower": "canonicalize,fold-batchnorm,assign-scales",
 }
 """What must have run before each pass."""
-OPTIONS = {"multipoint": "{growth=2}", "reconstruct": "{iterations=30 batch=8}"}
-EXTRA = {"reconstruct": "torch"}
+OPTIONS = {
+    "multipoint": "{growth=2}",
+    "reconstruct": "{iterations=30 batch=8}",
+    "distill": "{iterations=30 rate=0.05}",
+}
+EXTRA = {"reconstruct": "torch", "distill": "torch"}
 """Packages that come with an extra."""
 SAME_OUTPUTS = ("canonicalize", "fold-batchnorm", "equalize", "smooth", "split-channels")
 

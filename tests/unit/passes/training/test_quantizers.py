@@ -10,8 +10,10 @@ from passes.numerics import IntFormat, PerChannel, QuantParams, QuantSpec, dequa
 
 torch = pytest.importorskip("torch", reason="needs the extra train")
 from passes.training.biases import ShiftedBias  # noqa: E402
+from passes.training.latent import LatentRounding  # noqa: E402
 from passes.training.rounding import SoftRounding  # noqa: E402
 from passes.training.steps import LARGEST_CHANGE, StepQuantizer  # noqa: E402
+from passes.training.straight_through import Dropping  # noqa: E402
 
 CPU = torch.device("cpu")
 
@@ -104,6 +106,52 @@ def test_the_step_has_the_gradient_of_lsq() -> None:
     torch.autograd.backward([step(x).sum()])
     # Below: -3 steps; inside: round(2.4) - 2.4; above: 12 steps; times the step, as its logarithm is learned.
     assert float(step.shift.grad) == pytest.approx((-3 + (2 - 2.4) + 12) * 0.125, rel=1e-5)
+
+
+def test_elements_that_stay_are_not_rounded_and_have_the_gradient_of_the_identity() -> None:
+    step = StepQuantizer(act_quant(0.125, 3), CPU)
+    step.learn()
+    x = torch.tensor([[-9.0, 0.3, 9.0], [0.3, 0.3, 0.3]], requires_grad=True)
+    found = step(x, torch.tensor([1.0, 0.0, 0.0]))
+    assert found.tolist() == [[-9.0, 0.25, 1.5], [pytest.approx(0.3), 0.25, 0.25]]
+    torch.autograd.backward([found.sum()])
+    assert x.grad.tolist() == [[1.0, 1.0, 0.0], [1.0, 1.0, 1.0]]
+    # Of what is rounded: three times round(2.4) - 2.4 inside, 12 steps above.
+    assert float(step.shift.grad) == pytest.approx((3 * (2 - 2.4) + 12) * 0.125, rel=1e-5)
+
+
+def test_masks_take_their_share_and_come_from_the_seed() -> None:
+    x = torch.zeros(4, 50, 40)
+    draws = [Dropping(0.25, np.random.default_rng(seed), CPU).mask(x) for seed in (0, 0, 1)]
+    assert draws[0].shape == (50, 40)
+    assert float(draws[0].mean()) == pytest.approx(0.25, abs=0.04)
+    assert torch.equal(draws[0], draws[1])
+    assert not torch.equal(draws[0], draws[2])
+    assert Dropping(0.0, np.random.default_rng(0), CPU).mask(x) is None
+
+
+def test_a_mask_may_be_larger_than_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("passes.training.straight_through.POOL", 8)
+    mask = Dropping(0.5, np.random.default_rng(0), CPU).mask(torch.zeros(2, 5, 40))
+    assert mask.shape == (5, 40)
+    assert 0.3 < float(mask.mean()) < 0.7
+
+
+def test_latent_values_start_at_given_codes_and_reach_the_next_ones() -> None:
+    values, quant = np.array([[0.3], [0.9]], np.float32), weight_quant()
+    codes = np.array([[2], [7]], np.int8)
+    weight = LatentRounding(values, quant, codes, CPU)
+    weight.learn()
+    np.testing.assert_array_equal(weight.codes(), codes)
+    assert weight.soft().tolist() == weight.hard().tolist() == [[0.5], [3.5]]
+    torch.autograd.backward([weight.soft().sum()])
+    assert weight.latent.grad.tolist() == [[0.25], [0.5]]
+    with torch.no_grad():
+        weight.latent.copy_(torch.tensor([[-9.0], [9.0]]))
+    np.testing.assert_array_equal(weight.codes(), [[1], [7]])
+    with torch.no_grad():
+        weight.latent.copy_(torch.tensor([[9.0], [-9.0]]))
+    np.testing.assert_array_equal(weight.codes(), [[3], [6]])
 
 
 def test_gradients_reach_what_is_not_clipped() -> None:
