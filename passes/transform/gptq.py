@@ -11,6 +11,7 @@ from passes.api import Aspect, Pass, PassContext, PassResult
 from passes.errors import ModelError, PreconditionError, UsageError
 from passes.execution.columns import choose_positions, columns
 from passes.execution.moments import Moments
+from passes.execution.padding import CalibrationSamples
 from passes.execution.segments import Segments
 from passes.ir.layers import weight_matrix
 from passes.ir.onnx_io import to_proto
@@ -115,14 +116,15 @@ class _Sweep:
         self._float = Segments(proto, chosen, ctx.workers)
         self._quantized = Segments(emit_activations(proto, acts), chosen, ctx.workers)
         self._rng = ctx.rng(step.name)
+        self._data = ctx.get(CalibrationSamples(), model)
         self._samples = 0
 
     def run(self) -> None:
         """Round layer by layer, by depth."""
         last = max(self._float.depths.values())
         values, biases = self._replacements(0)
-        self._samples = self._quantized.start(self._ctx.calibration, BATCH, values, biases)
-        self._float.start(self._ctx.calibration, BATCH)
+        self._samples = self._quantized.start(self._data, BATCH, values, biases)
+        self._float.start(self._data, BATCH)
         for depth in range(1, last + 1):
             for name in [name for name, found in self._float.depths.items() if found == depth]:
                 self._round(self._layers[name])
