@@ -125,8 +125,9 @@ OPS: dict[str, OpSpec] = {
     "requantize": OpSpec(Family.ARITHMETIC),
     # Any function of one value: table[code - qmin] is the output code.
     "lut": OpSpec(Family.ARITHMETIC, table=True),
-    # Softmax along the last axis: table[d] is 2**24 * exp(-d * scale), d codes below the greatest. Of the
-    # entries where the second input, one bit each and repeated along the first, is 0, none has a share.
+    # Softmax along the last axis: table[d] is 2**24 * exp(-d * scale), d codes below the greatest; where the
+    # table has ended it is 0. Of the entries where the second input, one bit each and repeated along the
+    # first, is 0, none has a share.
     "integer_softmax": OpSpec(Family.ARITHMETIC, inputs=(1, 2), table=True),
     # Normalization along the last axis, of `length`; with `center`, its mean is taken off before. The table
     # holds the gains, in units of 2**-gain_bits, and then the shifts, in units of 2**-(16 + gain_bits);

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from passes.errors import DataError, ModelError, UsageError
+from passes.errors import DataError, ModelError
 from passes.execution.instrument import Wanted, instrument
+from passes.execution.padding import CalibrationSamples
 from passes.execution.prefetch import prefetch
 from passes.execution.session import Session
 
@@ -54,14 +55,13 @@ def observe_rows(
         ModelError: an activation is NaN or infinite; the message names it.
         DataError: the data hold no samples.
     """
-    if ctx.calibration is None:
-        raise UsageError("this needs calibration data; give --calib")
     proto, _ = instrument(model, Wanted(full=tuple(axes)))
     session = Session(proto, threads=ctx.workers)
-    share = rows / max(ctx.calibration.count, 1)
+    data = ctx.get(CalibrationSamples(), model)
+    share = rows / max(data.count, 1)
     rng = ctx.rng("channels")
     seen = {name: _Rows(name, axis) for name, axis in axes.items()}
-    for feeds in prefetch(ctx.calibration.batches(BATCH)):
+    for feeds in prefetch(data.batches(BATCH)):
         wanted = -int(-share * len(next(iter(feeds.values()))) // 1)
         for name, values in zip(axes, session.run(feeds, list(axes)), strict=True):
             seen[name].update(values, wanted, rng)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from passes.api import Analysis, Aspect, PassContext
-from passes.errors import DataError, ModelError, UsageError
+from passes.errors import DataError, ModelError
 from passes.execution.instrument import Wanted, instrument
 from passes.execution.observers import MeanObserver, PatchObserver, RangeObserver
+from passes.execution.padding import CalibrationSamples
 from passes.execution.prefetch import prefetch
 from passes.execution.session import Session
 from passes.ir.layers import elements
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from passes.execution.dataset import Dataset
+    from passes.execution.padding import Unpadded
     from passes.ir.layers import Layer
     from passes.ir.model import Model
     from passes.ir.setup import QuantizerSetup
@@ -71,11 +73,10 @@ class CollectActivations(Analysis[ActivationStats]):
             UsageError: there are no calibration data.
             ModelError: an activation is NaN or infinite; the message names it.
         """
-        if ctx.calibration is None:
-            raise UsageError("this needs calibration data; give --calib")
+        samples = ctx.get(CalibrationSamples(), model)
         setup = quantizer_setup(model.graph, ctx.target)
         sweep = _Sweep(model, setup, ctx)
-        sweep.run(ctx.calibration)
+        sweep.run(samples)
         return sweep.stats()
 
 
@@ -108,7 +109,7 @@ class _Sweep:
         self._rng = ctx.rng("activations")
         self._samples = 0
 
-    def run(self, data: Dataset) -> None:
+    def run(self, data: Dataset | Unpadded) -> None:
         """Read all batches."""
         names = self._probes.names()
         for feeds in prefetch(data.batches(BATCH)):

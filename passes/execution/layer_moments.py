@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from passes.execution.dataset import Dataset
+    from passes.execution.padding import Unpadded
     from passes.execution.segments import Segments
     from passes.ir.layers import Layer
 
@@ -23,7 +24,7 @@ BATCH = 10
 def layer_moments(
     segments: Segments,
     layers: Sequence[tuple[Layer, int]],
-    data: Dataset,
+    data: Dataset | Unpadded,
     rng: np.random.Generator,
 ) -> Iterator[tuple[Layer, Moments]]:
     """Yield every layer with the moments of its input, by depth.

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from passes.execution.dataset import Dataset
+    from passes.execution.padding import Unpadded
 
 
 class Segments:
@@ -93,7 +94,7 @@ class Segments:
 
     def start(
         self,
-        data: Dataset,
+        data: Dataset | Unpadded,
         batch: int,
         replaced: Mapping[str, NDArray[Any]] = MappingProxyType({}),
         biases: Mapping[str, str] = MappingProxyType({}),

@@ -121,7 +121,7 @@ def quantizer_setup(
     members = quantized_tensors(graph, nodes, fused, leaving)
     groups = tie_groups(graph, layers, nodes, members, tied_ops, leaving)
     if any(pair.act_bits == STREAM_BITS for found in rules.values() for pair in found.precisions):
-        groups = with_wide_stream(groups, graph)
+        groups = with_wide_stream(groups, graph, nodes)
     unquantized = (*refused, *_float_nodes(graph, nodes, refused))
     return QuantizerSetup(layers, groups, fused, frozenset(nodes), unquantized, rules, kept, (graph, target))
 

@@ -47,9 +47,10 @@ def method_step(node: gs.Node, source: TensorQuant) -> Method:
 
 
 def softmax_table(scale: float, bits: int) -> NDArray[np.int64]:
-    """Return ``2**24 * exp(-d * scale)`` for d of 0 to 2**bits - 1, rounded."""
+    """Return ``2**24 * exp(-d * scale)``, rounded, for d of 0 to 2**bits - 1 or to the first that is 0."""
     steps = np.arange(1 << bits, dtype=np.float64)
-    return np.rint(np.ldexp(np.exp(-steps * scale), SOFTMAX_BITS)).astype(np.int64)
+    powers = np.rint(np.ldexp(np.exp(-steps * scale), SOFTMAX_BITS)).astype(np.int64)
+    return powers[: np.count_nonzero(powers) + 1]
 
 
 def _normalization(node: gs.Node, scale: float) -> Method:

@@ -14,6 +14,7 @@ from passes.ir.known_integers import known_integers
 from passes.ir.onnx_io import infer_missing_shapes, sharpen_shapes
 from passes.ir.ops import OpClass, op_info
 from passes.transform.fold_indices import fold_indices, name_slices
+from passes.transform.fold_scalings import fold_scalings
 from passes.transform.fold_shapes import fold_shapes, join_reshapes, settle_reshapes
 from passes.transform.fuse_bias import fuse_bias
 from passes.transform.fuse_functions import fuse_functions
@@ -40,7 +41,8 @@ class Canonicalize(Pass):
 
     After it, constants are initializers, no initializer serves two purposes, a Gemm has alpha = beta = 1
     and a bias of rank 1, and a MatMul followed by the addition of a vector is a Gemm. GELU is one operator,
-    a Split of floats is Slices, and a token put in front of others is a sum. A Scan of a recurrent cell
+    a Split of floats is Slices, a token put in front of others is a sum, and attention's scaling of scores is
+    in the weights of the queries. A Scan of a recurrent cell
     is an LSTM, GRU or RNN, and such a node has one direction and gives the sequence of its states only.
     """
 
@@ -62,10 +64,21 @@ class Canonicalize(Pass):
         normalized = sum([_normalize_gemm(node) for node in graph.nodes if node.op == "Gemm"])
         graph.cleanup().toposort()
         unshared = _unshare(graph)
+        scaled = fold_scalings(graph)
+        graph.cleanup().toposort()
         inferred = infer_missing_shapes(model)
         name_extents(graph)
         facts = {"nodes_before": before, "nodes_after": len(graph.nodes), "copies_removed": removed}
-        changed = folded + fused + removed + normalized + unshared + inferred + abs(before - len(graph.nodes))
+        changed = (
+            folded
+            + fused
+            + removed
+            + normalized
+            + unshared
+            + scaled
+            + inferred
+            + abs(before - len(graph.nodes))
+        )
         wrote = Aspect.GRAPH | Aspect.WEIGHTS if changed else Aspect.NONE
         return PassResult(wrote, f"{before} nodes became {len(graph.nodes)}", facts)
 

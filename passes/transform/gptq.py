@@ -9,6 +9,7 @@ import numpy as np
 
 from passes.api import Aspect, Pass, PassContext, PassResult
 from passes.errors import PreconditionError, UsageError
+from passes.execution.padding import CalibrationSamples
 from passes.execution.paired import PairedMoments
 from passes.execution.segments import Segments
 from passes.execution.states import States
@@ -120,7 +121,7 @@ class _Sweep:
         self._step, self._ctx, self._setup = step, ctx, setup
         self._memo = ctx.get(RoundingMemos(), model)
         self._layers = {layer.name: layer for layer in layers}
-        self._plan = model.plan
+        self._model, self._plan = model, model.plan
         self.tensors, self.biases = dict(model.plan.tensors), dict(model.plan.biases)
         chosen = frozenset(self._layers)
         acts = {name: quant for name, quant in self.tensors.items() if quant.role is Role.ACT}
@@ -132,8 +133,9 @@ class _Sweep:
         """Round layer by layer, by depth."""
         last = max(self._float.depths.values())
         values, biases = self._replacements(0)
-        samples = self._quantized.start(self._ctx.calibration, BATCH, values, biases)
-        self._float.start(self._ctx.calibration, BATCH)
+        data = self._ctx.get(CalibrationSamples(), self._model)
+        samples = self._quantized.start(data, BATCH, values, biases)
+        self._float.start(data, BATCH)
         vectors, rng = self._step.vectors, self._ctx.rng(self._step.name)
         self._paired = PairedMoments(self._quantized, self._float, vectors, samples, rng)
         for depth in range(1, last + 1):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 from passes.api import Aspect, Pass, PassContext, PassResult
 from passes.errors import PreconditionError, UsageError
 from passes.execution.layer_moments import layer_moments
+from passes.execution.padding import CalibrationSamples
 from passes.execution.segments import Segments
 from passes.ir.float_layers import fitted
 from passes.ir.onnx_io import to_proto
@@ -152,9 +153,10 @@ class Multipoint(Pass):
         """Return every layer with its points, in the order given."""
         segments = Segments(to_proto(model), frozenset(layer.name for layer in layers), ctx.workers)
         asked = [(layer, self._count(layer)) for layer in layers]
+        data = ctx.get(CalibrationSamples(), model)
         found: dict[str, Widened] = {}
         try:
-            for layer, moments in layer_moments(segments, asked, ctx.calibration, ctx.rng(self.name)):
+            for layer, moments in layer_moments(segments, asked, data, ctx.rng(self.name)):
                 if moments.count < _depth(layer):
                     message = f"{moments.count} vectors for {_depth(layer)} inputs; give more samples"
                     ctx.note(self.name, layer.name, message)

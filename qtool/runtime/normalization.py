@@ -28,7 +28,7 @@ def integer_softmax(node: Node) -> Kernel:
     The table gives ``2**24 * exp(scale * (x - max))``; the quotient of an entry by the sum of all is rounded
     half up to a code. It is within ``1/2 + 2**-25 * codes * classes`` steps of the real softmax of the codes.
     """
-    table, output = node.step.table, node.output
+    table, output = full_table(node), node.output
     reciprocal = math.floor(2**RECIPROCAL_BITS / output.scale + 0.5)
     if table is None or not 1 <= reciprocal <= MAX_RECIPROCAL:
         node.fail(f"the output's scale {output.scale} leaves the range of the integer division")
@@ -42,6 +42,12 @@ def integer_softmax(node: Node) -> Kernel:
         return np.clip(codes, node.lo, node.hi).astype(output.dtype)
 
     return run
+
+
+def full_table(node: Node) -> NDArray[np.int64] | None:
+    """Return the table of a softmax with the zeros that follow it, one entry for every distance of codes."""
+    table = node.step.table
+    return None if table is None else np.pad(table, (0, (1 << node.inputs[0].format.bits) - len(table)))
 
 
 def _powers(x: Array, table: NDArray[np.int64], mask: Array | None) -> NDArray[np.int64]:

@@ -191,5 +191,18 @@ def test_sums_for_normalizations_and_their_terms_take_16_bits_where_there_are_so
     assert set(widths_of_unread(narrow).values()) == {8}
 
 
+def test_scores_and_gates_take_16_bits_and_operands_of_tables_do_not() -> None:
+    text = """<ir_version: 8, opset_import: ["" : 17]> g (float[N,2] x) => (float[N,2] y)
+        <float[2,2] w0 = {1.0,0.0,0.0,1.0}, float[2,2] w1 = {1.0,0.0,0.0,1.0},
+         float[2,2] w2 = {1.0,0.0,0.0,1.0}>
+        { a = MatMul (x, w0)  g = Sigmoid (a)  b = MatMul (x, w1)  m = Mul (g, b)  p = Softmax <axis = -1> (m)
+          y = MatMul (p, w2) }"""
+    graph = model_from_text(text).graph
+    found = widths_of_unread(quantizer_setup(graph, GENERIC))
+    assert found == {"x": 8, "a": 8, "g": 16, "b": 16, "m": 16, "p": 8}
+    plain = model_from_text(text.replace("Softmax <axis = -1>", "Relu")).graph
+    assert set(widths_of_unread(quantizer_setup(plain, GENERIC)).values()) == {8}
+
+
 def widths_of_unread(setup: QuantizerSetup) -> dict[str, int]:
     return {group.name: group.unread_bits for group in setup.groups}

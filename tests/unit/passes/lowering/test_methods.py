@@ -31,6 +31,12 @@ def test_softmax_table_starts_at_one_and_falls() -> None:
     np.testing.assert_array_equal(table, 2 ** np.arange(24, 16, -1))
 
 
+def test_softmax_table_ends_with_its_first_zero() -> None:
+    # 2**24 halves 24 times before it is 1, and is half of that, rounded to even, the time after.
+    table = softmax_table(float(np.log(2)), 16)
+    np.testing.assert_array_equal(table, [*(2 ** np.arange(24, -1, -1)), 0])
+
+
 def test_layer_normalization_in_units_of_its_gain() -> None:
     # The largest gain, 0.75, takes 15 bits: units of 2**-15, shifts of 2**-31.
     node = norm("LayerNormalization", [0.75, -0.5], [1.0, 0.0], epsilon=0.25)

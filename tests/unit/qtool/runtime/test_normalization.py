@@ -32,6 +32,17 @@ def test_softmax_is_within_its_stated_error(rng, run_one, info, bits, classes):
     assert np.abs(out - real).max() <= 0.5 + 2.0**-25 * 256 * classes + 1e-4
 
 
+def test_a_table_goes_on_with_zeros(rng, run_one, info):
+    codes = rng.integers(0, 1 << 16, (4, 9))
+    table = softmax_table(0.05, 16)
+    assert len(table) < 400
+    whole = np.pad(table, (0, (1 << 16) - len(table)))
+    x, y = info("x", 2, 16, scale=0.05), info("y", 2, scale=1 / 250)
+    cut, full = (run_one("integer_softmax", [codes], [x], y, table=each) for each in (table, whole))
+    np.testing.assert_array_equal(cut, full)
+    assert full.max() > 0
+
+
 NORM = {"length": 4, "center": 1, "gain_bits": 0, "epsilon": 0}
 
 
@@ -87,7 +98,7 @@ def test_quotients_round_half_up():
         ("integer_softmax", {}, [ONE, 1, 2, 0], "falls from"),
         ("integer_softmax", {}, [ONE - 1, 1, 1, 0], "falls from"),
         ("integer_softmax", {}, [ONE, 1, 1, -1], "falls from"),
-        ("integer_softmax", {}, [ONE, 1, 1], "table of 4 entries"),
+        ("integer_softmax", {}, [ONE, 1, 1, 0, 0], "table of 4 entries"),
         ("layer_norm", {**NORM, "length": 1}, [1 << 16, 0], "gain is larger"),
         ("layer_norm", {**NORM, "length": 1}, [1, 1 << 47], "shift is larger"),
         ("layer_norm", {**NORM, "length": 2}, [1, 1], "table of 4 entries"),
