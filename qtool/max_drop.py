@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from qtool.drop_trials import Trial
     from qtool.request import QuantizeRequest
 
-ROUGH_TRIALS, EXACT_TRIALS, REFINED_TRIALS = 9, 4, 5
+ROUGH_TRIALS, EXACT_TRIALS, REFINED_TRIALS = 9, 5, 5
 """Plans measured roughly at first, after all passes, and roughly between two of the latter. Each of the
 first kind halves the interval of the loss on a logarithmic scale."""
 LEAST_LOSS = 1e-9
@@ -136,36 +136,33 @@ class _Search:
         """Return plans within the drop, measured after all passes, from the dearest to the cheapest."""
         found: list[Trial] = []
         low, high = self.low, self.high
-        curve = self._bisect(low, high, ROUGH_TRIALS)
-        at = max((loss for loss, trial in curve if self.trials.within(trial)), default=low)
-        trial: Trial | None = None
         for done in range(EXACT_TRIALS if self.trials.refines else 1):
-            at = at if trial is None else self._next(low, high, curve, trial)
+            at = self._next(low, high, first=not done)
             trial = self.exact(at)
             self.ctx.progress("search", done + 1, EXACT_TRIALS)
             if self.trials.within(trial):
-                if found and found[-1].bits == trial.bits:
-                    break
-                found.append(trial)
-                low = at
+                found, low = [*found, trial], at
             else:
                 high = at
-        return found or self._steps_down(at)
+        return found or self._steps_down(high)
 
     def exact(self, loss: float) -> Trial:
         """Measure the cheapest plan of a loss after all passes."""
         return self.trials.exact(replace(self.allocate, max_loss=math.exp(loss)))
 
-    def _next(self, low: float, high: float, curve: list[tuple[float, Trial]], trial: Trial) -> float:
-        """Return the loss to try next, from what the last trial taught about the rounding of weights."""
-        if high < self.high:
-            self.trials.forget_rough()
-            between = self._bisect(low, high, REFINED_TRIALS)
-            return max((loss for loss, it in between if self.trials.within(it)), default=low)
-        # Refined, a plan loses as much as one of less loss does when measured roughly: as far apart as these
-        # two lie, the plan may be from the bound that rough measurements gave.
-        like = min((loss for loss, it in curve if it.drop > max(trial.drop, 0.0)), default=low)
-        return low + min(max(low - like, (high - low) / 8), (high - low) / 2)
+    def _next(self, low: float, high: float, *, first: bool) -> float:
+        """Return the loss to try next.
+
+        That is the largest at which a plan seems good enough, measured roughly: too small a loss at first,
+        when weights are rounded plainly, and a better guess once codes are known from plans of less and of
+        more loss. Where that says nothing, it is halfway.
+        """
+        middle = (low + high) / 2
+        if not first and high == self.high:
+            return middle
+        self.trials.forget_rough()
+        rough = self._bisect(low, high, ROUGH_TRIALS if first else REFINED_TRIALS)
+        return max((loss for loss, trial in rough if self.trials.within(trial)), default=middle)
 
     def _bisect(self, low: float, high: float, count: int) -> list[tuple[float, Trial]]:
         """Return losses and rough trials, the last of them where the drop is about what is allowed."""

@@ -88,12 +88,10 @@ def quantize(  # noqa: PLR0913 - one parameter per option
     limits = zip(q.METRICS, (max_latency, max_energy, max_size, max_bops, max_memory), strict=True)
     # Filled in steps: as one call with a line per argument it would not fit a screen.
     asked = partial(QuantizeRequest, model=model, calib=calib, target=target, out=out, eval=eval_, seed=seed)
-    asked = partial(asked, samples=samples, metric=metric, label_offset=label_offset, force=force)
-    asked = partial(asked, preprocess=options.read_preprocess(preprocess), group_size=group_size)
+    asked = partial(asked, samples=samples, metric=metric, label_offset=label_offset, ranges=ranges)
+    asked = partial(asked, preprocess=options.read_preprocess(preprocess), group_size=group_size, force=force)
     asked = partial(asked, solver=solver, time_limit_s=time_limit, workers=workers, forms=q.parse_names(to))
-    asked = partial(
-        asked, sensitivity=sensitivity, quality_plans=quality_plans, pipeline=pipeline, ranges=ranges
-    )
+    asked = partial(asked, sensitivity=sensitivity, quality_plans=quality_plans, pipeline=pipeline)
     request = asked(
         budgets=tuple(q.parse_budget(q.METRICS[word], text) for word, text in limits if text is not None),
         max_drop=None if max_drop is None else q.parse_drop(max_drop),

@@ -64,8 +64,8 @@ def ctx() -> PassContext:
     return PassContext(load_target("generic"), calibration=data, workers=1, observes=frozenset({HISTOGRAMS}))
 
 
-def planned(ctx: PassContext, **bits: Precision) -> Model:
-    model = model_from_proto(network(), "net", "0" * 64)
+def planned(ctx: PassContext, proto: onnx.ModelProto | None = None, **bits: Precision) -> Model:
+    model = model_from_proto(proto or network(), "net", "0" * 64)
     setup = quantizer_setup(model.graph, ctx.target)
     model.plan = plan_of_bits(setup, dict.fromkeys(LAYERS, EIGHT) | bits)
     AssignScales().run(model, ctx)
@@ -102,6 +102,31 @@ def test_the_runtime_does_not_round_what_stays_float(ctx: PassContext, form: For
     told = run(proto, ctx, Level.BASIC, keep_floats=True)
     np.testing.assert_array_equal(run(proto, ctx, Level.BASIC), told)
     assert error(run(proto, ctx, Level.DEFAULT), told) < 1e-2
+
+
+def fork() -> onnx.ModelProto:
+    """Two convolutions of one input, of which one is followed by a third; their results are added."""
+    proto = network()
+    wires = {"a": ("x", "ya"), "b": ("x", "yb"), "c": ("yb", "yc")}
+    nodes = [
+        helper.make_node("Conv", [read, f"w{name}"], [wrote], name=name, pads=[1, 1, 1, 1])
+        for name, (read, wrote) in wires.items()
+    ]
+    nodes.append(helper.make_node("Add", ["ya", "yc"], ["y"], name="sum"))
+    del proto.graph.node[:]
+    proto.graph.node.extend(nodes)
+    proto.graph.output[0].CopyFrom(helper.make_tensor_value_info("y", 1, ["N", 8, 8, 8]))
+    return proto
+
+
+def test_a_float_layer_beside_integer_ones_reads_what_they_quantize_as_it_was(ctx: PassContext) -> None:
+    model = planned(ctx, fork(), b=FLOAT)
+    proto = lowered(model, ctx)
+    (float_node,) = (node for node in proto.graph.node if node.name == "b")
+    assert list(float_node.input) == ["x", "wb"]
+    assert "x.dq" in {name for node in proto.graph.node if node.name == "a" for name in node.input}
+    told = run(proto, ctx, Level.BASIC, keep_floats=True)
+    np.testing.assert_array_equal(run(proto, ctx, Level.BASIC), told)
 
 
 @pytest.mark.parametrize(
