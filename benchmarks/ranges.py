@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 from accuracy import CASES, HEAD, Case, elapsed, open_set
 from environment import environment
+from passes.execution.simulate import run_float, run_proto
 
 from hwmodels import load_target
 from passes.api import PassContext
 from passes.execution.dataset import Dataset
 from passes.execution.session import Level
-from passes.execution.simulate import run_float, run_proto
 from passes.execution.sources import ArraySource
 from passes.ir.model import Model
 from passes.ir.onnx_io import read_model

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from passes.execution.simulate import run_float, run_proto
 
 from hwmodels import Precision
 from hwmodels.registry import load_target
@@ -13,7 +14,6 @@ from passes.api import PassContext
 from passes.errors import ModelError
 from passes.execution.dataset import Dataset, graph_inputs
 from passes.execution.session import Level
-from passes.execution.simulate import run_float, run_proto
 from passes.execution.sources import ArraySource
 from passes.ir.model import Model
 from passes.ir.onnx_io import model_from_text

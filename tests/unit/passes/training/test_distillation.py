@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from passes.execution.simulate import run_float, simulate
 
 from hwmodels import Precision
 from hwmodels.registry import load_target
 from passes.api import Aspect, PassContext
 from passes.errors import ModelError, PreconditionError, UsageError
 from passes.execution.dataset import Dataset, InputSpec
-from passes.execution.simulate import run_float, simulate
 from passes.execution.sources import ArraySource
 from passes.ir.model import Model
 from passes.ir.onnx_io import model_from_text

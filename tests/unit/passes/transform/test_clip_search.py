@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from passes.execution.simulate import run_float, run_proto
 
 from hwmodels import Precision
 from hwmodels.registry import load_target
@@ -11,7 +12,6 @@ from passes.api import PassContext
 from passes.execution.collect import HISTOGRAMS, PATCHES, CollectActivations
 from passes.execution.dataset import Dataset, graph_inputs
 from passes.execution.session import Level
-from passes.execution.simulate import run_float, run_proto
 from passes.execution.sources import ArraySource
 from passes.ir.layers import find_layers
 from passes.ir.model import Model

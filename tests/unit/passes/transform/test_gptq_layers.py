@@ -6,13 +6,13 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from passes.execution.simulate import run_float, run_proto
 
 from hwmodels import Precision
 from hwmodels.registry import load_target
 from passes.api import PassContext
 from passes.execution.dataset import Dataset, InputSpec
 from passes.execution.session import Level
-from passes.execution.simulate import run_float, run_proto
 from passes.execution.sources import ArraySource
 from passes.ir.layers import find_layers
 from passes.ir.model import Model
