@@ -106,10 +106,26 @@ class AssignScales(Pass):
         if self.clip is not Clip.NONE:
             search = ClipSearch(model.graph, setup, tensors, stats.patches, partial(_least_scale, setup))
             search.search(self.clip, self.rounds)
-            tensors = search.tensors
+            tensors = search.tensors | self._held(setup, search.tensors)
         model.plan = replace(model.plan, tensors=tensors)
         facts = {"tensors": len(tensors), "method": self.method.value}
         return PassResult(Aspect.PLAN, f"{len(tensors)} tensors have scales", facts)
+
+    def _held(self, setup: QuantizerSetup, tensors: Mapping[str, TensorQuant]) -> dict[str, TensorQuant]:
+        """Return the weights, with scales at which biases fit: those of activations may have shrunk."""
+        held = {}
+        for layer in setup.layers:
+            act, rules = tensors[layer.act.name], setup.rules[layer.name]
+            for part in layer.parts:
+                quant = tensors[part.weight.name]  # type: ignore[union-attr]
+                if isinstance(quant.spec.granularity, PerGroup):
+                    params = grouped_params(part, quant, act, self.weights, rules)
+                else:
+                    least = bias_floor(part, quant, act, rules.bias_bits)
+                    scale = np.asarray(quant.params.scale)  # type: ignore[union-attr]
+                    params = covering_params(scale, part.weight_values(), quant.spec, least)
+                held[part.weight.name] = quant.with_params(params)  # type: ignore[union-attr]
+        return held
 
     def _weight_params(
         self,

@@ -32,6 +32,7 @@ SHAPES = {"w1": (6, 3, 3, 3), "w2": (6, 1, 3, 3), "w3": (4, 3, 1, 1), "w4": (5, 
 PIPELINES = [
     "assign-scales,bias-correction",
     "assign-scales{weighted},bias-correction",
+    "assign-scales{clip=acts},bias-correction",
     "assign-scales{clip=both},bias-correction",
     "assign-scales,gptq",
     "assign-scales,multipoint{growth=2},bias-correction",

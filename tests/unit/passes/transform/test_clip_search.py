@@ -22,7 +22,7 @@ from passes.lowering.encoding import Form
 from passes.lowering.qdq import emit_qdq
 from passes.manager import PassManager
 from passes.pipeline import parse
-from passes.transform.assign_scales import AssignScales, second_moments
+from passes.transform.assign_scales import AssignScales, bias_floor, second_moments
 from passes.transform.clip_search import Clip
 
 SAMPLES = 64
@@ -150,3 +150,15 @@ def test_weighted_scales_serve_what_is_multiplied() -> None:
     old, new = (np.asarray(it.plan.tensors["w1"].params.scale) for it in (plain, weighted))
     assert (new <= old).all()
     assert (new < 0.5 * old).any()
+
+
+def test_biases_fit_the_scales_that_activations_end_with() -> None:
+    blind = W1.copy()
+    blind[:, 7] = 0.0
+    model = network(blind)
+    layer = quantizer_setup(model.graph).layers[0]
+    layer.bias.values = np.full(6, 1e9, np.float32)
+    noise(model, context(model, 20.0), "assign-scales{clip=acts}", Precision(8, 4))
+    act, weight = model.plan.tensors["x"], model.plan.tensors["w1"]
+    assert (weight.params.scale >= bias_floor(layer, weight, act)).all()
+    assert (weight.params.scale > 0.05).all(), "the bias decides"
