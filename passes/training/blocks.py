@@ -74,9 +74,9 @@ def find_blocks(graph: gs.Graph, layers: Sequence[Layer], scope: Scope, limit: i
 
 
 def whole_block(graph: gs.Graph, layers: Sequence[Layer]) -> Block:
-    """Return all of a graph as one block, whose exits are its results."""
-    produced = frozenset(tensor.name for node in graph.nodes for tensor in node.outputs)
+    """Return all of a graph as one block, whose exits are its results; its inputs count as produced."""
     entries, exits = (tuple(tensor.name for tensor in ends) for ends in (graph.inputs, graph.outputs))
+    produced = frozenset(tensor.name for node in graph.nodes for tensor in node.outputs).union(entries)
     return Block("the model", tuple(layers), produced, entries, exits)
 
 

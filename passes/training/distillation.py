@@ -16,7 +16,7 @@ from passes.training.agreement import Agreement
 from passes.training.blocks import whole_block
 from passes.training.collect import collected, spreads_of, written
 from passes.training.latent import LatentRounding
-from passes.training.samples import Samples, Split, advance, batches, mirrored, quantized_inputs
+from passes.training.samples import Samples, Split, advance, batches, mirrored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,7 +72,7 @@ class Distillation:
         self._targets = Samples(advance(bridge, samples, self._block, size, {}, {}), samples.batched)
         few = samples.take(self._block.entries, torch.arange(min(samples.units, size)), bridge.device)
         self._spreads = spreads_of(simulation, self._block.layers, few)
-        self._inputs = Samples(quantized_inputs(samples, simulation), samples.batched)
+        self._inputs = samples
         self._agreement = Agreement.of(self._targets.values)
         self._rng = ctx.rng(SOURCE)
         self.before = self.after = 0.0
@@ -140,6 +140,7 @@ class Distillation:
     def _loss(self, parts: Parts, index: Tensor) -> Tensor:
         bridge, block = self._simulation.bridge, self._block
         feeds = self._inputs.take(block.entries, index, bridge.device)
+        feeds |= {name: parts.changes[name](feeds[name]) for name in feeds.keys() & parts.changes.keys()}
         found = bridge.run({**feeds, **parts.soft()}, block.exits, parts.changes)
         return self._agreement.loss(found, self._targets.take(block.exits, index, bridge.device))
 

@@ -20,7 +20,7 @@ from passes.ir.onnx_io import model_from_text
 from passes.ir.setup import quantizer_setup
 from passes.ir.specs import plan_of_bits
 from passes.manager import PassManager
-from passes.numerics import quantize
+from passes.numerics import QuantParams, quantize, short_scale
 from passes.pipeline import parse
 from passes.transform.distill import Distill
 
@@ -66,6 +66,15 @@ def test_the_divergence_falls_on_samples_never_seen(
     assert result.wrote is Aspect.PLAN
     assert result.facts["after"] < result.facts["before"]
     assert divergence(model, unseen) < share * before
+
+
+def test_the_step_of_the_input_is_learned(residual: Model) -> None:
+    model = planned(residual)
+    quant = model.plan.tensors["x"]
+    wide = QuantParams(short_scale(1.4 * quant.params.scale, up=False), quant.params.zero_point)
+    model.plan = replace(model.plan, tensors={**model.plan.tensors, "x": quant.with_params(wide)})
+    replace(QUICK, rate=0.0, step_rate=0.02).run(model, context())
+    assert model.plan.tensors["x"].params.scale < wide.scale
 
 
 def test_codes_lie_at_most_one_step_from_where_they_start(residual: Model) -> None:
