@@ -71,7 +71,10 @@ CASES = {
     "dscnn": Case("kws_dscnn_mlperf", "audio/kws_calib.npz", "audio/kws_eval.npz"),
     "stories": Case("stories260k_llama", "text/stories_calib.npz", "text/stories_eval.npz", labels=False),
 }
-SETTINGS = ("w8a8", "w6a6", "w4a8", "w4a4", "w3a8")
+SETTINGS = {name: f"uniform={name}" for name in ("w8a8", "w6a6", "w4a8", "w4a4", "w3a8")} | {
+    "mixed": "max-size=0.5x"
+}
+"""Options of `allocate`. In a mixed plan weights have four bits on average, and activations eight."""
 
 
 def main() -> None:
@@ -105,7 +108,7 @@ def measure(case: Case, data: Path, setting: str, seed: int, tail: str, workers:
     ctx = PassContext(load_target("generic"), calibration=calibration, seed=seed, workers=workers)
     forward = elapsed(lambda: Session(to_proto(model), threads=workers).run_all(calibration.batches(16)))
     reference = Session(to_proto(model), threads=workers).run_all(evaluation.batches(16))[0]
-    passes = parse(f"{HEAD},allocate{{uniform={setting}}},{tail}")
+    passes = parse(f"{HEAD},allocate{{{SETTINGS[setting]}}},{tail}")
     passes = tuple(replace(it, mirror=case.mirror) if isinstance(it, Distill) else it for it in passes)
     spent = elapsed(lambda: PassManager(passes).run(model, ctx))
     proto = emit_qdq(model, quantizer_setup(model.graph, ctx.target), Form.QDQ)
