@@ -155,7 +155,7 @@ class _Sweep:
         self.tensors[layer.weight.name] = rounded  # type: ignore[union-attr]
         found = None if bias is None else tuple(bias.tolist())
         self.biases |= {} if found is None else {layer.name: found}
-        self._memo.keep(layer, quant, act, (rounded, found))
+        self._memo.keep(layer, quant, (rounded, found))
 
     def _moments(self, layer: Layer) -> Moments:
         moments = Moments()

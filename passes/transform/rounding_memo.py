@@ -1,7 +1,7 @@
 """Weights that were rounded by data once, to be used again by plans that round them to the same integers.
 
-How a layer is rounded depends on the layers rounded before it as well. Under another plan, codes from the
-memo are those of a neighbour: good enough to judge the plan by, and never worse than what is measured.
+How a layer is rounded depends on the layers before it and on its activation as well. Under another plan,
+codes from the memo are those of a neighbour: good enough to judge the plan by, which is measured with them.
 """
 
 from __future__ import annotations
@@ -17,27 +17,26 @@ if TYPE_CHECKING:
     from passes.ir.plan import QuantPlan, TensorQuant
     from passes.ir.setup import QuantizerSetup
 
-Key = tuple[str, "TensorQuant", "TensorQuant | None"]
+Key = tuple[str, "TensorQuant"]
 Rounded = tuple["TensorQuant", tuple[float, ...] | None]
 """A weight with its codes, and the bias that goes with it, if any."""
 
 
 @dataclass
 class RoundingMemo:
-    """Rounded weights by layer, by the scales that they started from, and by those of its activation."""
+    """Rounded weights by layer and by the scales that they started from."""
 
     _found: dict[Key, Rounded] = field(default_factory=dict)
 
-    def keep(self, layer: Layer, start: TensorQuant, act: TensorQuant | None, rounded: Rounded) -> None:
+    def keep(self, layer: Layer, start: TensorQuant, rounded: Rounded) -> None:
         """Remember how a layer was rounded.
 
         Args:
             layer: with constant weights.
             start: quantization of its weight as it was before, without codes.
-            act: quantization of its activation; ``None`` where that stays float.
             rounded: what came of it.
         """
-        self._found[layer.name, start, act] = rounded
+        self._found[layer.name, start] = rounded
 
     def recall(self, plan: QuantPlan, setup: QuantizerSetup) -> QuantPlan:
         """Return a plan with the codes and biases that are known for it.
@@ -47,13 +46,11 @@ class RoundingMemo:
             setup: the quantizable part of the graph under this plan.
         """
         tensors, biases = dict(plan.tensors), dict(plan.biases)
-        floats = {layer.name for layer in setup.floats}
         for layer in setup.stored:
             start = tensors.get(layer.weight.name) if layer.weight is not None else None
             if start is None:
                 continue
-            act = None if layer.name in floats else plan.tensors.get(layer.act.name)
-            found = self._found.get((layer.name, start, act))
+            found = self._found.get((layer.name, start))
             if found is not None:
                 tensors[layer.weight.name] = found[0]  # type: ignore[union-attr]
                 biases |= {} if found[1] is None else {layer.name: found[1]}
