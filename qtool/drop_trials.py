@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from passes.allocation.allocate import Allocate
 from passes.api import Aspect
 from passes.errors import LoweringError
 from passes.execution.metrics import choose_metric
@@ -27,13 +28,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from hwmodels import Precision
-    from passes.allocation.allocate import Allocate
     from passes.api import Pass, PassContext
     from passes.instruments import PassRecord
     from passes.ir.model import Model
     from passes.ir.plan import QuantPlan
     from qtool.request import QuantizeRequest
 
+SEED_BITS = 4
+"""Fewer bits of weights lose so much that codes found behind them are of no use to others."""
 Bits = tuple[tuple[str, "Precision"], ...]
 
 
@@ -80,6 +82,15 @@ class Trials:
         self._known: dict[tuple[Bits, bool], Trial] = {}
         self.refines = any(step.refines for step in rest)
         self.rough_runs, self.exact_runs = 0, 0
+        self._seeded = False
+
+    def prepare(self, allocate: Allocate) -> None:
+        """Round all layers by data once, at `SEED_BITS`: rough measurements then know what that is worth."""
+        if self.refines and not self._seeded and SEED_BITS in allocate.bits:
+            self._seeded = True
+            self.exact_runs += 1
+            uniform = Allocate(uniform=f"w{SEED_BITS}a8", group_size=allocate.group_size)
+            PassManager((uniform, *self._rest)).run(self._model, self._ctx)
 
     def rough(self, allocate: Allocate) -> Trial:
         """Measure a plan on integer kernels, its weights rounded as they were under other plans, or plainly.

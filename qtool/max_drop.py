@@ -27,9 +27,11 @@ if TYPE_CHECKING:
     from qtool.drop_trials import Trial
     from qtool.request import QuantizeRequest
 
-ROUGH_TRIALS, EXACT_TRIALS, REFINED_TRIALS = 9, 5, 5
+ROUGH_TRIALS, EXACT_TRIALS, REFINED_TRIALS = 9, 4, 5
 """Plans measured roughly at first, after all passes, and roughly between two of the latter. Each of the
 first kind halves the interval of the loss on a logarithmic scale."""
+STEPS = 8
+"""Share of the interval that is tried beyond the bound that rough measurements gave."""
 LEAST_LOSS = 1e-9
 FALLBACKS = {16: "take 16 bits", FLOAT.act_bits: "stay float"}
 """What layers may take, one after the other, when no plan of the usual widths is accurate enough."""
@@ -153,14 +155,14 @@ class _Search:
     def _next(self, low: float, high: float, *, first: bool) -> float:
         """Return the loss to try next.
 
-        That is the largest at which a plan seems good enough, measured roughly: too small a loss at first,
-        when weights are rounded plainly, and a better guess once codes are known from plans of less and of
-        more loss. Where that says nothing, it is halfway.
+        That is the largest at which a plan seems good enough, measured roughly with codes that are known from
+        other plans; where that says nothing, it is halfway. While no plan was too coarse, it is a step on.
         """
         middle = (low + high) / 2
         if not first and high == self.high:
-            return middle
+            return low + (high - low) / STEPS
         self.trials.forget_rough()
+        self.trials.prepare(self.allocate)
         rough = self._bisect(low, high, ROUGH_TRIALS if first else REFINED_TRIALS)
         return max((loss for loss, trial in rough if self.trials.within(trial)), default=middle)
 

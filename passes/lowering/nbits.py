@@ -62,9 +62,10 @@ def has_blocks(layer: Layer, quant: TensorQuant) -> bool:
     """Tell whether the operator can stand for a layer: a matrix product with constant weights of few bits."""
     if layer.op not in ("Gemm", "MatMul") or layer.weight is None or quant.points is not None:
         return False
-    granularity = quant.spec.granularity
-    fits = not isinstance(granularity, PerGroup) or granularity.size in BLOCKS
-    return fits and quant.spec.format.bits <= CONTAINERS[-1]
+    granularity, narrow = quant.spec.granularity, quant.spec.format.bits <= CONTAINERS[-1]
+    if not isinstance(granularity, PerGroup):
+        return narrow
+    return narrow and granularity.size in BLOCKS and granularity.axis == 1 - layer.channel_axis
 
 
 def blocks_of(layer: Layer, quant: TensorQuant) -> Blocks:

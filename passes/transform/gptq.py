@@ -180,7 +180,7 @@ class _Sweep:
         self.tensors[_weight_name(layer)] = rounded
         found = None if bias is None else tuple(bias.tolist())
         self.biases |= {} if found is None else {layer.name: found}
-        self._memo.keep(layer, quant, act, (rounded, found))
+        self._memo.keep(layer, quant, (rounded, found))
 
     def _rounded(self, part: Layer) -> NDArray[np.float32]:
         return rounded_weight(part, self.tensors[_weight_name(part)])

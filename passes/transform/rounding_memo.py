@@ -1,7 +1,7 @@
 """Weights that were rounded by data once, to be used again by plans that round them to the same integers.
 
-How a layer is rounded depends on the layers rounded before it as well. Under another plan, codes from the
-memo are those of a neighbour: good enough to judge the plan by, and never worse than what is measured.
+How a layer is rounded depends on the layers before it and on its activation as well. Under another plan,
+codes from the memo are those of a neighbour: good enough to judge the plan by, which is measured with them.
 """
 
 from __future__ import annotations
@@ -17,27 +17,26 @@ if TYPE_CHECKING:
     from passes.ir.plan import QuantPlan, TensorQuant
     from passes.ir.setup import QuantizerSetup
 
-Key = tuple[str, "TensorQuant", "TensorQuant | None"]
+Key = tuple[str, "TensorQuant"]
 Rounded = tuple["TensorQuant", tuple[float, ...] | None]
 """A weight with its codes, and the bias that goes with it, if any."""
 
 
 @dataclass
 class RoundingMemo:
-    """Rounded weights by name, by the scales that they started from, and by those of its activation."""
+    """Rounded weights by name and by the scales that they started from."""
 
     _found: dict[Key, Rounded] = field(default_factory=dict)
 
-    def keep(self, layer: Layer, start: TensorQuant, act: TensorQuant | None, rounded: Rounded) -> None:
+    def keep(self, layer: Layer, start: TensorQuant, rounded: Rounded) -> None:
         """Remember how a layer was rounded.
 
         Args:
             layer: with constant weights; a part of it where it has several.
             start: quantization of its weight as it was before, without codes.
-            act: quantization of its activation; ``None`` where that stays float.
             rounded: what came of it.
         """
-        self._found[_weight_name(layer), start, act] = rounded
+        self._found[_weight_name(layer), start] = rounded
 
     def recall(self, plan: QuantPlan, setup: QuantizerSetup) -> QuantPlan:
         """Return a plan with the codes and biases that are known for it.
@@ -47,11 +46,9 @@ class RoundingMemo:
             setup: the quantizable part of the graph under this plan.
         """
         tensors, biases = dict(plan.tensors), dict(plan.biases)
-        floats = {layer.name for layer in setup.floats}
         for part in (part for layer in setup.stored for part in layer.parts):
             name = _weight_name(part)
-            act = None if part.name in floats else plan.tensors.get(part.act.name)
-            found = self._found.get((name, plan.tensors[name], act)) if name in plan.tensors else None
+            found = self._found.get((name, plan.tensors[name])) if name in plan.tensors else None
             if found is not None:
                 tensors[name] = found[0]
                 biases |= {} if found[1] is None else {part.name: found[1]}

@@ -22,9 +22,9 @@ BOPS = Annotated[str | None, typer.Option(help=f"2G bit operations: {_LIMIT}")]
 MEMORY = Annotated[str | None, typer.Option(help=f"256kB of activations: {_LIMIT}")]
 DROP = Annotated[str | None, typer.Option(help="1%: the cheapest plan within these points of the metric.")]
 MINIMIZE = Annotated[str | None, typer.Option(help="With --max-drop: latency, energy, size, bops or memory.")]
-BITS = Annotated[str | None, typer.Option(help="Widths to choose from, such as 2,4,8.")]
+BITS = Annotated[str | None, typer.Option(help="Widths to choose from, such as 2,4,8 or 8,float.")]
 PIN = Annotated[
-    list[str] | None, typer.Option(help="PATTERN=w8a8: fix layers by name or op:Conv; repeatable.")
+    list[str] | None, typer.Option(help="PATTERN=w8a8 or =float: fix layers by name or op:Conv; repeatable.")
 ]
 GROUP = Annotated[
     int, typer.Option(help="Input channels that share a weight scale: 16, 32, 64, 128; 0: all.")

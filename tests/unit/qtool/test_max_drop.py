@@ -186,7 +186,7 @@ def test_few_plans_are_rounded_by_data(request_: QuantizeRequest, monkeypatch: p
     run = Gptq.run
     monkeypatch.setattr(Gptq, "run", lambda self, model, ctx: rounded.append(0) or run(self, model, ctx))
     searched(request_, max_drop=0.1)
-    assert 1 <= len(rounded) <= EXACT_TRIALS + 1
+    assert 1 <= len(rounded) <= EXACT_TRIALS + 2
 
 
 def test_an_artifact_that_falls_short_is_not_delivered(
