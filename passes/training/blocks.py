@@ -93,10 +93,12 @@ class _Crossing:
         self._inputs = frozenset(self._roots)
         self._made: dict[str, int] = {}
         self._last: dict[str, int] = {}
+        behind = set[str]()
         for at, node in enumerate(graph.nodes):
             roots = self.roots(tensor.name for tensor in node.inputs)
             self._last.update(dict.fromkeys(roots, at))
-            carried = node.name in driven or any(root not in self._inputs for root in roots)
+            carried = node.name in driven or any(tensor.name in behind for tensor in node.inputs)
+            behind |= {tensor.name for tensor in node.outputs} if carried else set()
             for tensor in node.outputs:
                 kept = carried and self._storable(tensor)
                 self._roots[tensor.name] = frozenset([tensor.name]) if kept else roots
@@ -159,4 +161,25 @@ def _blocks(
         name = " + ".join(layer.name for layer in layers)
         blocks.append(Block(name, layers, produced, tuple(sorted(read - produced)), tuple(exits)))
         later |= read
-    return tuple(reversed(blocks))
+    return _joined(list(reversed(blocks)))
+
+
+def _joined(blocks: list[Block]) -> tuple[Block, ...]:
+    """Join blocks that leave nothing that samples could be taken out of to those behind them."""
+    joined: list[Block] = []
+    for block in blocks:
+        if joined and not joined[-1].exits:
+            first = joined.pop()
+            entries = {*first.entries, *block.entries} - first.produced
+            joined.append(
+                Block(
+                    f"{first.name} + {block.name}",
+                    first.layers + block.layers,
+                    first.produced | block.produced,
+                    tuple(sorted(entries)),
+                    block.exits,
+                )
+            )
+        else:
+            joined.append(block)
+    return tuple(joined)

@@ -51,13 +51,12 @@ def collected(
     weights: dict[str, WeightPart] = {}
     biases: dict[str, ShiftedBias] = {}
     for layer in block.layers:
-        if layer.weight is None:
-            continue
-        name = layer.weight.name
-        quant = quantization_of(plan, name, layer.name)
-        if name not in weights and quant.points is None and not keeps(name, quant):
-            weights[name] = start(layer.weight_values(), quant, quantized_weight(layer, quant), device)
-        if layer.op in WITH_BIAS:
+        for part in layer.parts:
+            name = part.weight.name  # type: ignore[union-attr]
+            quant = quantization_of(plan, name, layer.name)
+            if name not in weights and quant.points is None and not keeps(name, quant):
+                weights[name] = start(part.weight_values(), quant, quantized_weight(part, quant), device)
+        if layer.op in WITH_BIAS and layer.parts:
             biases[bias_name(layer.name)] = _bias(simulation, plan, layer, spreads[layer.name])
     groups = [
         group for group in simulation.setup.groups if group.name in block.produced and not group.is_output

@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from passes.training.rounding import NEAR
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from passes.ir.plan import TensorQuant
 
-NEAR = 0.49
-"""How far from a code a latent value may start for rounding to return to that code."""
 REACH = 1.49
 """How far from its start a latent value may go: to the next code on either side, and no further."""
 

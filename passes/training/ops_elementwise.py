@@ -66,6 +66,10 @@ def _gelu(call: Call, x: Tensor) -> Tensor:
     return functional.gelu(x, approximate=call.text("approximate", "none"))
 
 
+def _swish(call: Call, x: Tensor) -> Tensor:
+    return x * torch.sigmoid(call.number("alpha", 1.0) * x)
+
+
 def _hard_sigmoid(call: Call, x: Tensor) -> Tensor:
     return torch.clamp(call.number("alpha", 0.2) * x + call.number("beta", 0.5), 0.0, 1.0)
 
@@ -146,6 +150,7 @@ OPERATORS: dict[str, Operator] = {
     "PRelu": _prelu,
     "Pow": _pow,
     "Selu": _selu,
+    "Swish": _swish,
     "Sum": _folded(torch.add),
     "ThresholdedRelu": lambda call, x: torch.where(x > call.number("alpha", 1.0), x, torch.zeros_like(x)),
     "Where": _where,

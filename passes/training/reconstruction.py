@@ -64,9 +64,14 @@ class Reconstruction:
         split = Split.of(floats.units, rng)
         size = recipe.batch if floats.batched else 1
         for done, block in enumerate(blocks):
+            if not block.exits:
+                self._ctx.note(
+                    SOURCE, block.name, "its results do not divide into samples: nothing is learned"
+                )
+                break
             floats.values |= advance(bridge, floats, block, size, {}, {})
             parts = self._parts(block, floats, max_bits)
-            if block.exits and parts.parameters():
+            if parts.parameters():
                 outcome = BlockLearner(bridge, block, quantized, floats, split).learn(parts, recipe, rng)
                 self._keep(block, parts, outcome)
             quantized.values |= advance(

@@ -87,9 +87,9 @@ def _float_bias(layer: Layer) -> NDArray[np.float32]:
 def _constants(model: Model, setup: QuantizerSetup) -> dict[str, NDArray[np.float32]]:
     found: dict[str, NDArray[np.float32]] = {}
     for layer in setup.layers:
-        if layer.weight is not None:
-            quant = quantization_of(model.plan, layer.weight.name, layer.name)
-            found[layer.weight.name] = rounded_weight(layer, quant)
+        for part in layer.parts:
+            name = part.weight.name  # type: ignore[union-attr]
+            found[name] = rounded_weight(part, quantization_of(model.plan, name, layer.name))
         bias = bias_codes(layer, model.plan) if layer.op in WITH_BIAS else None
         if bias is not None:
             steps = accumulator_scale(layer, model.plan).astype(np.float64)

@@ -87,3 +87,18 @@ def test_a_graph_without_layers_has_no_blocks() -> None:
 def test_blocks_of_well_known_networks(name: str, sizes: list[int], shared_data: Path) -> None:
     blocks = blocks_of(read_model(shared_data / "models" / f"{name}.onnx"))
     assert [len(block.layers) for block in blocks] == sizes
+
+
+def test_what_leaves_nothing_to_keep_is_joined_to_what_follows() -> None:
+    # The first axis of the states is time, so that samples cannot be taken out of them.
+    model = model_from_text(
+        '<ir_version: 8, opset_import: ["" : 13]> g (float[5,N,2] x) => (float[N,2] y)'
+        " <float[1,2,2] w = {1, 2, 3, 4}, float[2,2] v = {1, 2, 3, 4}>"
+        " { [one] s = RNN <hidden_size=2> (x, w, w)  q = Squeeze(s)  [two] p = MatMul(q, v)"
+        "   m = Transpose <perm=[1,0,2]> (p)  [three] t = MatMul(m, v)"
+        "   y = ReduceMean <axes=[1], keepdims=0> (t) }"
+    )
+    (block,) = blocks_of(model, Scope.LAYER)
+    assert block.name == "one + two + three"
+    assert (block.entries, block.exits) == (("x",), ("y",))
+    assert {"s", "t"} <= block.produced

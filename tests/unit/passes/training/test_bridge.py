@@ -93,3 +93,11 @@ def test_threads_are_set_for_a_while() -> None:
     with threads(before + 1):
         assert torch.get_num_threads() == before + 1
     assert torch.get_num_threads() == before
+
+
+def test_swish_has_its_factor() -> None:
+    model = model_from_text("""<ir_version: 11, opset_import: ["" : 24]>
+        net (float[N] x) => (float[N] y) { y = Swish <alpha=2.0> (x) }""")
+    x = torch.tensor([-1.0, 0.0, 2.0])
+    found = Bridge.of(model.graph).run({"x": x})["y"].tolist()
+    assert found == pytest.approx([-1 / (1 + np.exp(2)), 0.0, 2 / (1 + np.exp(-4))])

@@ -28,6 +28,7 @@ torch = pytest.importorskip("torch", reason="needs the extra train")
 from passes.training.agreement import Agreement  # noqa: E402
 from passes.training.distillation import Distillation  # noqa: E402
 from passes.training.samples import Samples, Split, mirrored  # noqa: E402
+from passes.training.simulation import Simulation  # noqa: E402
 
 SAMPLES = 96
 QUICK = Distill(iterations=80, batch=16, rate=0.02, step_rate=3e-3, bias_rate=1e-2)
@@ -222,3 +223,33 @@ def test_mirror_images_follow_the_images() -> None:
     assert both.units == 2
     assert both.values["x"][1].flatten().tolist() == [1.0, 0.0, 3.0, 2.0]
     assert both.values["n"].tolist() == [[[0, 1]], [[0, 1]]]
+
+
+def test_both_matrices_of_a_recurrent_layer_are_rounded_and_learned() -> None:
+    rng = np.random.default_rng(5)
+    w, r, v = (", ".join(f"{it:.4f}" for it in rng.standard_normal(count)) for count in (18, 27, 9))
+    model = model_from_text(f"""<ir_version: 8, opset_import: ["" : 13]>
+        net (float[N,5,2] x) => (float[N,3] y)
+        <float[1,9,2] w = {{{w}}}, float[1,9,3] r = {{{r}}}, float[3,3] v = {{{v}}}, int64[1] one = {{0}}>
+        {{
+            [time] t = Transpose <perm=[1,0,2]> (x)
+            [gru] a, h = GRU <hidden_size=3> (t, w, r)
+            [flat] f = Squeeze(h, one)
+            [head] y = MatMul(f, v)
+        }}""")
+    PassManager(parse("canonicalize")).run(model, context())
+    setup = quantizer_setup(model.graph)
+    model.plan = plan_of_bits(setup, {layer.name: Precision(3, 8) for layer in setup.layers})
+    data = np.random.default_rng(0).standard_normal((96, 5, 2)).astype(np.float32)
+    inputs = (InputSpec("x", (None, 5, 2), np.dtype(np.float32)),)
+    dataset = Dataset(ArraySource(("x",), 96, None, {"x": data}), inputs, ("x",), None, 96, "test")
+    ctx = PassContext(load_target("generic"), calibration=dataset, workers=1)
+    PassManager(parse("assign-scales")).run(model, ctx)
+    (gru,) = (layer for layer in setup.layers if layer.recurrent)
+    names = [part.weight.name for part in gru.parts]
+    constants = Simulation.of(model, ctx.target).constants
+    for part in gru.parts:
+        steps = constants[part.weight.name].numpy() / part.weight_values()
+        assert not np.allclose(steps, 1, atol=1e-3)
+    replace(QUICK, held=0).run(model, ctx)
+    assert all(model.plan.tensors[name].codes is not None for name in names)

@@ -180,6 +180,37 @@ def test_a_loss_that_is_not_finite_stops_the_block_and_is_noted(monkeypatch: pyt
     assert all("its loss is NaN" in entry.message for entry in ctx.journal)
 
 
+def test_a_block_without_hope_is_given_up_when_the_regularizer_sets_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model, ctx = planned(), context()
+    before, steps = model.plan, []
+
+    def loss(*_: object) -> torch.Tensor:
+        steps.append(1)
+        return torch.tensor(1.5, requires_grad=True)
+
+    monkeypatch.setattr(BlockLearner, "_loss", loss)
+    assert run(QUICK, model, ctx).wrote is Aspect.NONE
+    assert model.plan == before
+    message = "this block stays as it was: soft weights do no better in 12 steps"
+    assert [entry.message for entry in ctx.journal] == [message] * 2
+    # The loss of the thirteenth step is known when the block is given up.
+    assert len(steps) == 2 * 13
+
+
+def test_a_graph_whose_results_do_not_divide_into_samples_is_left_alone() -> None:
+    model = model_from_text("""<ir_version: 8, opset_import: ["" : 13]>
+        net (float[N,2,5,5] x) => (float[5,N,2,5] y) <float[2,2,1,1] w = {1, 2.3, 3, 4}>
+        { [conv] c = Conv(x, w) [turn] y = Transpose <perm=[2,0,1,3]> (c) }""")
+    model.graph.tensors()["c"].shape = None
+    ctx = context()
+    model.plan = plan_of_bits(quantizer_setup(model.graph, ctx.target), {"conv": Precision(4, 8)})
+    PassManager(parse("assign-scales{method=minmax}")).run(model, ctx)
+    assert run(QUICK, model, ctx).wrote is Aspect.NONE
+    assert "its results do not divide into samples" in ctx.journal[-1].message
+
+
 def test_an_activation_that_is_not_finite_is_named() -> None:
     model, ctx = planned(), context()
     model.graph.tensors()["w1"].values[0, 0, 0, 0] = np.inf
