@@ -17,6 +17,7 @@ BUILTIN: tuple[tuple[str, str], ...] = (
     ("fold-batchnorm", "passes.transform.fold_batchnorm:FoldBatchNorm"),
     ("equalize", "passes.transform.equalize:Equalize"),
     ("absorb-bias", "passes.transform.absorb_bias:AbsorbBias"),
+    ("split-norms", "passes.transform.split_norms:SplitNorms"),
     ("smooth", "passes.transform.smooth:Smooth"),
     ("allocate", "passes.allocation.allocate:Allocate"),
     ("assign-scales", "passes.transform.assign_scales:AssignScales"),

@@ -13,6 +13,7 @@ from passes.execution.columns import choose_positions, columns
 from passes.execution.moments import Moments
 from passes.execution.padding import CalibrationSamples
 from passes.execution.segments import Segments
+from passes.execution.token_weights import normalized_sums, token_weights
 from passes.ir.layers import weight_matrix
 from passes.ir.onnx_io import to_proto
 from passes.ir.plan import Role
@@ -55,6 +56,8 @@ class Gptq(Pass):
             Half was best on calibration images held out from MobileNetV2: large shifts use up the few codes.
         scales: short scales to try around the best one of plain rounding.
         vectors: input vectors per layer, drawn evenly from all samples; more where a sum is long.
+        by_sums: let rows of an input count in inverse proportion to the sums that a normalization makes of
+            the layer's results.
     """
 
     name: ClassVar[str] = "gptq"
@@ -65,6 +68,7 @@ class Gptq(Pass):
     asymmetric: float = 0.5
     scales: int = 3
     vectors: int = 4096
+    by_sums: bool = True
 
     def check(self, model: Model, ctx: PassContext) -> None:
         """Scales must have been assigned."""
@@ -117,6 +121,8 @@ class _Sweep:
         self._quantized = Segments(emit_activations(proto, acts), chosen, ctx.workers)
         self._rng = ctx.rng(step.name)
         self._data = ctx.get(CalibrationSamples(), model)
+        sums = normalized_sums(model.graph, layers) if step.by_sums else {}
+        self._weights = token_weights(model, sums, self._data, BATCH, ctx.workers)
         self._samples = 0
 
     def run(self) -> None:
@@ -160,10 +166,11 @@ class _Sweep:
         seen, reference = (
             run.store.compact(run.operand(layer.name)) for run in (self._quantized, self._float)
         )
-        for first, second in zip(seen, reference, strict=True):
+        weights = self._weights.get(layer.name)
+        for index, (first, second) in enumerate(zip(seen, reference, strict=True)):
             at = choose_positions(layer, first.shape, count, self._rng)
             x, y = _values(layer, first, at, quant), columns(layer, second, at).astype(np.float32)
-            moments.update(x, np.ascontiguousarray(y))
+            moments.update(x, np.ascontiguousarray(y), None if weights is None else weights[index][at[0]])
         if not moments.finite():
             raise ModelError(f"layer {layer.name}: its input is NaN or infinite on the calibration data")
         return moments
