@@ -50,6 +50,7 @@ PREPARATION = {
     "fold-batchnorm": "canonicalize",
     "equalize": "canonicalize,fold-batchnorm",
     "absorb-bias": "canonicalize,fold-batchnorm",
+    "split-norms": "canonicalize,fold-batchnorm",
     "smooth": "canonicalize,fold-batchnorm",
     "allocate": "canonicalize,fold-batchnorm",
     "assign-scales": "canonicalize,fold-batchnorm",
@@ -63,7 +64,7 @@ PREPARATION = {
 OPTIONS = {"multipoint": "{growth=2}", "reconstruct": "{iterations=30 batch=8}"}
 EXTRA = {"reconstruct": "torch"}
 """Packages that come with an extra."""
-SAME_OUTPUTS = ("canonicalize", "fold-batchnorm", "equalize", "smooth")
+SAME_OUTPUTS = ("canonicalize", "fold-batchnorm", "equalize", "split-norms", "smooth")
 
 
 def context() -> PassContext:

@@ -21,7 +21,8 @@ def network(rest: str = SUM) -> Model:
     return model_from_text(
         f"""<ir_version: 8, opset_import: ["" : 17]> net (float[N,2] x) => (float[N,2] out)
         <float[2,2] w0 = {{1.0,2.0,3.0,-1.0}}, float[2,2] w1 = {{1.0,0.5,-1.0,1.0}},
-         float[2] g0 = {{1.0,3.0}}, float[2] g1 = {{1.0,1.0}}, int64[2] shape = {{-1,2}}, float[2,2] w2 = {{1.0,0.0,0.5,1.0}}>
+         float[2] g0 = {{1.0,3.0}}, float[2] g1 = {{1.0,1.0}}, int64[2] shape = {{-1,2}},
+         float[2,2] w2 = {{1.0,0.0,0.5,1.0}}>
         {{ a = MatMul (x, w2)  [first] n = LayerNormalization <axis = -1> (a, g0)
            r = Reshape (n, shape)  h = MatMul (r, w0)  {rest} }}"""
     )
