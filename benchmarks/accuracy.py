@@ -39,7 +39,7 @@ from passes.transform.distill import Distill
 
 RESULTS = Path(__file__).resolve().parent / "results" / "accuracy.json"
 CIFAR = ("cifar10/calib.npz", "cifar10/eval.npz", "mean=0.485,0.456,0.406 std=0.229,0.224,0.225", 0)
-HEAD, TAIL = "canonicalize,fold-batchnorm,equalize", "assign-scales,gptq,bias-correction"
+HEAD, TAIL = "canonicalize,fold-batchnorm,equalize,split-norms", "smooth,assign-scales,gptq,bias-correction"
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ BUILTIN: tuple[tuple[str, str], ...] = (
     ("equalize", "passes.transform.equalize:Equalize"),
     ("absorb-bias", "passes.transform.absorb_bias:AbsorbBias"),
     ("split-channels", "passes.transform.split_channels:SplitChannels"),
+    ("split-norms", "passes.transform.split_norms:SplitNorms"),
     ("smooth", "passes.transform.smooth:Smooth"),
     ("allocate", "passes.allocation.allocate:Allocate"),
     ("assign-scales", "passes.transform.assign_scales:AssignScales"),

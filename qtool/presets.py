@@ -15,11 +15,15 @@ from passes.transform.canonicalize import Canonicalize
 from passes.transform.equalize import Equalize
 from passes.transform.fold_batchnorm import FoldBatchNorm
 from passes.transform.gptq import Gptq
+from passes.transform.smooth import Smooth
+from passes.transform.split_norms import SplitNorms
 
 if TYPE_CHECKING:
     from passes.api import Pass
     from qtool.request import QuantizeRequest
 
+FEWEST, BYTE = 4, 8
+"""Bits of weights to smooth for where a budget decides, and where nothing does."""
 _BASE_UNIT = {
     Metric.LATENCY: "s",
     Metric.ENERGY: "J",
@@ -31,9 +35,10 @@ _BASE_UNIT = {
 
 def preset(request: QuantizeRequest) -> tuple[Pass, ...]:
     """Return the passes of a request, up to a plan with scales; lowering follows by form."""
-    prepare = (Canonicalize(), FoldBatchNorm(), Equalize())
+    allocate = allocation(request)
+    prepare = (Canonicalize(), FoldBatchNorm(), Equalize(), SplitNorms(), _smoothing(request, allocate))
     scales = AssignScales(method=RangeMethod(request.ranges), weights=_weight_ranges(request))
-    return (*prepare, allocation(request), scales, Gptq(), BiasCorrection())
+    return (*prepare, allocate, scales, Gptq(), BiasCorrection())
 
 
 def preset_text(request: QuantizeRequest) -> str:
@@ -56,6 +61,12 @@ def allocation(request: QuantizeRequest) -> Allocate:
         time_limit=request.time_limit_s,
         **options,  # type: ignore[arg-type]
     )
+
+
+def _smoothing(request: QuantizeRequest, allocate: Allocate) -> Smooth:
+    """Return smoothing for the narrowest weights that there may be, beside the widest bytes."""
+    least = min(request.bits, default=FEWEST if allocate.searches else BYTE)
+    return Smooth(precision=f"w{least}a{min(max(request.bits, default=BYTE), BYTE)}")
 
 
 def _weight_ranges(request: QuantizeRequest) -> RangeMethod:

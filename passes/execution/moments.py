@@ -27,20 +27,28 @@ class Moments:
 
     def __init__(self) -> None:
         """Start from nothing."""
-        self.count = 0
+        self.count, self._total = 0, 0.0
         self._sums: list[Matrix] = []
 
-    def update(self, seen: NDArray[np.float32], reference: NDArray[np.float32]) -> None:
-        """Add vectors, each of shape (groups, vectors, depth)."""
-        transposed = seen.transpose(0, 2, 1)
+    def update(
+        self,
+        seen: NDArray[np.float32],
+        reference: NDArray[np.float32],
+        weights: NDArray[np.float32] | None = None,
+    ) -> None:
+        """Add vectors, each of shape (groups, vectors, depth), with weights of shape (vectors,)."""
+        weighted = seen if weights is None else seen * weights[:, None]
+        transposed = weighted.transpose(0, 2, 1)
+        aim = reference if weights is None else reference * weights[:, None]
         parts = [
-            seen.sum(axis=1, dtype=np.float64),
-            reference.sum(axis=1, dtype=np.float64),
+            weighted.sum(axis=1, dtype=np.float64),
+            aim.sum(axis=1, dtype=np.float64),
             (transposed @ seen).astype(np.float64),
             (transposed @ reference).astype(np.float64),
         ]
         self._sums = [old + new for old, new in zip(self._sums, parts, strict=True)] if self._sums else parts
         self.count += seen.shape[1]
+        self._total += seen.shape[1] if weights is None else float(weights.sum(dtype=np.float64))
 
     @property
     def groups(self) -> int:
@@ -53,14 +61,14 @@ class Moments:
 
     def means(self) -> tuple[Matrix, Matrix]:
         """Return the means of x and of y, each (groups, depth)."""
-        return self._sums[0] / self.count, self._sums[1] / self.count
+        return self._sums[0] / self._total, self._sums[1] / self._total
 
     def products(self, *, centred: bool) -> tuple[Matrix, Matrix]:
         """Return ``E[x x^T]`` and ``E[x y^T]``, (groups, depth, depth), about zero or about the means.
 
         What varies by no more than float32 rounds has no moments about its mean.
         """
-        own, cross = self._sums[2] / self.count, self._sums[3] / self.count
+        own, cross = self._sums[2] / self._total, self._sums[3] / self._total
         if centred:
             x, y = self.means()
             squares = np.einsum("gdd->gd", own)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from passes.execution.moments import Moments
 from passes.ir.layers import weight_matrix
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -31,7 +32,13 @@ class PairedMoments:
     """Reads both networks where they wait for the next layer."""
 
     def __init__(
-        self, quantized: Segments, reference: Segments, vectors: int, samples: int, rng: np.random.Generator
+        self,
+        quantized: Segments,
+        reference: Segments,
+        vectors: int,
+        samples: int,
+        rng: np.random.Generator,
+        weights: Mapping[str, Sequence[NDArray[np.float32]]] = MappingProxyType({}),
     ) -> None:
         """Read nothing yet.
 
@@ -41,8 +48,9 @@ class PairedMoments:
             vectors: to see of each layer, about; more where a sum is long.
             samples: of the data set.
             rng: source of positions.
+            weights: of the rows of some layers' inputs, by layer name, one array per batch.
         """
-        self._quantized, self._reference, self._rng = quantized, reference, rng
+        self._quantized, self._reference, self._rng, self._weights = quantized, reference, rng, weights
         self._vectors, self._samples = vectors, samples
 
     def inputs(self, layer: Layer, quant: TensorQuant | None) -> Moments:
@@ -56,10 +64,11 @@ class PairedMoments:
             ModelError: the input is NaN or infinite; the message names the layer.
         """
         moments, count = Moments(), self._count(layer)
-        for seen, reference in self._batches(layer):
+        weights = self._weights.get(layer.name)
+        for index, (seen, reference) in enumerate(self._batches(layer)):
             at = choose_positions(layer, seen.shape, count, self._rng)
             x, y = _values(layer, seen, at, quant), columns(layer, reference, at).astype(np.float32)
-            moments.update(x, np.ascontiguousarray(y))
+            moments.update(x, np.ascontiguousarray(y), None if weights is None else weights[index][at[0]])
         return _finite(moments, layer)
 
     def states(

@@ -14,6 +14,7 @@ from passes.execution.paired import PairedMoments
 from passes.execution.segments import Segments
 from passes.execution.states import States
 from passes.execution.stuffed import implicit_padding
+from passes.execution.token_weights import normalized_sums, token_weights
 from passes.ir.float_layers import fitted
 from passes.ir.onnx_io import to_proto
 from passes.ir.plan import Role
@@ -60,6 +61,8 @@ class Gptq(Pass):
             Half was best on calibration images held out from MobileNetV2: large shifts use up the few codes.
         scales: short scales to try around the best one of plain rounding.
         vectors: input vectors per layer, drawn evenly from all samples; more where a sum is long.
+        by_sums: let rows of an input count in inverse proportion to the sums that a normalization makes of
+            the layer's results.
     """
 
     name: ClassVar[str] = "gptq"
@@ -71,6 +74,7 @@ class Gptq(Pass):
     asymmetric: float = 0.5
     scales: int = 3
     vectors: int = 4096
+    by_sums: bool = True
 
     def check(self, model: Model, ctx: PassContext) -> None:
         """Scales must have been assigned."""
@@ -128,6 +132,7 @@ class _Sweep:
         proto, floats = to_proto(model), [layer.name for layer in setup.floats]
         self._float = Segments(proto, chosen, ctx.workers)
         self._quantized = Segments(emit_activations(proto, acts, floats), chosen, ctx.workers)
+        self._sums = normalized_sums(model.graph, layers) if step.by_sums else {}
 
     def run(self) -> None:
         """Round layer by layer, by depth."""
@@ -136,8 +141,9 @@ class _Sweep:
         data = self._ctx.get(CalibrationSamples(), self._model)
         samples = self._quantized.start(data, BATCH, values, biases)
         self._float.start(data, BATCH)
+        weights = token_weights(self._model, self._sums, data, BATCH, self._ctx.workers)
         vectors, rng = self._step.vectors, self._ctx.rng(self._step.name)
-        self._paired = PairedMoments(self._quantized, self._float, vectors, samples, rng)
+        self._paired = PairedMoments(self._quantized, self._float, vectors, samples, rng, weights)
         for depth in range(1, last + 1):
             for name in [name for name, found in self._float.depths.items() if found == depth]:
                 self._round(self._layers[name])

@@ -32,9 +32,9 @@ class Smooth(Pass):
     and as well behind layers and products with constants, wherever nothing but layers with constant weights
     reads the channels. Only constants change; the plan keeps them, as they depend on data.
 
-    It is for narrow activations, and no part of the preset. On calibration samples held out, before `gptq`:
-    at W4A4 the perplexity of a language model is 28.5 without and 25.2 with it, the logits of a vision
-    transformer have 15.5 and 15.8 dB; at W4A8 nothing is won (4.10 and 4.13; 28.3 and 28.0 dB).
+    On calibration samples held out, all layers at W8A8, the divergence of a language model's predictions is
+    0.022 without and 0.011 with it, that of a sentence classifier behind `split-norms` 0.0055 and 0.0041; at
+    W4A8 rounded weights make most of the error, and it changes little either way (0.109 and 0.102).
 
     Attributes:
         alpha: how much of the differences between channels the weights take over, from 0 to 1; ``auto``

@@ -51,6 +51,7 @@ PREPARATION = {
     "equalize": "canonicalize,fold-batchnorm",
     "absorb-bias": "canonicalize,fold-batchnorm",
     "split-channels": "canonicalize,fold-batchnorm",
+    "split-norms": "canonicalize,fold-batchnorm",
     "smooth": "canonicalize,fold-batchnorm",
     "allocate": "canonicalize,fold-batchnorm",
     "assign-scales": "canonicalize,fold-batchnorm",
@@ -69,7 +70,7 @@ OPTIONS = {
 }
 EXTRA = {"reconstruct": "torch", "distill": "torch"}
 """Packages that come with an extra."""
-SAME_OUTPUTS = ("canonicalize", "fold-batchnorm", "equalize", "smooth", "split-channels")
+SAME_OUTPUTS = ("canonicalize", "fold-batchnorm", "equalize", "split-norms", "smooth", "split-channels")
 
 
 def context() -> PassContext:

@@ -10,6 +10,7 @@ import pytest
 from hwmodels import Metric, Precision
 from passes.allocation.quantities import parse_budget
 from passes.pipeline import parse, to_text
+from passes.transform.smooth import Smooth
 from qtool.presets import allocation, preset, preset_text
 from qtool.request import QuantizeRequest
 
@@ -25,6 +26,8 @@ def test_the_preset_names_every_step(tmp_path: Path) -> None:
         "canonicalize",
         "fold-batchnorm",
         "equalize",
+        "split-norms",
+        "smooth",
         "allocate",
         "assign-scales",
         "gptq",
@@ -48,6 +51,22 @@ def test_budgets_keep_their_value_and_their_unit(tmp_path: Path) -> None:
     assert parse_budget(Metric.LATENCY, step.max_latency) == budgets[0]
     assert parse_budget(Metric.WEIGHT_BYTES, step.max_size) == budgets[1]
     assert step.searches
+
+
+@pytest.mark.parametrize(
+    ("options", "precision"),
+    [
+        ({}, "w8a8"),
+        ({"bits": (4,)}, "w4a4"),
+        ({"bits": (2, 8, 16)}, "w2a8"),
+        ({"budgets": (parse_budget(Metric.LATENCY, "0.5x"),)}, "w4a8"),
+    ],
+)
+def test_channels_are_smoothed_for_the_bits_to_come(
+    tmp_path: Path, options: dict[str, Any], precision: str
+) -> None:
+    (step,) = [step for step in preset(request(tmp_path, **options)) if isinstance(step, Smooth)]
+    assert step.precision == precision
 
 
 def test_without_a_budget_there_is_nothing_to_solve(tmp_path: Path) -> None:
