@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from passes.ir.setup import QuantizerSetup
 
 BATCH = 10
+BYTE = 8
 STATE_ROUNDS = 2
 """How often the weight of a state is rounded: the states are those that the last rounding gives."""
 
@@ -52,7 +53,9 @@ class Gptq(Pass):
     with the rounded weights. A ConvTranspose is a convolution over its input with zeros between the elements.
 
     Attributes:
-        max_bits: layers of wider weights keep the nearest integers.
+        max_bits: layers of wider weights keep the nearest integers, but for those that can mend.
+        mend_bits: weights of up to this many bits are rounded as well in layers that read fewer than eight
+            bits, or that come after any layer rounded: their fine steps make up for the errors of those.
         damping: share of the diagonal matrix in the second moments, on top of ``depth / (depth + vectors)``,
             which keeps moments of few vectors from being believed.
         act_order: round columns in the order of their second moments.
@@ -68,6 +71,7 @@ class Gptq(Pass):
     name: ClassVar[str] = "gptq"
     refines: ClassVar[bool] = True
     max_bits: int = 7
+    mend_bits: int = 8
     damping: float = 0.01
     act_order: bool = True
     sweeps: int = 4
@@ -89,7 +93,7 @@ class Gptq(Pass):
             ModelError: the input of a layer is NaN or infinite; the message names the layer.
         """
         setup = fitted(quantizer_setup(model.graph, ctx.target), model.plan)
-        layers = [layer for layer in setup.stored if self._wanted(layer, model, ctx)]
+        layers = self._chosen(setup, model, ctx)
         if not layers:
             return PassResult(Aspect.NONE, "no layer has few enough bits", {"layers": 0})
         if ctx.calibration is None:
@@ -102,14 +106,21 @@ class Gptq(Pass):
         model.plan = replace(model.plan, tensors=sweep.tensors, biases=sweep.biases)
         return PassResult(Aspect.PLAN, f"{len(layers)} layers rounded", {"layers": len(layers)})
 
-    def _wanted(self, layer: Layer, model: Model, ctx: PassContext) -> bool:
-        quant = model.plan.tensors.get(layer.weight.name) if layer.weight is not None else None
-        if quant is None or quant.spec.format.bits > self.max_bits:
-            return False
-        if implicit_padding(layer):
-            ctx.note(self.name, layer.name, "auto_pad or output_shape: its weights keep the nearest integers")
-            return False
-        return True
+    def _chosen(self, setup: QuantizerSetup, model: Model, ctx: PassContext) -> list[Layer]:
+        """Return the layers to round, in graph order."""
+        place = {node.name: index for index, node in enumerate(model.graph.nodes)}
+        chosen: list[Layer] = []
+        for layer in sorted(setup.stored, key=lambda layer: place[layer.name]):
+            limit = self.mend_bits if chosen or _reads_few(layer, model) else self.max_bits
+            quant = model.plan.tensors.get(layer.weight.name) if layer.weight is not None else None
+            if quant is None or quant.spec.format.bits > limit:
+                continue
+            if implicit_padding(layer):
+                message = "auto_pad or output_shape: its weights keep the nearest integers"
+                ctx.note(self.name, layer.name, message)
+            else:
+                chosen.append(layer)
+        return chosen
 
     def options(self) -> RoundingOptions:
         """Return what concerns the rounding of one layer."""
@@ -205,6 +216,11 @@ class _Sweep:
                 values[name] = np.asarray(self.biases[layer.name], dtype=np.float32)
                 added |= {layer.name: name} if layer.bias is None else {}
         return values, added
+
+
+def _reads_few(layer: Layer, model: Model) -> bool:
+    quant = model.plan.tensors.get(layer.act.name)
+    return quant is not None and quant.spec.format.bits < BYTE
 
 
 def _weight_name(layer: Layer) -> str:

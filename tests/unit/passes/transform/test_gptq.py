@@ -59,13 +59,16 @@ def context(samples: int = 64) -> PassContext:
     return PassContext(load_target("generic"), calibration=dataset, workers=1)
 
 
-def rounded(pipeline: str, bits: int = 3, samples: int = 64) -> tuple[Model, PassContext, float]:
+def rounded(
+    pipeline: str, bits: int = 3, samples: int = 64, **others: Precision
+) -> tuple[Model, PassContext, float]:
     """The network after a pipeline, with its context and the noise at its output over the signal."""
     model, ctx = network(), context(samples)
     for step in parse(pipeline):
         if step.name == "assign-scales":
             setup = quantizer_setup(model.graph, ctx.target)
-            model.plan = plan_of_bits(setup, {layer.name: Precision(bits, 8) for layer in setup.layers})
+            uniform = {layer.name: Precision(bits, 8) for layer in setup.layers}
+            model.plan = plan_of_bits(setup, uniform | others)
         PassManager((step,)).run(model, ctx)
     (reference,) = Session(to_proto(model), threads=1).run_all(ctx.calibration.batches(16))
     (found,) = Simulator(model, quantizer_setup(model.graph, ctx.target), ctx.calibration, 1).run(model.plan)
@@ -106,6 +109,18 @@ def test_wide_weights_keep_the_nearest_codes() -> None:
     assert not model.plan.codes()
     model, _, _ = rounded(f"{SCALES},gptq{{max-bits=8}}", bits=8)
     assert model.plan.codes().keys() == SHAPES.keys()
+
+
+def test_wide_weights_make_up_for_narrow_ones_before_them() -> None:
+    model, _, noise = rounded(f"{SCALES},gptq", bits=8, depthwise=Precision(2, 8))
+    assert model.plan.codes().keys() == {"w2", "w3", "w4"}
+    _, _, alone = rounded(f"{SCALES},gptq{{mend-bits=0}}", bits=8, depthwise=Precision(2, 8))
+    assert noise < 0.8 * alone
+
+
+def test_wide_weights_make_up_for_narrow_activations() -> None:
+    model, _, _ = rounded(f"{SCALES},gptq", bits=8, grouped=Precision(8, 3))
+    assert model.plan.codes().keys() == {"w3", "w4"}
 
 
 def test_too_few_samples_are_said_and_do_not_stop_it() -> None:
