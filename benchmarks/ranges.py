@@ -19,15 +19,14 @@ from typing import Any
 import numpy as np
 from accuracy import CASES, HEAD, Case, elapsed, open_set
 from environment import environment
-from passes.execution.simulate import run_float, run_proto
 
 from hwmodels import load_target
 from passes.api import PassContext
 from passes.execution.dataset import Dataset
-from passes.execution.session import Level
+from passes.execution.session import Level, Session
 from passes.execution.sources import ArraySource
 from passes.ir.model import Model
-from passes.ir.onnx_io import read_model
+from passes.ir.onnx_io import read_model, to_proto
 from passes.ir.setup import quantizer_setup
 from passes.lowering.encoding import Form
 from passes.lowering.qdq import emit_qdq
@@ -81,11 +80,11 @@ def measure(case: Case, asked: argparse.Namespace, setting: str, head: str, tail
     model = read_model(asked.data / "models" / f"{case.file}.onnx")
     seen, held = parts(model, case, asked)
     ctx = PassContext(load_target("generic"), calibration=seen, seed=0, workers=asked.workers)
-    reference = run_float(model, held, asked.workers)[0]
+    reference = Session(to_proto(model), threads=asked.workers).run_all(held.batches(16))[0]
     passes = parse(f"{head},allocate{{uniform={setting}}},{tail}")
     spent = elapsed(lambda: PassManager(passes).run(model, ctx))
     proto = emit_qdq(model, quantizer_setup(model.graph, ctx.target), Form.QDQ)
-    found = run_proto(proto, held, Level.BASIC, asked.workers)[0]
+    found = Session(proto, Level.BASIC, asked.workers).run_all(held.batches(16))[0]
     return distances(reference, found) | {"pipeline": f"{head},{tail}", "seconds": round(spent, 1)}
 
 

@@ -6,17 +6,16 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from passes.execution.simulate import run_float, run_proto
 
 from hwmodels import Precision
 from hwmodels.registry import load_target
 from passes.api import PassContext
 from passes.errors import ModelError
 from passes.execution.dataset import Dataset, graph_inputs
-from passes.execution.session import Level
+from passes.execution.session import Level, Session
 from passes.execution.sources import ArraySource
 from passes.ir.model import Model
-from passes.ir.onnx_io import model_from_text
+from passes.ir.onnx_io import model_from_text, to_proto
 from passes.ir.setup import quantizer_setup
 from passes.ir.specs import plan_of_bits
 from passes.lowering.encoding import Form
@@ -146,11 +145,11 @@ def compile_(model: Model, ctx: PassContext, pipeline: str, bits: Precision) -> 
 @pytest.mark.parametrize("pipeline", PIPELINES)
 def test_odd_values_are_survived(odd: Callable[[Arrays, np.ndarray], None], pipeline: str) -> None:
     model, ctx = prepared(odd)
-    (reference,) = run_float(model, ctx.calibration, 1)
+    (reference,) = Session(to_proto(model), threads=1).run_all(ctx.calibration.batches(16))
     compile_(model, ctx, pipeline, Precision(4, 8))
     setup = quantizer_setup(model.graph, ctx.target)
     assert {layer.op for layer in setup.layers} == {"Conv", "ConvTranspose", "GRU", "Gemm"}
-    (found,) = run_proto(emit_qdq(model, setup, Form.QCDQ), ctx.calibration, Level.BASIC, 1)
+    (found,) = Session(emit_qdq(model, setup, Form.QCDQ), Level.BASIC, 1).run_all(ctx.calibration.batches(16))
     packed = Engine(emit_packed(model, setup, Origin("test", "generic", "half_even")))
     (codes,) = packed.run({"x": ctx.calibration.source.arrays["x"]}).values()
     limit = (2.0 if odd in (outlier, heavy_weight) else 0.1) * max(np.square(reference).mean(), 1e-6)
@@ -161,10 +160,10 @@ def test_odd_values_are_survived(odd: Callable[[Arrays, np.ndarray], None], pipe
 @pytest.mark.parametrize("pipeline", ["assign-scales,gptq", "assign-scales,multipoint,gptq"])
 def test_one_sample_is_little_and_said(pipeline: str) -> None:
     model, ctx = prepared(None, samples=1)
-    (reference,) = run_float(model, ctx.calibration, 1)
+    (reference,) = Session(to_proto(model), threads=1).run_all(ctx.calibration.batches(16))
     compile_(model, ctx, pipeline, Precision(4, 8))
     setup = quantizer_setup(model.graph, ctx.target)
-    (found,) = run_proto(emit_qdq(model, setup, Form.QCDQ), ctx.calibration, Level.BASIC, 1)
+    (found,) = Session(emit_qdq(model, setup, Form.QCDQ), Level.BASIC, 1).run_all(ctx.calibration.batches(16))
     assert np.square(found - reference).mean() < 0.3 * np.square(reference).mean()
     said = {entry.subject for entry in ctx.journal if "give more" in entry.message}
     assert "product" in said

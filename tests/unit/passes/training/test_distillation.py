@@ -7,16 +7,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from passes.execution.simulate import run_float, simulate
 
 from hwmodels import Precision
 from hwmodels.registry import load_target
 from passes.api import Aspect, PassContext
 from passes.errors import ModelError, PreconditionError, UsageError
 from passes.execution.dataset import Dataset, InputSpec
+from passes.execution.session import Session
+from passes.execution.simulator import Simulator
 from passes.execution.sources import ArraySource
 from passes.ir.model import Model
-from passes.ir.onnx_io import model_from_text
+from passes.ir.onnx_io import model_from_text, to_proto
 from passes.ir.setup import quantizer_setup
 from passes.ir.specs import plan_of_bits
 from passes.manager import PassManager
@@ -51,8 +52,8 @@ def planned(model: Model, weight_bits: int = 3) -> Model:
 
 def divergence(model: Model, ctx: PassContext) -> float:
     """Mean divergence of the simulated model from the float one on the samples of a context."""
-    (wanted,) = run_float(model, ctx.calibration, 1)
-    (found,) = simulate(model, quantizer_setup(model.graph, ctx.target), ctx.calibration, 1)
+    (wanted,) = Session(to_proto(model), threads=1).run_all(ctx.calibration.batches(16))
+    (found,) = Simulator(model, quantizer_setup(model.graph, ctx.target), ctx.calibration, 1).run(model.plan)
     logs = [it - np.log(np.exp(it).sum(axis=1, keepdims=True)) for it in (wanted, found)]
     return float((np.exp(logs[0]) * (logs[0] - logs[1])).sum(axis=1).mean())
 

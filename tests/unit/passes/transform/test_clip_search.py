@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from passes.execution.simulate import run_float, run_proto
 
 from hwmodels import Precision
 from hwmodels.registry import load_target
 from passes.api import PassContext
 from passes.execution.collect import HISTOGRAMS, PATCHES, CollectActivations
 from passes.execution.dataset import Dataset, graph_inputs
-from passes.execution.session import Level
+from passes.execution.session import Level, Session
 from passes.execution.sources import ArraySource
 from passes.ir.layers import find_layers
 from passes.ir.model import Model
-from passes.ir.onnx_io import model_from_text
+from passes.ir.onnx_io import model_from_text, to_proto
 from passes.ir.setup import quantizer_setup
 from passes.ir.specs import plan_of_bits
 from passes.lowering.encoding import Form
@@ -64,8 +63,8 @@ def noise(model: Model, ctx: PassContext, step: str, bits: Precision) -> float:
     setup = quantizer_setup(model.graph, ctx.target)
     model.plan = plan_of_bits(setup, {layer.name: bits for layer in setup.layers})
     PassManager(parse(step)).run(model, ctx)
-    (reference,) = run_float(model, ctx.calibration, 1)
-    (found,) = run_proto(emit_qdq(model, setup, Form.QCDQ), ctx.calibration, Level.BASIC, 1)
+    (reference,) = Session(to_proto(model), threads=1).run_all(ctx.calibration.batches(16))
+    (found,) = Session(emit_qdq(model, setup, Form.QCDQ), Level.BASIC, 1).run_all(ctx.calibration.batches(16))
     return float(np.square(found - reference).mean() / reference.var())
 
 

@@ -6,17 +6,16 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from passes.execution.simulate import run_float, run_proto
 
 from hwmodels import Precision
 from hwmodels.registry import load_target
 from passes.api import PassContext
 from passes.execution.dataset import Dataset, InputSpec
-from passes.execution.session import Level
+from passes.execution.session import Level, Session
 from passes.execution.sources import ArraySource
 from passes.ir.layers import find_layers
 from passes.ir.model import Model
-from passes.ir.onnx_io import model_from_proto
+from passes.ir.onnx_io import model_from_proto, to_proto
 from passes.ir.setup import quantizer_setup
 from passes.ir.specs import plan_of_bits
 from passes.lowering.encoding import Form
@@ -88,8 +87,8 @@ def noise(model: Model, ctx: PassContext, tail: str, bits: int = 3) -> float:
     setup = quantizer_setup(model.graph, ctx.target)
     model.plan = plan_of_bits(setup, {layer.name: Precision(bits, 8) for layer in setup.layers})
     PassManager(parse(f"assign-scales{tail}")).run(model, ctx)
-    (reference,) = run_float(model, ctx.calibration, 1)
-    (found,) = run_proto(emit_qdq(model, setup, Form.QCDQ), ctx.calibration, Level.BASIC, 1)
+    (reference,) = Session(to_proto(model), threads=1).run_all(ctx.calibration.batches(16))
+    (found,) = Session(emit_qdq(model, setup, Form.QCDQ), Level.BASIC, 1).run_all(ctx.calibration.batches(16))
     return float(np.square(found - reference).mean() / reference.var())
 
 
@@ -145,7 +144,7 @@ def test_the_packed_network_gains_as_the_simulated_one() -> None:
         noise(model, ctx, tail)
         setup = quantizer_setup(model.graph, ctx.target)
         artifact = emit_packed(model, setup, Origin("test", "generic", "half_even"))
-        (reference,) = run_float(model, ctx.calibration, 1)
+        (reference,) = Session(to_proto(model), threads=1).run_all(ctx.calibration.batches(16))
         (found,) = Engine(artifact).run({"x": ctx.calibration.source.arrays["x"]}).values()
         errors[tail] = float(np.square(found - reference).mean())
     assert errors[",gptq"] < 0.6 * errors[""]
