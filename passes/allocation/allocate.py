@@ -53,6 +53,8 @@ class Allocate(Pass):
             Losses are estimated as for 0.
         uniform: precision of all layers when there is nothing to solve.
         sensitivity: a name in `passes.analysis.names.SENSITIVITIES`.
+        rounded: what is left of the loss of weights when later passes round them by data; 1 where they keep
+            the nearest integers.
         time_limit: seconds for the solver.
     """
 
@@ -70,6 +72,7 @@ class Allocate(Pass):
     group_size: int = 0
     uniform: str = "w8a8"
     sensitivity: str = "scaled"
+    rounded: float = 0.1
     time_limit: float = 60.0
 
     @property
@@ -109,7 +112,7 @@ class Allocate(Pass):
         costs = _with_pins(
             ctx.get(Costs(self.bits, self.group_size), model), pins, model, ctx, self.group_size
         )
-        table = self.sensitivities(model, ctx, costs)
+        table = self.sensitivities(model, ctx, costs).after_rounding(self.rounded)
         between = ctx.get(BetweenLayers(), model)
         return build_problem(setup, costs, table, ctx.target, pins, between)
 
