@@ -60,10 +60,13 @@ def test_weights_that_data_will_round_lose_less(model: Model, context: PassConte
     context.observes = step.observes
     found = step.problem(model, context, {})
     nearest = Allocate(max_size="0.5x", rounded=1.0).problem(model, context, {})
-    weights = {bits: at for at, bits in enumerate(found.layers[0].choices) if bits.act_bits == 8}
-    few, many = weights[Precision(3, 8)], weights[Precision(8, 8)]
-    rise = [it.layers[0].loss[few] - it.layers[0].loss[many] for it in (found, nearest)]
-    assert rise[0] == pytest.approx(0.25 * rise[1])
+    rises = []
+    for problem in (found, nearest):
+        losses = {
+            choice.weight_bits: choice.loss for choice in problem.layers[0].choices if choice.act_bits == 8
+        }
+        rises.append(losses[3] - losses[8])
+    assert rises[0] == pytest.approx(0.25 * rises[1])
 
 
 def test_pins_win(model: Model, context: PassContext) -> None:
