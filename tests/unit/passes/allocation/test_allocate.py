@@ -65,7 +65,7 @@ def test_weights_that_data_will_round_lose_less(model: Model, context: PassConte
         losses = {
             choice.weight_bits: choice.loss for choice in problem.layers[0].choices if choice.act_bits == 8
         }
-        rises.append(losses[3] - losses[8])
+        rises.append(losses[2] - losses[8])
     assert rises[0] == pytest.approx(0.25 * rises[1])
 
 
