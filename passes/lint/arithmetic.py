@@ -103,8 +103,8 @@ ARITHMETIC = (
     ),
     Rule(
         "QT203", Severity.ERROR, "blocked 8-bit weight, result not quantized",
-        "MatMul becomes MatMulIntegerToFloat, which takes one scale in place of one for every block: the "
-        "result is wrong wherever scales differ.",
+        "MatMul becomes MatMulIntegerToFloat, which takes one scale per channel: it fails when it runs, or "
+        "gives wrong values where there are as many rows as blocks.",
         "put a Reshape between DequantizeLinear and MatMul, use per-channel scales, or load at the basic "
         "level",
         _blocked_scales,

@@ -75,9 +75,18 @@ def products(view: View, runtime: Runtime) -> Iterator[Product]:
             view.codes_type(first) if first is not None else 0,
             view.codes_type(second) if second is not None else rounded_weight(view, node, runtime),
             view.codes_type(follower) if follower is not None else 0,
-            second is not None and attribute(second, "block_size", 0) > 0,
+            second is not None and _has_blocks(view, node, second),
             runtime.version,
         )
+
+
+def _has_blocks(view: View, node: onnx.NodeProto, source: onnx.NodeProto) -> bool:
+    """Tell whether a weight has blocks of its own scale; for MatMul, one block is as good as none."""
+    if attribute(source, "block_size", 0) <= 0:
+        return False
+    scale, axis = view.initializer(input_name(source, 1)), attribute(source, "axis", 1)
+    known = scale is not None and -len(scale.dims) <= axis < len(scale.dims)
+    return node.op_type != "MatMul" or not known or scale.dims[axis] > 1  # type: ignore[union-attr]
 
 
 def rounded_weight(view: View, node: onnx.NodeProto, runtime: Runtime) -> int:
