@@ -37,11 +37,21 @@ def read_model(path: str | Path) -> Model:
         ModelError: the file is missing, damaged, of an opset outside 7..26, or contradicts itself.
     """
     path = Path(path)
+    proto, sha256 = read_proto(path)
+    load_external_data(proto, path)
+    return model_from_proto(proto, str(path), sha256)
+
+
+def read_proto(path: Path) -> tuple[onnx.ModelProto, str]:
+    """Read a file of any opset without its external data; return its digest, too.
+
+    Raises:
+        ModelError: the file is missing, damaged, or its names are no text.
+    """
     data = _read_bytes(path)
     proto = _parse(data, path)
     check_text(proto, str(path))
-    load_external_data(proto, path)
-    return model_from_proto(proto, str(path), hashlib.sha256(data).hexdigest())
+    return proto, hashlib.sha256(data).hexdigest()
 
 
 def model_from_text(text: str) -> Model:
@@ -140,20 +150,8 @@ def set_opset(model: Model, opset: int) -> None:
 
 
 _IR_OF_OPSET = {
-    13: 7,
-    14: 7,
-    15: 8,
-    16: 8,
-    17: 8,
-    18: 8,
-    19: 9,
-    20: 9,
-    21: 10,
-    22: 10,
-    23: 11,
-    24: 12,
-    25: 13,
-}
+    13: 7, 14: 7, 15: 8, 16: 8, 17: 8, 18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11, 24: 12, 25: 13,
+}  # fmt: skip
 
 
 def opset_of(proto: onnx.ModelProto) -> int:
