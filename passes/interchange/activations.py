@@ -94,7 +94,7 @@ def take_activations(network: Network, found: Found) -> None:
 
 def activation_quant(fmt: IntFormat, quantizer: Quantizer) -> TensorQuant:
     """Return the decision for an activation, per tensor."""
-    params = QuantParams(quantizer.scale.reshape(()), quantizer.zero.reshape(()))
+    params = QuantParams(quantizer.scale.reshape(()), quantizer.zero.reshape(()).astype(np.int32))
     symmetric = fmt.signed and not quantizer.zero.any()
     return TensorQuant(Role.ACT, QuantSpec(fmt, PerTensor(), symmetric), params)
 
@@ -146,8 +146,8 @@ def _place(
         return []
     if plain and source == node.input[0]:
         raise ModelError(
-            f"tensor {source!r} is quantized in two ways at once (by {node.name!r} and another node); expected "
-            "one scale for a tensor: give both readers the same"
+            f"tensor {source!r} is quantized in two ways at once (by {node.name!r} and another node); "
+            "expected one scale for a tensor: give both readers the same"
         )
     name = network.fresh(name or f"{source}.limited")
     found.acts[name] = quant

@@ -74,14 +74,21 @@ def extract(model: Model, float_io: bool = False) -> Extracted:
             f"{model.path}: nothing in this model is quantized in a way that a plan can hold; expected Q/DQ "
             f"pairs, QLinear operators or Quant nodes with constant scales{_first(found)}"
         )
-    return _fitted(model, network.proto, found)
+    return fit(model, network.proto, found)
 
 
 def _first(found: Found) -> str:
     return "".join(f" (node {name!r}: {reason})" for name, reason in list(found.kept.items())[:1])
 
 
-def _fitted(model: Model, proto: onnx.ModelProto, found: Found) -> Extracted:
+def fit(model: Model, proto: onnx.ModelProto, found: Found) -> Extracted:
+    """Fit a float graph and what is known of its tensors together.
+
+    Args:
+        model: where the graph comes from.
+        proto: the float graph; it is changed.
+        found: quantization of activations and weights; entries are added and removed.
+    """
     del proto.graph.value_info[:]
     floats = model_from_proto(proto, model.path, "")
     setup = align(floats.graph, found.acts)

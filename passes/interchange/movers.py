@@ -15,14 +15,12 @@ if TYPE_CHECKING:
 
     from passes.interchange.network import Network
 
-_SELECTING = ("MaxPool", "GlobalMaxPool", "Pad")
-
 
 def move_floats(network: Network) -> None:
     """Put a DequantizeLinear before and a QuantizeLinear behind every operator that moves codes.
 
-    Codes are those that a QuantizeLinear writes, moved or not; all operands must be of one scale. The order of
-    codes is that of values, so maxima are the same.
+    Codes are those that a QuantizeLinear writes, moved or not; all operands must be of one scale. The order
+    of codes is that of values, so maxima are the same.
     """
     known: dict[str, list[str]] = {}
     nodes: list[onnx.NodeProto] = []

@@ -2,8 +2,8 @@
 
 QLinearConv and QLinearMatMul are of ONNX (opset 10), the others of com.microsoft (version 1): QLinearAdd,
 QLinearMul, QLinearConcat, QLinearAveragePool, QLinearGlobalAveragePool, QLinearLeakyRelu, QLinearSigmoid,
-QLinearSoftmax and QGemm. ConvInteger, MatMulInteger and DynamicQuantizeLinear choose scales at run time, which
-a plan cannot hold: they stay as they are.
+QLinearSoftmax and QGemm. ConvInteger, MatMulInteger and DynamicQuantizeLinear choose scales at run time,
+which a plan cannot hold: they stay as they are.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ class _Spelling:
     def value(self, codes: str, *numbers: str, axis: int | None = None) -> str:
         """Return the name of the values of codes."""
         name = self.network.fresh(f"{codes}.value")
-        attrs = {} if axis is None else {"axis": axis}
-        self.before.append(
-            helper.make_node("DequantizeLinear", [codes, *numbers], [name], f"{name}.dequantize", **attrs)
-        )
+        node = helper.make_node("DequantizeLinear", [codes, *numbers], [name], f"{name}.dequantize")
+        if axis is not None:
+            node.attribute.append(helper.make_attribute("axis", axis))
+        self.before.append(node)
         return name
 
     def channels(self, scale: str, axis: int) -> int | None:

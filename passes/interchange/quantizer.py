@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 DOMAINS = ("", "ai.onnx", "com.microsoft")
 _T = onnx.TensorProto
-INTEGERS = {
+INTEGERS: dict[int, tuple[int, bool]] = {
     _T.INT2: (2, True), _T.UINT2: (2, False), _T.INT4: (4, True), _T.UINT4: (4, False), _T.INT8: (8, True),
     _T.UINT8: (8, False), _T.INT16: (16, True), _T.UINT16: (16, False), _T.INT32: (32, True),
 }  # fmt: skip

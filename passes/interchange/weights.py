@@ -23,13 +23,15 @@ from passes.numerics import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import onnx
     from numpy.typing import NDArray
 
     from passes.interchange.activations import Found
     from passes.interchange.network import Network
 
-WEIGHTS = {
+WEIGHTS: dict[str, tuple[int, ...]] = {
     "Conv": (1,),
     "ConvTranspose": (1,),
     "Gemm": (1,),
@@ -37,7 +39,7 @@ WEIGHTS = {
     **dict.fromkeys(("LSTM", "GRU", "RNN"), (1, 2)),
 }
 """Inputs that hold weights, by operator."""
-BIASES = {"Conv": (2,), "ConvTranspose": (2,), "Gemm": (2,)}
+BIASES: dict[str, tuple[int, ...]] = {"Conv": (2,), "ConvTranspose": (2,), "Gemm": (2,)}
 """Inputs that hold biases, by operator."""
 BIAS_BITS = 32
 
@@ -125,11 +127,19 @@ def _take(stored: _Stored, network: Network, found: Found, renamed: dict[str, st
     return ""
 
 
-def weight_quant(codes: NDArray[np.int64], quantizer: Quantizer, axis: int) -> TensorQuant:
+def weight_quant(
+    codes: NDArray[np.int64], quantizer: Quantizer, axis: int, by_channel: bool | None = None
+) -> TensorQuant:
     """Return the decision for a weight, with its codes.
 
-    A container of 8 or 16 bits only says how wide codes may be; the narrowest format that holds them is taken.
-    Unsigned codes around the middle of their type are signed ones.
+    A container of 8 or 16 bits only says how wide codes may be: the narrowest format that holds them is
+    taken. Unsigned codes around the middle of their type are signed ones.
+
+    Args:
+        codes: in ONNX layout.
+        quantizer: their numbers.
+        axis: that several scales run along.
+        by_channel: whether one scale is that of one channel; ``None``: it is that of the tensor.
     """
     zero, signed = quantizer.zero, quantizer.signed
     middle = 1 << quantizer.bits - 1
@@ -137,17 +147,18 @@ def weight_quant(codes: NDArray[np.int64], quantizer: Quantizer, axis: int) -> T
         codes, zero, signed = codes - middle, zero - middle, True
     fits = [bits for bits in SUPPORTED_BITS if 2 <= bits <= quantizer.bits]
     fmt = next(it for it in (IntFormat(bits, signed) for bits in fits) if _holds(it, codes, zero))
-    granularity: Granularity = PerTensor() if quantizer.per_tensor else PerChannel(axis)
+    many = not quantizer.per_tensor if by_channel is None else by_channel
+    granularity: Granularity = PerChannel(axis) if many else PerTensor()
     granularity = PerGroup(axis, quantizer.block) if quantizer.block else granularity
-    shape = () if quantizer.per_tensor else granularity.param_shape(codes.shape)
-    params = QuantParams(quantizer.scale.reshape(shape), zero.reshape(shape))
+    shape = granularity.param_shape(codes.shape)
+    params = QuantParams(quantizer.scale.reshape(shape), zero.reshape(shape).astype(np.int32))
     spec = QuantSpec(fmt, granularity, symmetric=signed and not zero.any())
     return TensorQuant(Role.WEIGHT, spec, params, codes)
 
 
 def _holds(fmt: IntFormat, codes: NDArray[np.int64], zero: NDArray[np.int64]) -> bool:
     ends = codes.min(initial=0), codes.max(initial=0), zero.min(initial=0), zero.max(initial=0)
-    return fmt.qmin <= min(ends) and max(ends) <= fmt.qmax
+    return bool(fmt.qmin <= min(ends) and max(ends) <= fmt.qmax)
 
 
 def _stored(node: onnx.NodeProto, network: Network) -> _Stored | str:
@@ -205,6 +216,8 @@ def _spread(params: NDArray[Any], quantizer: Quantizer, shape: tuple[int, ...]) 
     return found.expand(params, shape)
 
 
-def _at(node: onnx.NodeProto, name: str, table: dict[str, tuple[int, ...]]) -> bool:
+def _at(node: onnx.NodeProto, name: str, table: Mapping[str, tuple[int, ...]]) -> bool:
+    """Tell whether a node of ONNX reads a tensor directly, and only where the table says."""
     places = {index for index, it in enumerate(node.input) if it == name}
-    return node.domain in ("", "ai.onnx") and places and places <= set(table.get(node.op_type, ()))  # type: ignore[return-value]
+    known = set(table.get(node.op_type, ())) if node.domain in ("", "ai.onnx") else set()
+    return bool(places) and places <= known
