@@ -114,9 +114,12 @@ def _chain(node: onnx.NodeProto, network: Network) -> _Chain | str:
     codes, clips, ends_of_type, bounds = node.output[0], [], (fmt.qmin, fmt.qmax), None
     while (clip := network.sole_reader(codes)) is not None and clip.op_type == "Clip":
         limits = [network.constant(name) if name else None for name in [*clip.input[1:], "", ""][:2]]
-        if any(name and limit is None for name, limit in zip(clip.input[1:], limits, strict=False)):
+        pairs = zip(clip.input[1:], limits, strict=False)
+        if any(name and (limit is None or limit.size != 1) for name, limit in pairs):
             return "the bounds of its codes are computed at run time"
-        low, high = (end if it is None else int(it) for it, end in zip(limits, ends_of_type, strict=True))
+        low, high = (
+            end if it is None else int(it.item()) for it, end in zip(limits, ends_of_type, strict=True)
+        )
         narrower = format_between(low, high, fmt.signed)
         if narrower is not None and low <= int(quantizer.zero.reshape(-1)[0]) <= high:
             fmt = min(fmt, narrower)

@@ -77,7 +77,7 @@ class Network:
     def add_constant(self, name: str, values: NDArray[Any]) -> str:
         """Add an initializer; return its name, which differs from ``name`` where that is taken."""
         name = self.fresh(name)
-        self._constants[name] = numpy_helper.from_array(np.ascontiguousarray(values), name)
+        self._constants[name] = numpy_helper.from_array(np.asarray(values, order="C"), name)
         self.proto.graph.initializer.append(self._constants[name])
         return name
 
