@@ -60,8 +60,24 @@ def extract(model: Model, float_io: bool = False) -> Extracted:
     Raises:
         ModelError: nothing in it is quantized, or in a way that contradicts itself.
     """
-    network, found = Network(raise_opset(to_proto(model), LEAST_OPSET)), Found()
+    found = Found()
+    try:
+        proto = _taken_apart(model, found, float_io)
+    # What a hostile file says of its nodes meets numpy and protobuf here.
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError) as error:
+        raise ModelError(f"{model.path}: a quantizer in this model makes no sense: {error!s:.200}") from error
+    if not found.acts and not found.weights:
+        raise ModelError(
+            f"{model.path}: nothing in this model is quantized in a way that a plan can hold; expected Q/DQ "
+            f"pairs, QLinear operators or Quant nodes with constant scales{_first(found)}"
+        )
+    return fit(model, proto, found)
+
+
+def _taken_apart(model: Model, found: Found, float_io: bool) -> onnx.ModelProto:
+    network = Network(to_proto(model))
     expand_quant_nodes(network, found)
+    network = Network(raise_opset(network.proto, LEAST_OPSET))
     expand_qoperators(network, found)
     fold_constant_quantizers(network, found)
     move_floats(network)
@@ -69,12 +85,7 @@ def extract(model: Model, float_io: bool = False) -> Extracted:
     take_activations(network, found)
     take_weights(network, found)
     network.drop_unread(found.unread)
-    if not found.acts and not found.weights:
-        raise ModelError(
-            f"{model.path}: nothing in this model is quantized in a way that a plan can hold; expected Q/DQ "
-            f"pairs, QLinear operators or Quant nodes with constant scales{_first(found)}"
-        )
-    return fit(model, network.proto, found)
+    return network.proto
 
 
 def _first(found: Found) -> str:
@@ -88,6 +99,9 @@ def fit(model: Model, proto: onnx.ModelProto, found: Found) -> Extracted:
         model: where the graph comes from.
         proto: the float graph; it is changed.
         found: quantization of activations and weights; entries are added and removed.
+
+    Raises:
+        ModelError: nothing of it is left in the plan.
     """
     del proto.graph.value_info[:]
     floats = model_from_proto(proto, model.path, "")
@@ -104,6 +118,10 @@ def fit(model: Model, proto: onnx.ModelProto, found: Found) -> Extracted:
     order = {name: index for index, name in enumerate(floats.graph.tensors())}
     names = sorted(found.acts, key=lambda name: order.get(name, len(order)))
     tensors = {name: found.weights[name] for name in found.weights if name in weights}
+    if not tensors and not names:
+        raise ModelError(
+            f"{model.path}: no layer and no activation can be quantized as it says{_first(found)}"
+        )
     plan = QuantPlan(layers, tensors | {name: found.acts[name] for name in names})
     out = to_proto(floats)
     digest = hashlib.sha256(out.SerializeToString(deterministic=True)).hexdigest()

@@ -71,7 +71,7 @@ def is_dequantize(node: onnx.NodeProto) -> bool:
 def read_quantizer(node: onnx.NodeProto, network: Network) -> Quantizer | str:
     """Return the numbers of a QuantizeLinear or DequantizeLinear, or why a plan cannot hold them."""
     attrs = {it.name: it.i for it in node.attribute}
-    scale, zero = network.constant(node.input[1]), None
+    scale, zero = network.constant(node.input[1]) if len(node.input) > 1 else None, None
     if scale is None:
         return "its scale is computed at run time"
     kind = _codes_type(node, attrs, network)

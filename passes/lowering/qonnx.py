@@ -113,8 +113,8 @@ def _emit_weight(layer: Layer, quant: TensorQuant, emission: Emission) -> None:
     name, granularity = layer.weight.name, quant.spec.granularity  # type: ignore[union-attr]
     if isinstance(granularity, PerGroup) or quant.points is not None:
         raise LoweringError(
-            f"layer {layer.name}: QONNX has no scales of groups and no points; expected one scale for a tensor "
-            "or a channel: leave out --group-size and multipoint"
+            f"layer {layer.name}: QONNX has no scales of groups and no points; expected one scale for a "
+            "tensor or a channel: leave out --group-size and multipoint"
         )
     values = rounded_weight(layer, quant)
     emission.initializers.append(numpy_helper.from_array(np.ascontiguousarray(values), f"{name}.rounded"))
