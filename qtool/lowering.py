@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 FILES = {
     "qdq": "model.qdq.onnx",
     "qcdq": "model.qcdq.onnx",
+    "qonnx": "model.qonnx.onnx",
     "matmulnbits": "model.nbits.onnx",
     "packed": "model.qpk",
 }

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMS", "SENSITIVITIES", "BudgetRequest", "QuantizeRequest"]
 
-FORMS = ("qdq", "qcdq", "matmulnbits", "packed")
+FORMS = ("qdq", "qcdq", "qonnx", "matmulnbits", "packed")
 """The forms in which a result can be written."""
 
 

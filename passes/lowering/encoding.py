@@ -29,6 +29,8 @@ class Form(StrEnum):
     """Everything in 8-bit containers, low precision kept by integer clipping: stays on integer kernels."""
     NBITS = "matmulnbits"
     """As QDQ, but matrix products with weights of at most 8 bits are com.microsoft MatMulNBits."""
+    QONNX = "qonnx"
+    """Float operators between Quant nodes of QONNX (`passes.lowering.qonnx`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ from passes.lowering.encoding import (
 from passes.lowering.methods import constant_codes
 from passes.lowering.narrow_acts import native4_tensors
 from passes.lowering.nbits import emit_blocks, has_blocks
+from passes.lowering.qonnx import emit_qonnx
 from passes.lowering.saturate import saturate_codes
 from passes.lowering.widened import Widening, bias_shape
 from passes.numerics import PerChannel
@@ -65,7 +66,7 @@ def emit_qdq(
     Args:
         model: graph and plan; neither is changed.
         setup: the quantizable part of the graph.
-        form: native narrow types or 8-bit containers.
+        form: native narrow types, 8-bit containers, or another spelling.
         base: the graph as a protobuf, where there is one already; it is not changed.
 
     Returns:
@@ -74,6 +75,8 @@ def emit_qdq(
     Raises:
         LoweringError: the plan lacks a scale, a bias does not fit 32 bits, or a sum could overflow.
     """
+    if form is Form.QONNX:
+        return emit_qonnx(model, setup, base)
     return saturate_codes(emit_unsaturated(model, setup, form, base))
 
 

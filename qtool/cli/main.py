@@ -16,6 +16,7 @@ from qtool.cli import (
     lower,
     opt,
     passes,
+    plan,
     probe,
     quantize,
     run,
@@ -71,6 +72,15 @@ _add(app, "run", run.run, "run out/model.qpk --input x.npz -o y.npz")
 _add(app, "compare", compare.compare, "compare model.onnx out/model.qdq.onnx --data eval.npz")
 _add(app, "lint", lint.lint, "lint out/model.qdq.onnx --runtime onnxruntime==1.31.1")
 _add(app, "opt", opt.opt, "opt model.onnx -p canonicalize,fold-batchnorm -o folded.onnx")
+_plan = _group("Plans from and for other tools.")
+app.add_typer(_plan, name="plan")
+_add(_plan, "import", plan.import_plan, "plan import quantized.onnx -o imported/")
+_add(
+    _plan,
+    "export",
+    plan.export_plan,
+    "plan export model.onnx --plan out/plan.json --format aimet -o exported/",
+)
 app.add_typer(_targets, name="targets")
 _add(_targets, "list", targets.list_targets, "targets list")
 _add(_targets, "show", targets.show_target, "targets show bitfusion")

@@ -30,7 +30,7 @@ LABEL_OFFSET = Annotated[int, typer.Option(help="Added to labels; 1 for a backgr
 WORKERS = Annotated[int, typer.Option(min=0, help="Threads; 0 lets ONNX Runtime choose.")]
 SEED = Annotated[int, typer.Option(min=0, help="Root of every random choice.")]
 FORCE = Annotated[bool, typer.Option("--force", help="Replace files that exist.")]
-FORMS = Annotated[str, typer.Option("--to", help="Forms to write: qdq, qcdq, matmulnbits, packed.")]
+FORMS = Annotated[str, typer.Option("--to", help="Forms to write: qdq, qcdq, qonnx, matmulnbits, packed.")]
 SOLVER = Annotated[str, typer.Option(help="ilp or greedy.")]
 TIME_LIMIT = Annotated[float, typer.Option(help="Seconds for the solver.")]
 FOLDER = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.", show_default=False)]

@@ -1,0 +1,1 @@
+"""Plans from and for other tools: quantized ONNX models read back, and files of encodings."""
