@@ -17,14 +17,16 @@ import numpy as np
 from accuracy import CASES, SETTINGS, TAIL
 
 ROOT = Path(__file__).resolve().parent.parent
+PEER_SETTINGS = ("w8a8", "w4a8")
 Entry = dict[str, Any]
 Cells = dict[tuple[str, str, str], list[Entry]]
 """Entries by pipeline, model and setting; one per seed."""
 
 PAGE = """# What low precision costs in accuracy
 
-Uniform precisions, first and last layer included, weights per output channel, activations per tensor; ranges
-and rounding from the calibration sets alone. Measured by `python benchmarks/accuracy.py`, written from
+Uniform precisions, first and last layer included, weights per output channel, activations per tensor; `mixed` is
+the allocation under half the weights of 8 bits, so four bits on average, with activations at 8. Ranges and rounding
+come from the calibration sets alone. Measured by `python benchmarks/accuracy.py`, written from
 `benchmarks/results/accuracy.json` by `python benchmarks/accuracy_page.py`.
 
 Drops are in points of top-1 below float, on the same samples, with the half-width of a paired 95 % interval;
@@ -36,6 +38,15 @@ where several seeds were measured, the mean of them. The language model has perp
 
 Time is processor time of the whole pipeline in units of one float pass over the calibration set, both in one
 run.
+
+## Beside it: ONNX Runtime's own quantizer
+
+`quantize_static` after its preprocessing, weights per channel, ranges by minimum and maximum, on the same samples;
+`python benchmarks/accuracy_peers.py`. What it refuses is in the result file with its message.
+
+| model | {peer_heads} |
+|---|{peer_rules}
+{peers}
 """
 
 TABLE = """## `{tail}`
@@ -53,7 +64,12 @@ def main() -> None:
     for entry in entries:
         cells[entry["tail"], entry["model"], entry["setting"]].append(entry)
     tails = sorted({entry["tail"] for entry in entries}, key=lambda tail: (tail != TAIL, tail))
-    text = PAGE.format(tables="\n".join(table(cells, tail) for tail in tails))
+    text = PAGE.format(
+        tables="\n".join(table(cells, tail) for tail in tails),
+        peers=peers(),
+        peer_heads=" | ".join(PEER_SETTINGS),
+        peer_rules="---|" * len(PEER_SETTINGS),
+    )
     (ROOT / "docs" / "accuracy.md").write_text(text, encoding="utf-8")
     figure(cells, tails).save(str(ROOT / "docs" / "accuracy.svg"))
 
@@ -75,6 +91,26 @@ def table(cells: Cells, tail: str) -> str:
     return TABLE.format(tail=tail, heads=heads, rules=rules, slow=slow, rows="\n".join(rows))
 
 
+def peers() -> str:
+    """Return the rows of ONNX Runtime's quantizer."""
+    results = ROOT / "benchmarks" / "results" / "accuracy_peers.json"
+    entries = json.loads(results.read_text(encoding="utf-8"))["entries"]
+    found = {(entry["model"], entry["setting"]): entry for entry in entries}
+    rows = []
+    for model in CASES:
+        if any((model, setting) in found for setting in PEER_SETTINGS):
+            shown = [found.get((model, setting)) for setting in PEER_SETTINGS]
+            rows.append(f"| {' | '.join([model, *map(peer_cell, shown)])} |")
+    return "\n".join(rows)
+
+
+def peer_cell(entry: Entry | None) -> str:
+    """Return the figure of one model at one setting."""
+    if entry is None:
+        return "-"
+    return "refused" if "failed" in entry else cell([entry])
+
+
 def cell(entries: list[Entry]) -> str:
     """Return the figure of one model at one setting."""
     if not entries:
@@ -85,6 +121,14 @@ def cell(entries: list[Entry]) -> str:
     return f"{sign}{value:.{digits}f} ± {interval:.{digits}f}"
 
 
+def bits_of(setting: str) -> tuple[int, str]:
+    """Return the mean bits of weights, and the kind of activations."""
+    if setting == "mixed":
+        return 4, "a8, mixed weights"
+    weights, _, acts = setting[1:].partition("a")
+    return int(weights), f"a{acts}"
+
+
 def figure(cells: Cells, tails: list[str]) -> alt.FacetChart:
     """Return the drop of every model against its bits of weights, a small figure per model."""
     points = [
@@ -92,8 +136,8 @@ def figure(cells: Cells, tails: list[str]) -> alt.FacetChart:
             "model": model,
             "pipeline": tail,
             "setting": setting,
-            "bits": int(setting[1 : setting.index("a")]),
-            "activations": setting[setting.index("a") :],
+            "bits": bits_of(setting)[0],
+            "activations": bits_of(setting)[1],
             "drop": float(np.mean([entry["drop"] for entry in entries])),
         }
         for (tail, model, setting), entries in cells.items()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-LIMIT_BYTES = 700 << 20
+LIMIT_BYTES = 450 << 20
 """Memory for waiting arrays; what comes after that goes to a temporary folder."""
 HALF_MAX = 6e4
 
