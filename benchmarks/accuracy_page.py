@@ -24,9 +24,9 @@ Cells = dict[tuple[str, str, str], list[Entry]]
 
 PAGE = """# What low precision costs in accuracy
 
-Uniform precisions, first and last layer included, weights per output channel, activations per tensor; `mixed` is
-the allocation under half the weights of 8 bits, so four bits on average, with activations at 8. Ranges and rounding
-come from the calibration sets alone. Measured by `python benchmarks/accuracy.py`, written from
+Uniform precisions, first and last layer included, weights per output channel, activations per tensor; `mixed`
+is the allocation under half the weights of 8 bits, so four bits on average, with activations at 8. Ranges and
+rounding come from the calibration sets alone. Measured by `python benchmarks/accuracy.py`, written from
 `benchmarks/results/accuracy.json` by `python benchmarks/accuracy_page.py`.
 
 Drops are in points of top-1 below float, on the same samples, with the half-width of a paired 95 % interval;
@@ -39,10 +39,19 @@ where several seeds were measured, the mean of them. The language model has perp
 Time is processor time of the whole pipeline in units of one float pass over the calibration set, both in one
 run.
 
+## What layers of eight bits do behind narrower ones
+
+They keep the nearest integers in a plan of eight bits alone. Behind narrower weights or activations `gptq`
+rounds them as well: their fine steps make up for errors of the coarse ones. MobileNetV2 with depthwise weights at 8 bits
+and all others at 4, calibrated on two thirds of the classes of its calibration images and judged on the rest: the
+divergence from the float network falls from 0.38 to 0.20; with expanding weights at 8 in their place, from 0.15
+to 0.12. Since then `allocate` counts a tenth of the loss that weights have with the nearest integers (`rounded`):
+all of it gave more few-bit activations, and 2.8 points less top-1 under half the latency on `bitfusion`.
+
 ## Beside it: ONNX Runtime's own quantizer
 
-`quantize_static` after its preprocessing, weights per channel, ranges by minimum and maximum, on the same samples;
-`python benchmarks/accuracy_peers.py`. What it refuses is in the result file with its message.
+`quantize_static` after its preprocessing, weights per channel, ranges by minimum and maximum, on the same
+samples; `python benchmarks/accuracy_peers.py`. What it refuses is in the result file with its message.
 
 | model | {peer_heads} |
 |---|{peer_rules}
