@@ -42,11 +42,12 @@ run.
 ## What layers of eight bits do behind narrower ones
 
 They keep the nearest integers in a plan of eight bits alone. Behind narrower weights or activations `gptq`
-rounds them as well: their fine steps make up for errors of the coarse ones. MobileNetV2 with depthwise weights at 8 bits
-and all others at 4, calibrated on two thirds of the classes of its calibration images and judged on the rest: the
-divergence from the float network falls from 0.38 to 0.20; with expanding weights at 8 in their place, from 0.15
-to 0.12. Since then `allocate` counts a tenth of the loss that weights have with the nearest integers (`rounded`):
-all of it gave more few-bit activations, and 2.8 points less top-1 under half the latency on `bitfusion`.
+rounds them as well: their fine steps make up for errors of the coarse ones. MobileNetV2 with depthwise
+weights at 8 bits and all others at 4, calibrated on two thirds of the classes of its calibration images and
+judged on the rest: the divergence from the float network falls from 0.38 to 0.20; with expanding weights at
+8 in their place, from 0.15 to 0.12. Since then `allocate` counts a tenth of the loss that weights have with
+the nearest integers (`rounded`): all of it gave more few-bit activations, and 2.8 points less top-1 under
+half the latency on `bitfusion`.
 
 ## Beside it: ONNX Runtime's own quantizer
 
