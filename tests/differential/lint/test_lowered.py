@@ -20,7 +20,21 @@ from passes.lowering.encoding import Form
 from passes.lowering.qdq import emit_qdq
 
 NETS = ("conv", "depthwise", "grouped", "transposed", "pooled", "gemm", "matmul")
-PAIRS = ((8, 8), (4, 8), (4, 4), (2, 2), (3, 5), (8, 4), (16, 16), (2, 8), (2, 4), (8, 16), (4, 2), (8, 32), (4, 32))
+PAIRS = (
+    (8, 8),
+    (4, 8),
+    (4, 4),
+    (2, 2),
+    (3, 5),
+    (8, 4),
+    (16, 16),
+    (2, 8),
+    (2, 4),
+    (8, 16),
+    (4, 2),
+    (8, 32),
+    (4, 32),
+)
 forms = pytest.mark.parametrize("form", list(Form))
 
 
