@@ -50,6 +50,7 @@ def read_proto(path: Path) -> tuple[onnx.ModelProto, str]:
     """
     data = _read_bytes(path)
     proto = _parse(data, path)
+    _check_graph(proto, str(path))
     check_text(proto, str(path))
     return proto, hashlib.sha256(data).hexdigest()
 
@@ -222,9 +223,13 @@ def _parse(data: bytes, path: Path) -> onnx.ModelProto:
     return proto
 
 
-def _check_header(proto: onnx.ModelProto, path: str) -> None:
+def _check_graph(proto: onnx.ModelProto, path: str) -> None:
     if not proto.HasField("graph") or not proto.graph.output:
         raise ModelError(f"{path}: not an ONNX model, or a truncated one (it has no graph with outputs)")
+
+
+def _check_header(proto: onnx.ModelProto, path: str) -> None:
+    _check_graph(proto, path)
     opset = opset_of(proto)
     if not MIN_OPSET <= opset <= MAX_OPSET:
         raise ModelError(

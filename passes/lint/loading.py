@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from passes.lint.element_types import FLOAT8, FLOATS, INT2, INT4, INT8, NARROW, NO_KERNEL, type_name
+from passes.lint.element_types import FLOAT8, FLOATS, INT4, INT8, NARROW, NO_KERNEL, type_name
 from passes.lint.finding import Place, Rule, Severity, at
 from passes.lint.products import products, quantizer_behind
 from passes.lint.same_scale import same_parameters
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 LAST_OPSETS = {"Swish": 24}
 """Operators without a kernel, whose definition ONNX Runtime 1.31 expands up to some opset only."""
+MAX_POOL_22 = 22
+"""Opset of the MaxPool that releases before 1.28 leave between its quantizers."""
 _COMPUTED = frozenset({
     "AveragePool", "GlobalAveragePool", "LeakyRelu", "Sigmoid", "Softmax", "Add", "Mul", "Concat", "Where",
 })  # fmt: skip
@@ -82,7 +84,8 @@ def _narrow_activation(view: View, runtime: Runtime) -> Iterator[Place]:
 
 def _blocked(view: View, runtime: Runtime) -> Iterator[Place]:
     for it in products(view, runtime):
-        if it.fused and it.blocked and it.act in INT8 and it.weight in INT8 and it.result:
+        fails = bool(it.result) or it.node.op_type == "Gemm"
+        if it.fused and it.blocked and fails and {it.act, it.weight} <= INT8:
             message = f"{it.node.op_type} of blocked {type_name(it.weight)} weights"
             yield at(it.node, input_name(it.node, 1), message)
 
@@ -93,7 +96,8 @@ def _narrow_operator(view: View, runtime: Runtime) -> Iterator[Place]:
         if node.domain not in STANDARD or source is None:
             continue
         kind = view.codes_type(source)
-        if kind in INT2 | FLOAT8 | INT4 and _is_rewritten(view, node, source, kind):
+        spared = node.op_type == "MaxPool" and view.opset >= MAX_POOL_22 and runtime.version < (1, 28)
+        if kind in NARROW and not spared and _is_rewritten(view, node, source, kind):
             yield at(node, input_name(node, 0), f"{node.op_type} of {type_name(kind)} activations")
 
 
@@ -180,8 +184,8 @@ LOADING = (
     ),
     Rule(
         "QT113", Severity.ERROR, "blocked 8-bit weight beside 8-bit activations",
-        "Conv and MatMul are replaced by integer kernels that know one scale per channel only; the model "
-        "loads and fails when it runs.",
+        "Conv and MatMul (before 1.28 Gemm, too) are replaced by integer kernels that know one scale per "
+        "channel only; the model loads and fails when it runs.",
         "put a Reshape between DequantizeLinear and the layer, use per-channel scales, or load at the basic "
         "level",
         _blocked,

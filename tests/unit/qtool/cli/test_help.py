@@ -20,6 +20,7 @@ COMMANDS = [
     ["allocate"],
     ["search"],
     ["lower"],
+    ["lint"],
     ["run"],
     ["compare"],
     ["opt"],
