@@ -40,6 +40,7 @@ def align(graph: gs.Graph, acts: Acts) -> QuantizerSetup:
     for step in steps:
         if step(graph, setup, acts):
             setup = quantizer_setup(graph.toposort())
+    _drop_repeats(graph, setup, acts)
     return setup
 
 
@@ -82,9 +83,32 @@ def _spread_on(graph: gs.Graph, setup: QuantizerSetup, acts: Acts) -> None:
             acts[name] = quants[0]
 
 
+def _drop_repeats(graph: gs.Graph, setup: QuantizerSetup, acts: Acts) -> None:
+    """Leave out the second of two equal roundings where values are only moved, in floating point."""
+    members = setup.group_of()
+    for node in reversed(graph.nodes):
+        if node.name in setup.nodes or node_kind(node) is not OpClass.MOVE or len(node.outputs) != 1:
+            continue
+        name = node.outputs[0].name
+        operands = [acts.get(tensor.name) for tensor in act_inputs(node, op_info(node.op))]
+        if (
+            name in acts
+            and name not in members
+            and operands
+            and set(operands) == {acts[name]}
+            and _selects(node)
+        ):
+            del acts[name]
+
+
 def _movers(graph: gs.Graph, setup: QuantizerSetup) -> list[gs.Node]:
     moving = [it for it in graph.nodes if it.name in setup.nodes and node_kind(it) is OpClass.MOVE]
-    return [it for it in moving if it.op != "Pad" or len(it.inputs) < 3 or not _fills(it.inputs[2])]
+    return [it for it in moving if _selects(it)]
+
+
+def _selects(node: gs.Node) -> bool:
+    """Tell whether all that a mover writes is zero or something that it read."""
+    return node.op != "Pad" or len(node.inputs) < 3 or not _fills(node.inputs[2])
 
 
 def _fills(value: gs.Tensor) -> bool:

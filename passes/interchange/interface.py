@@ -54,18 +54,22 @@ def name_inputs(network: Network, found: Found, float_io: bool) -> None:
 
 
 def _float_results(network: Network) -> None:
-    """Put a DequantizeLinear behind results that are codes."""
-    nodes = network.nodes
+    """Let results leave as they are computed, without the rounding that made codes of them."""
+    renamed: dict[str, str] = {}
     for value in network.proto.graph.output:
-        producer = network.producer.get(value.name)
-        if producer is None or not is_quantize(producer) or network.readers(value.name):
+        quantize = network.producer.get(value.name)
+        if quantize is None or not is_quantize(quantize) or network.readers(value.name):
             continue
-        codes = network.fresh(f"{value.name}.codes")
-        for node in nodes:
-            node.output[:] = [codes if name == value.name else name for name in node.output]
-        numbers = list(producer.input[1:])
-        nodes.append(
-            helper.make_node("DequantizeLinear", [codes, *numbers], [value.name], f"{value.name}.dequantize")
-        )
-        value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
-    network.replace(nodes)
+        source = quantize.input[0]
+        if source in network.producer and source not in network.outputs | renamed.keys():
+            renamed[source] = value.name
+            value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+    kept = [node for node in network.nodes if not _dropped(node, renamed)]
+    for node in kept:
+        node.output[:] = [renamed.get(name, name) for name in node.output]
+    network.replace(kept)
+    network.redirect(renamed)
+
+
+def _dropped(node: onnx.NodeProto, renamed: dict[str, str]) -> bool:
+    return is_quantize(node) and renamed.get(node.input[0]) == node.output[0]

@@ -21,6 +21,8 @@ def saturate_codes(proto: onnx.ModelProto) -> onnx.ModelProto:
 
     Quantization rises with its input, so both ways give the same codes; but ONNX Runtime runs a layer on
     integers only where QuantizeLinear follows it directly. Where the bounds are those of the type, Clip goes.
+    A Clip of dequantized values stays: without it, ONNX Runtime 1.31 takes two pairs in a row for one, even
+    at its exact level, and gives it a scale of its own (DoubleQDQPairsRemover).
 
     Args:
         proto: a model; it is changed.
@@ -30,10 +32,12 @@ def saturate_codes(proto: onnx.ModelProto) -> onnx.ModelProto:
     for node in proto.graph.node:
         for name in node.input:
             readers.setdefault(name, []).append(node)
+    dequantized = {node.output[0] for node in proto.graph.node if node.op_type == "DequantizeLinear"}
     leaving = {output.name for output in proto.graph.output}
     for clip in [node for node in proto.graph.node if node.op_type == "Clip"]:
         read = readers.get(clip.output[0], [])
-        if len(read) == 1 and read[0].op_type == "QuantizeLinear" and clip.output[0] not in leaving:
+        alone = len(read) == 1 and clip.output[0] not in leaving and clip.input[0] not in dequantized
+        if alone and read[0].op_type == "QuantizeLinear":
             bounds = _code_bounds(clip, read[0], constants)
             if bounds is not None:
                 _move(proto.graph, clip, read[0], bounds, readers)
