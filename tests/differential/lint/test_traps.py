@@ -32,6 +32,13 @@ def plain(net: Any, kind: str, scale_kind: str = "f32") -> onnx.ModelProto:
     return made.model(made.op("Cast", y, to=TensorProto.FLOAT))
 
 
+def custom(net: Any, op: str, domain: str) -> onnx.ModelProto:
+    made = net()
+    model = made.model(made.op(op, "x", domain=domain), 21)
+    model.opset_import.extend([helper.make_opsetid(domain, 1)] if domain else [])
+    return model
+
+
 def swish(net: Any, opset: int) -> onnx.ModelProto:
     made = net()
     return made.model(made.op("Swish", "x"), opset)
@@ -128,6 +135,11 @@ REFUSED: dict[str, tuple[Build, Build]] = {
     "QT103": (lambda net: plain(net, "f4"), lambda net: plain(net, "f8")),
     "QT103 scale": (lambda net: plain(net, "s8", "bf16"), lambda net: plain(net, "s8")),
     "QT104": (lambda net: swish(net, 25), lambda net: swish(net, 24)),
+    "QT105": (lambda net: custom(net, "Shift", ""), lambda net: custom(net, "Softsign", "")),
+    "QT105 domain": (
+        lambda net: custom(net, "Gelu", "my.operators"),
+        lambda net: custom(net, "Gelu", "com.microsoft"),
+    ),
     "QT111": (lambda net: conv(net, "u8", "s2", "u8"), detached),
     "QT112": (lambda net: conv(net, "u4", "s8", "u4"), lambda net: conv(net, "u4", "s4", "u4")),
     "QT113": (lambda net: conv(net, "u8", "s8", "u8", 4), lambda net: conv(net, "u8", "s4", "u8", 4)),

@@ -123,6 +123,24 @@ def test_blocked_weights_of_gemm_by_release() -> None:
     assert codes(model, (1, 28)) == []
 
 
+@pytest.mark.parametrize(("version", "expected"), [((1, 23), {"QT104"}), ((1, 24), set())])
+def test_quantizers_of_opset_23_by_release(version: tuple[int, int], expected: set[str]) -> None:
+    model = float_weight()
+    model.opset_import[0].version = 23
+    assert set(codes(model, version)) & {"QT101", "QT104"} == expected
+
+
+def test_functions_of_the_model_are_known() -> None:
+    node = helper.make_node("Twice", ["x"], ["y"], domain="mine")
+    model = wrapped(node)
+    assert codes(model, (1, 31)) == ["QT105"]
+    body = [helper.make_node("Add", ["a", "a"], ["b"])]
+    model.functions.append(
+        helper.make_function("mine", "Twice", ["a"], ["b"], body, [helper.make_opsetid("", 21)])
+    )
+    assert codes(model, (1, 31)) == []
+
+
 @pytest.mark.parametrize(
     ("version", "opset", "expected"),
     [((1, 24), 21, ["QT114"]), ((1, 24), 22, []), ((1, 26), 25, []), ((1, 28), 25, ["QT114"])],
