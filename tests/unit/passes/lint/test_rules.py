@@ -187,6 +187,14 @@ def test_nested_graphs_are_looked_at_with_what_they_see() -> None:
     assert [(it.rule.code, it.place.node) for it in findings] == [("QT201", "clamp")] * 2
 
 
+def test_a_tensor_that_a_nested_graph_reads_has_two_readers() -> None:
+    model = parser.parse_model(LOST_RELU)
+    y = helper.make_tensor_value_info("i", TensorProto.FLOAT, [4])
+    inner = helper.make_graph([helper.make_node("Abs", ["r"], ["i"])], "inner", [], [y])
+    model.graph.node.append(helper.make_node("If", ["c"], ["k"], then_branch=inner, else_branch=inner))
+    assert codes(model, (1, 31)) == []
+
+
 def wrapped(node: onnx.NodeProto) -> onnx.ModelProto:
     """A model of one node."""
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [3, 32])
