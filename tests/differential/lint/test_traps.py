@@ -295,9 +295,9 @@ def test_accuracy_level_4_rounds_activations(net: Any, run: Any, found: Any) -> 
     assert np.abs(run(fast, Level.DEFAULT) - run(exact, Level.DEFAULT)).max() > 1e-4
 
 
-def saturating(net: Any, kind: str, zero: int) -> onnx.ModelProto:
+def saturating(net: Any, kind: str, zero: int, code: int = 127) -> onnx.ModelProto:
     made = net("N", 64)
-    codes = made.const(np.full((64, 8), 127 + zero), kind)
+    codes = made.const(np.full((64, 8), code + zero), kind)
     weight = made.op("DequantizeLinear", codes, made.const(0.01), made.const(zero, kind))
     x = made.act(made.op("Clip", made.op("Abs", "x"), made.const(2.55)), "u8", 0.01)
     return made.model(made.act(made.op("MatMul", x, weight), "u8", 1.0))
@@ -305,6 +305,13 @@ def saturating(net: Any, kind: str, zero: int) -> onnx.ModelProto:
 
 def test_unsigned_weights_do_not_saturate(net: Any, run: Any, found: Any) -> None:
     trap, clean = saturating(net, "s8", 0), saturating(net, "u8", 128)
+    assert "QT207" in found(trap)
+    assert "QT207" not in found(clean)
+    np.testing.assert_array_equal(run(clean, Level.DEFAULT), run(clean, Level.BASIC))
+
+
+def test_small_signed_weights_do_not_saturate(net: Any, run: Any, found: Any) -> None:
+    clean, trap = saturating(net, "s8", 0, 64), saturating(net, "s8", 0, 65)
     assert "QT207" in found(trap)
     assert "QT207" not in found(clean)
     np.testing.assert_array_equal(run(clean, Level.DEFAULT), run(clean, Level.BASIC))
