@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 from onnx import TensorProto
 
 from passes.lint.element_types import INT2, INT8, NARROW, type_name
@@ -15,11 +16,16 @@ from passes.lint.weight_only import explicit_level, weight_only
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import onnx
+
     from passes.lint.runtime import Runtime
     from passes.lint.view import View
 
 FASTER_THAN_EXACT = 4
 """Level of accuracy of MatMulNBits at which it rounds activations to 8 bits."""
+
+SAFE_CODE = 64
+"""Two products of it and the largest code of 8 bits, 255, have a sum below 2**15."""
 
 
 def _lost_relu(view: View, runtime: Runtime) -> Iterator[Place]:
@@ -68,9 +74,20 @@ def _explicit_level(view: View, runtime: Runtime) -> Iterator[Place]:
 
 def _saturation(view: View, runtime: Runtime) -> Iterator[Place]:
     for it in products(view, runtime):
-        if it.fused and it.act == TensorProto.UINT8 and it.weight == TensorProto.INT8:
+        signed = it.act == TensorProto.UINT8 and it.weight == TensorProto.INT8
+        if it.fused and signed and _has_large_codes(view, it.node):
             message = f"{it.node.op_type} of UINT8 activations and INT8 weights"
             yield at(it.node, input_name(it.node, 1), message)
+
+
+def _has_large_codes(view: View, node: onnx.NodeProto) -> bool:
+    """Tell whether two products with a weight may exceed 16 bits; those of unknown codes may."""
+    source = view.dequantize(input_name(node, 1))
+    codes = view.initializer(input_name(source, 0)) if source is not None else None
+    if codes is None or not codes.raw_data:
+        return True
+    values = np.frombuffer(codes.raw_data, np.int8)
+    return max(-int(values.min()), int(values.max())) > SAFE_CODE
 
 
 def _one_step(view: View, runtime: Runtime) -> Iterator[Place]:

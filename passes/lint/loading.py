@@ -1,10 +1,10 @@
-"""QT1xx: models that do not load, or fail when they run."""
+"""QT11x: models that do not load, or fail when they run, after what the optimizer does to them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from passes.lint.element_types import FLOAT8, FLOATS, INT4, INT8, NARROW, NO_KERNEL, type_name
+from passes.lint.element_types import FLOAT8, INT4, INT8, NARROW, type_name
 from passes.lint.finding import Place, Rule, Severity, at
 from passes.lint.products import products, quantizer_behind
 from passes.lint.same_scale import same_parameters
@@ -12,7 +12,6 @@ from passes.lint.view import (
     STANDARD,
     attribute,
     input_name,
-    is_dequantize,
     is_quantize,
     output_name,
 )
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from passes.lint.runtime import Runtime
     from passes.lint.view import View
 
-LAST_OPSETS = {"Swish": 24}
-"""Operators without a kernel, whose definition ONNX Runtime 1.31 expands up to some opset only."""
 MAX_POOL_22 = 22
 """Opset of the MaxPool that releases before 1.28 leave between its quantizers."""
 _COMPUTED = frozenset({
@@ -37,31 +34,6 @@ _MOVED = frozenset({
 })  # fmt: skip
 _BITS, _BLOCKS = {4: (1, 20), 8: (1, 23), 2: (1, 24)}, (16, 32, 64, 128, 256)
 """Widths of MatMulNBits with the first releases that have them, and its sizes of blocks."""
-
-
-def _opset(view: View, runtime: Runtime) -> Iterator[Place]:
-    if view.outer is None and view.opset > runtime.max_opset:
-        yield Place("", "", f"opset {view.opset}; {runtime} takes {runtime.max_opset} at most")
-
-
-def _ir_version(view: View, runtime: Runtime) -> Iterator[Place]:
-    if view.outer is None and view.model.ir_version > runtime.max_ir:
-        yield Place("", "", f"IR version {view.model.ir_version}; {runtime} takes {runtime.max_ir} at most")
-
-
-def _quantizer_type(view: View, runtime: Runtime) -> Iterator[Place]:
-    for node in filter(lambda it: is_quantize(it) or is_dequantize(it), view.graph.node):
-        kind, scale = view.codes_type(node), view.initializer(input_name(node, 1))
-        if kind in NO_KERNEL:
-            yield at(node, output_name(node), f"{node.op_type} of {type_name(kind)}")
-        elif scale is not None and scale.data_type not in FLOATS:
-            yield at(node, scale.name, f"{node.op_type} with a scale of {type_name(scale.data_type)}")
-
-
-def _no_kernel_at_opset(view: View, runtime: Runtime) -> Iterator[Place]:
-    for node in view.ops(*LAST_OPSETS):
-        if view.opset > LAST_OPSETS[node.op_type]:
-            yield at(node, output_name(node), f"{node.op_type} at opset {view.opset}")
 
 
 def _narrow_weight(view: View, runtime: Runtime) -> Iterator[Place]:
@@ -140,32 +112,6 @@ def _nbits(view: View, runtime: Runtime) -> Iterator[Place]:
 
 
 LOADING = (
-    Rule(
-        "QT101", Severity.ERROR, "opset newer than the runtime",
-        "ONNX Runtime refuses models of a newer opset than it was built for, whatever operators they use.",
-        "export at a lower opset, or install a newer onnxruntime",
-        _opset, basic=True,
-    ),
-    Rule(
-        "QT102", Severity.ERROR, "IR version newer than the runtime",
-        "The onnx package writes the newest IR version it knows unless told otherwise; ONNX Runtime refuses "
-        "those that it does not know.",
-        "write the model with a lower ir_version, such as that of its opset",
-        _ir_version, basic=True,
-    ),
-    Rule(
-        "QT103", Severity.ERROR, "quantizer of a type without a kernel",
-        "FLOAT4E2M1 and FLOAT8E8M0 codes, and scales that are neither FLOAT nor FLOAT16, are in the "
-        "standard, but no kernel for processors has them.",
-        "use INT4 or FLOAT8E4M3FN codes, and scales in FLOAT",
-        _quantizer_type, basic=True,
-    ),
-    Rule(
-        "QT104", Severity.ERROR, "operator without a kernel at this opset",
-        "ONNX Runtime has no kernel for Swish and expands its definition in models of opset 24 only.",
-        "keep the model at opset 24, or write x * Sigmoid(x)",
-        _no_kernel_at_opset, basic=True,
-    ),
     Rule(
         "QT111", Severity.ERROR, "2-bit or 8-bit float weight beside 8-bit activations",
         "The layer is replaced by an integer kernel that has neither INT2 nor FLOAT8 weights, and the "

@@ -48,7 +48,7 @@ class View:
         for node in self.graph.node:
             for name in node.output:
                 self.producers[name] = node
-            for name in node.input:
+            for name in (*node.input, *_captured(node)):
                 self.readers.setdefault(name, []).append(node)
             if node.op_type == "Constant" and node.output:
                 self.stored.update((node.output[0], it.t) for it in node.attribute if it.HasField("t"))
@@ -72,10 +72,8 @@ class View:
         """Yield this view and those of all nested graphs."""
         yield self
         for node in self.graph.node:
-            for attribute in node.attribute:
-                nested = [attribute.g] if attribute.HasField("g") else list(attribute.graphs)
-                for graph in nested:
-                    yield from View(self.model, graph, self).views()
+            for graph in _nested(node):
+                yield from View(self.model, graph, self).views()
 
     def ops(self, *names: str) -> Iterator[onnx.NodeProto]:
         """Yield the nodes of some standard operators."""
@@ -121,6 +119,17 @@ class View:
         if codes is not None:
             return codes.data_type
         return self.codes_type(maker) if maker is not None and is_quantize(maker) else 0
+
+
+def _nested(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    for entry in node.attribute:
+        yield from [entry.g] if entry.HasField("g") else entry.graphs
+
+
+def _captured(node: onnx.NodeProto) -> set[str]:
+    """Return the tensors that the graphs inside a node read, with those that they make themselves."""
+    inner = [it for graph in _nested(node) for it in graph.node]
+    return {name for it in inner for name in (*it.input, *_captured(it))}
 
 
 def is_quantize(node: onnx.NodeProto) -> bool:

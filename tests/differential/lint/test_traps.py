@@ -32,6 +32,13 @@ def plain(net: Any, kind: str, scale_kind: str = "f32") -> onnx.ModelProto:
     return made.model(made.op("Cast", y, to=TensorProto.FLOAT))
 
 
+def custom(net: Any, op: str, domain: str) -> onnx.ModelProto:
+    made = net()
+    model = made.model(made.op(op, "x", domain=domain), 21)
+    model.opset_import.extend([helper.make_opsetid(domain, 1)] if domain else [])
+    return model
+
+
 def swish(net: Any, opset: int) -> onnx.ModelProto:
     made = net()
     return made.model(made.op("Swish", "x"), opset)
@@ -128,6 +135,11 @@ REFUSED: dict[str, tuple[Build, Build]] = {
     "QT103": (lambda net: plain(net, "f4"), lambda net: plain(net, "f8")),
     "QT103 scale": (lambda net: plain(net, "s8", "bf16"), lambda net: plain(net, "s8")),
     "QT104": (lambda net: swish(net, 25), lambda net: swish(net, 24)),
+    "QT105": (lambda net: custom(net, "Shift", ""), lambda net: custom(net, "Softsign", "")),
+    "QT105 domain": (
+        lambda net: custom(net, "Gelu", "my.operators"),
+        lambda net: custom(net, "Gelu", "com.microsoft"),
+    ),
     "QT111": (lambda net: conv(net, "u8", "s2", "u8"), detached),
     "QT112": (lambda net: conv(net, "u4", "s8", "u4"), lambda net: conv(net, "u4", "s4", "u4")),
     "QT113": (lambda net: conv(net, "u8", "s8", "u8", 4), lambda net: conv(net, "u8", "s4", "u8", 4)),
@@ -283,9 +295,9 @@ def test_accuracy_level_4_rounds_activations(net: Any, run: Any, found: Any) -> 
     assert np.abs(run(fast, Level.DEFAULT) - run(exact, Level.DEFAULT)).max() > 1e-4
 
 
-def saturating(net: Any, kind: str, zero: int) -> onnx.ModelProto:
+def saturating(net: Any, kind: str, zero: int, code: int = 127) -> onnx.ModelProto:
     made = net("N", 64)
-    codes = made.const(np.full((64, 8), 127 + zero), kind)
+    codes = made.const(np.full((64, 8), code + zero), kind)
     weight = made.op("DequantizeLinear", codes, made.const(0.01), made.const(zero, kind))
     x = made.act(made.op("Clip", made.op("Abs", "x"), made.const(2.55)), "u8", 0.01)
     return made.model(made.act(made.op("MatMul", x, weight), "u8", 1.0))
@@ -293,6 +305,13 @@ def saturating(net: Any, kind: str, zero: int) -> onnx.ModelProto:
 
 def test_unsigned_weights_do_not_saturate(net: Any, run: Any, found: Any) -> None:
     trap, clean = saturating(net, "s8", 0), saturating(net, "u8", 128)
+    assert "QT207" in found(trap)
+    assert "QT207" not in found(clean)
+    np.testing.assert_array_equal(run(clean, Level.DEFAULT), run(clean, Level.BASIC))
+
+
+def test_small_signed_weights_do_not_saturate(net: Any, run: Any, found: Any) -> None:
+    clean, trap = saturating(net, "s8", 0, 64), saturating(net, "s8", 0, 65)
     assert "QT207" in found(trap)
     assert "QT207" not in found(clean)
     np.testing.assert_array_equal(run(clean, Level.DEFAULT), run(clean, Level.BASIC))

@@ -123,6 +123,24 @@ def test_blocked_weights_of_gemm_by_release() -> None:
     assert codes(model, (1, 28)) == []
 
 
+@pytest.mark.parametrize(("version", "expected"), [((1, 23), {"QT104"}), ((1, 24), set())])
+def test_quantizers_of_opset_23_by_release(version: tuple[int, int], expected: set[str]) -> None:
+    model = float_weight()
+    model.opset_import[0].version = 23
+    assert set(codes(model, version)) & {"QT101", "QT104"} == expected
+
+
+def test_functions_of_the_model_are_known() -> None:
+    node = helper.make_node("Twice", ["x"], ["y"], domain="mine")
+    model = wrapped(node)
+    assert codes(model, (1, 31)) == ["QT105"]
+    body = [helper.make_node("Add", ["a", "a"], ["b"])]
+    model.functions.append(
+        helper.make_function("mine", "Twice", ["a"], ["b"], body, [helper.make_opsetid("", 21)])
+    )
+    assert codes(model, (1, 31)) == []
+
+
 @pytest.mark.parametrize(
     ("version", "opset", "expected"),
     [((1, 24), 21, ["QT114"]), ((1, 24), 22, []), ((1, 26), 25, []), ((1, 28), 25, ["QT114"])],
@@ -167,6 +185,14 @@ def test_nested_graphs_are_looked_at_with_what_they_see() -> None:
     )
     findings = lint(model, Runtime((1, 31)))
     assert [(it.rule.code, it.place.node) for it in findings] == [("QT201", "clamp")] * 2
+
+
+def test_a_tensor_that_a_nested_graph_reads_has_two_readers() -> None:
+    model = parser.parse_model(LOST_RELU)
+    y = helper.make_tensor_value_info("i", TensorProto.FLOAT, [4])
+    inner = helper.make_graph([helper.make_node("Abs", ["r"], ["i"])], "inner", [], [y])
+    model.graph.node.append(helper.make_node("If", ["c"], ["k"], then_branch=inner, else_branch=inner))
+    assert codes(model, (1, 31)) == []
 
 
 def wrapped(node: onnx.NodeProto) -> onnx.ModelProto:
