@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
 
 from passes.artifact import Artifact
 from passes.errors import ModelError
@@ -167,6 +168,18 @@ def test_one_tensor_in_two_ways_is_refused(build, arrays, conv):
     )
     with pytest.raises(ModelError, match="tensor 'x' is quantized in two ways"):
         extract(build(text, arrays))
+
+
+def test_float_weights_behind_a_quantizer_of_four_bits(build, conv, arrays, outputs):
+    text = conv.replace("wd =", "w_quantized = QuantizeLinear <axis = 0> (weight, ws, wz)\n wd =")
+    del arrays["w_quantized"]
+    int4 = helper.tensor_dtype_to_np_dtype(TensorProto.INT4)
+    arrays |= {"wz": np.zeros(2, int4), "weight": np.array([-9.0, 1.75], np.float32).reshape(2, 1, 1, 1)}
+    model = build(text, arrays)
+    found = extract(model)
+    weight = next(it for it in found.model.plan.tensors.values() if it.role == "weight")
+    assert (str(weight.spec.format), weight.codes.reshape(-1).tolist()) == ("int4", [-8, 2])
+    assert np.array_equal(outputs(lowered(found), X), outputs(to_proto(model), X))
 
 
 def test_nothing_quantized_is_refused(build):
