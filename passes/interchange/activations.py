@@ -76,7 +76,7 @@ def take_activations(network: Network, found: Found) -> None:
     for node in network.nodes:
         if not is_quantize(node):
             continue
-        chain = _chain(node, network)
+        chain = _chain(node, network) if not network.is_constant(node.input[0]) else "it reads a constant"
         if isinstance(chain, str):
             found.kept[node.name] = chain
             continue

@@ -22,6 +22,8 @@ INTEGERS: dict[int, tuple[int, bool]] = {
     _T.UINT8: (8, False), _T.INT16: (16, True), _T.UINT16: (16, False), _T.INT32: (32, True),
 }  # fmt: skip
 """Bits and signedness of element types that codes may have."""
+TYPES = {bits_and_sign: kind for kind, bits_and_sign in INTEGERS.items()}
+"""Element types by bits and signedness."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from onnx import helper
 
-from passes.interchange.quantizer import Quantizer, is_dequantize, is_quantize, read_quantizer
+from passes.interchange.quantizer import TYPES, Quantizer, is_dequantize, is_quantize, read_quantizer
 from passes.ir.plan import Role, TensorQuant
 from passes.numerics import (
     SUPPORTED_BITS,
@@ -64,14 +64,15 @@ def fold_constant_quantizers(network: Network, found: Found) -> None:
         if values is None or values.dtype != np.float32:
             continue
         quantizer = read_quantizer(node, network)
-        if isinstance(quantizer, str) or quantizer.bits not in (8, 16):
+        if isinstance(quantizer, str) or quantizer.bits == BIAS_BITS:
             found.kept[node.name] = (
                 quantizer if isinstance(quantizer, str) else "a type that has no codes here"
             )
             continue
         fmt = IntFormat(quantizer.bits, quantizer.signed)
         scale, zero = (_spread(it, quantizer, values.shape) for it in (quantizer.scale, quantizer.zero))
-        codes = np.clip(np.rint(values / scale) + zero, fmt.qmin, fmt.qmax).astype(fmt.dtype)
+        codes = np.clip(np.rint(values / scale) + zero, fmt.qmin, fmt.qmax)
+        codes = codes.astype(helper.tensor_dtype_to_np_dtype(TYPES[quantizer.bits, quantizer.signed]))
         renamed[node.output[0]] = network.add_constant(f"{node.input[0]}.q", codes)
         replaced[node.name] = []
         found.unread.update(node.input)

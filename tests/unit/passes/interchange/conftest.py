@@ -11,6 +11,8 @@ from onnx import numpy_helper, parser
 
 from passes.ir.model import Model
 from passes.ir.onnx_io import model_from_proto
+from passes.ir.plan import Role, TensorQuant
+from passes.numerics import Granularity, IntFormat, PerChannel, PerTensor, QuantParams, QuantSpec
 
 CONV = """
 <ir_version: 10, opset_import: ["" : 21]>
@@ -43,6 +45,33 @@ def arrays() -> Arrays:
         "rs": np.array(np.float32(0.35)),
         "rz": np.array(0, np.uint8),
     }
+
+
+@pytest.fixture
+def conv() -> str:
+    """The text of the convolution."""
+    return CONV
+
+
+def quant(role: Role, fmt: IntFormat, granularity: Granularity, scale: object, zero: object) -> TensorQuant:
+    spec = QuantSpec(fmt, granularity, symmetric=fmt.signed)
+    return TensorQuant(role, spec, QuantParams(np.float32(scale), np.int32(zero)))
+
+
+@pytest.fixture
+def tensors() -> dict[str, TensorQuant]:
+    """Activations with and without zero point, and a weight."""
+    return {
+        "act": quant(Role.ACT, IntFormat(8, signed=False), PerTensor(), 0.5, 3),
+        "signed": quant(Role.ACT, IntFormat(16), PerTensor(), 0.25, 0),
+        "weight": quant(Role.WEIGHT, IntFormat(4), PerChannel(0), [0.5, 0.75], [0, 0]),
+    }
+
+
+@pytest.fixture
+def tensor() -> Callable[..., TensorQuant]:
+    """Make the quantization of a tensor."""
+    return quant
 
 
 Build = Callable[[str, Arrays], Model]

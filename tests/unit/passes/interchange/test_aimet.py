@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from passes.errors import PlanError
 from passes.interchange.aimet import from_aimet, to_aimet
 from passes.interchange.encodings import Format
-from passes.ir.plan import Role, TensorQuant
-from passes.numerics import IntFormat, PerChannel, PerGroup, PerTensor, QuantParams, QuantSpec
+from passes.ir.plan import Role
+from passes.numerics import IntFormat, PerGroup
 
 
-def quant(role, fmt, granularity, scale, zero):
-    spec = QuantSpec(fmt, granularity, symmetric=fmt.signed)
-    return TensorQuant(role, spec, QuantParams(np.float32(scale), np.int32(zero)))
-
-
-TENSORS = {
-    "act": quant(Role.ACT, IntFormat(8, signed=False), PerTensor(), 0.5, 3),
-    "signed": quant(Role.ACT, IntFormat(16), PerTensor(), 0.25, 0),
-    "weight": quant(Role.WEIGHT, IntFormat(4), PerChannel(0), [0.5, 0.75], [0, 0]),
-}
-
-
-def test_the_entries_of_version_1():
-    document = to_aimet(TENSORS, Format.AIMET)
+def test_the_entries_of_version_1(tensors):
+    document = to_aimet(tensors, Format.AIMET)
     assert document["version"] == "1.0.0"
     assert document["activation_encodings"][0] == {
         "name": "act", "dtype": "INT", "enc_type": "PER_TENSOR", "is_sym": False, "bw": 8, "scale": [0.5],
@@ -37,8 +24,8 @@ def test_the_entries_of_version_1():
     ]  # fmt: skip
 
 
-def test_the_entries_of_version_0():
-    document = to_aimet(TENSORS, Format.AIMET_LEGACY)
+def test_the_entries_of_version_0(tensors):
+    document = to_aimet(tensors, Format.AIMET_LEGACY)
     assert document["activation_encodings"]["act"] == [
         {"bitwidth": 8, "dtype": "int", "is_symmetric": "False", "max": 126.0, "min": -1.5, "offset": -3,
          "scale": 0.5}
@@ -47,8 +34,8 @@ def test_the_entries_of_version_0():
 
 
 @pytest.mark.parametrize("kind", [Format.AIMET, Format.AIMET_LEGACY])
-def test_what_was_written_is_read(kind):
-    found = from_aimet(to_aimet(TENSORS, kind), "file")
+def test_what_was_written_is_read(tensors, kind):
+    found = from_aimet(to_aimet(tensors, kind), "file")
     assert {name: str(it.format) for name, it in found.items()} == {
         "act": "uint8", "signed": "int16", "weight": "int4",
     }  # fmt: skip
@@ -99,7 +86,7 @@ def test_what_makes_no_sense_is_refused(document):
         from_aimet(document, "file")
 
 
-def test_scales_of_groups_are_not_written():
-    groups = quant(Role.WEIGHT, IntFormat(4), PerGroup(1, 16), [[0.5]], [[0]])
+def test_scales_of_groups_are_not_written(tensor):
+    groups = tensor(Role.WEIGHT, IntFormat(4), PerGroup(1, 16), [[0.5]], [[0]])
     with pytest.raises(PlanError, match="groups"):
         to_aimet({"weight": groups}, Format.AIMET)

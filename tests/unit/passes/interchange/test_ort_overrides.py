@@ -7,13 +7,12 @@ import pytest
 
 from passes.errors import PlanError
 from passes.interchange.ort_overrides import from_overrides, to_overrides
+from passes.ir.plan import Role
 from passes.numerics import IntFormat, PerTensor
 
-from .test_aimet import TENSORS, Role, quant
 
-
-def test_the_entries():
-    assert to_overrides(TENSORS) == {
+def test_the_entries(tensors):
+    assert to_overrides(tensors) == {
         "act": [{"quant_type": "QUInt8", "scale": 0.5, "zero_point": 3}],
         "signed": [{"quant_type": "QInt16", "scale": 0.25, "zero_point": 0}],
         "weight": [
@@ -23,18 +22,18 @@ def test_the_entries():
     }
 
 
-def test_what_was_written_is_read():
-    found = from_overrides(to_overrides(TENSORS), "file")
+def test_what_was_written_is_read(tensors):
+    found = from_overrides(to_overrides(tensors), "file")
     assert {name: str(it.format) for name, it in found.items()} == {
         "act": "uint8", "signed": "int16", "weight": "int4",
     }  # fmt: skip
     assert (found["weight"].axis, found["weight"].scale.tolist()) == (0, [0.5, 0.75])
 
 
-def test_the_tool_of_onnx_runtime_accepts_them():
+def test_the_tool_of_onnx_runtime_accepts_them(tensors):
     overrides = pytest.importorskip("onnxruntime.quantization.tensor_quant_overrides")
     types = pytest.importorskip("onnxruntime.quantization.quant_utils").QuantType
-    document = to_overrides(TENSORS)
+    document = to_overrides(tensors)
     for row in (row for rows in document.values() for row in rows):
         row["quant_type"] = types.from_string(row["quant_type"])
     helper = overrides.TensorQuantOverridesHelper(document)
@@ -50,8 +49,8 @@ def test_a_type_alone_has_no_scale():
     assert from_overrides({"a": [{"quant_type": "QInt16"}]}, "file")["a"].scale.size == 0
 
 
-def test_activations_of_five_bits_have_no_type_there():
-    five = quant(Role.ACT, IntFormat(5, signed=False), PerTensor(), 0.5, 0)
+def test_activations_of_five_bits_have_no_type_there(tensor):
+    five = tensor(Role.ACT, IntFormat(5, signed=False), PerTensor(), 0.5, 0)
     with pytest.raises(PlanError, match="4, 8 or 16 bits"):
         to_overrides({"a": five})
 

@@ -15,8 +15,6 @@ from passes.ir.setup import quantizer_setup
 from passes.lowering.encoding import Form
 from passes.lowering.qdq import emit_qdq
 
-from .conftest import CONV
-
 
 class Quant(OpRun):
     """The operator by its definition: clip(x / scale + zero), rounded half to even."""
@@ -34,15 +32,15 @@ def emitted(found, form=Form.QONNX):
     return emit_qdq(found.model, quantizer_setup(found.model.graph), form)
 
 
-def test_quant_nodes_compute_what_pairs_do(build, arrays, outputs, rng):
-    found = extract(build(CONV, arrays))
+def test_quant_nodes_compute_what_pairs_do(build, conv, arrays, outputs, rng):
+    found = extract(build(conv, arrays))
     x = {"x": rng.normal(2, 6, (1, 1, 4, 4)).astype(np.float32)}
     result = ReferenceEvaluator(emitted(found), new_ops=[Quant]).run(None, x)[0]
     assert np.array_equal(result, outputs(emitted(found, Form.QDQ), x))
 
 
-def test_what_was_written_is_read(build, arrays):
-    found = extract(build(CONV, arrays))
+def test_what_was_written_is_read(build, conv, arrays):
+    found = extract(build(conv, arrays))
     again = extract(model_from_proto(emitted(found), "again", ""))
     assert again.kept == {}
     assert again.model.plan.tensors == found.model.plan.tensors
@@ -79,14 +77,16 @@ def test_another_rounding_is_refused():
         extract(node_model(rounding_mode="FLOOR"))
 
 
-@pytest.mark.parametrize(("bits", "scale"), [(9.0, 0.5), (4.5, 0.5), (np.nan, 0.5), (4.0, 0.0), (4.0, np.inf)])
+@pytest.mark.parametrize(
+    ("bits", "scale"), [(9.0, 0.5), (4.5, 0.5), (np.nan, 0.5), (4.0, 0.0), (4.0, np.inf)]
+)
 def test_numbers_that_a_plan_cannot_hold_are_refused(bits, scale):
     with pytest.raises(ModelError, match="nothing in this model"):
         extract(node_model(bits=bits, scale=scale))
 
 
-def test_one_signed_bit_is_not_written(build, arrays):
-    found = extract(build(CONV, arrays))
+def test_one_signed_bit_is_not_written(build, conv, arrays):
+    found = extract(build(conv, arrays))
     plan = found.model.plan
     weight = plan.tensors["w"]
     spec = type(weight.spec)(type(weight.spec.format)(1), weight.spec.granularity)
