@@ -72,7 +72,7 @@ class Allocate(Pass):
     group_size: int = 0
     uniform: str = "w8a8"
     sensitivity: str = "scaled"
-    rounded: float = 0.1
+    rounded: float = 0.01
     time_limit: float = 60.0
 
     @property
