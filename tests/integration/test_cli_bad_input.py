@@ -213,7 +213,7 @@ def test_samples_that_do_not_exist(attempt: Attempt, model: Path, tmp_path: Path
         ({"pipeline": "canonicalise"}, ["canonicalise", "did you mean canonicalize"]),
         ({"pipeline": "equalize{iteration=3}"}, ["iteration", "did you mean iterations"]),
         ({"ranges": "msee"}, ["msee", "did you mean mse"]),
-        ({"to": "qdq,onnx"}, ["onnx", "qdq"]),
+        ({"to": "qdq,tflite"}, ["tflite", "qdq"]),
         ({"max_latency": "12"}, ["--max-latency", "ms"]),
         ({"max_memory": "0.5x"}, ["bitfusion: memory is no sum over layers"]),
         ({"target": "generic", "max_latency": "0.5x"}, ["generic: latency is not estimated"]),
