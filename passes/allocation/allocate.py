@@ -53,8 +53,8 @@ class Allocate(Pass):
             Losses are estimated as for 0.
         uniform: precision of all layers when there is nothing to solve.
         sensitivity: a name in `passes.analysis.names.SENSITIVITIES`.
-        rounded: what is left of the loss of weights when later passes round them by data; 1 where they keep
-            the nearest integers.
+        rounded: what is left of the loss of weights when later passes round them by data, above 0; 1 for
+            pipelines in which they keep the nearest integers.
         time_limit: seconds for the solver.
     """
 
@@ -93,6 +93,8 @@ class Allocate(Pass):
             UsageError: an option cannot be understood, or a budget is on a metric the target does not sum.
             InfeasibleError: the budgets cannot be met.
         """
+        if not 0 < self.rounded <= 1:
+            raise UsageError(f"allocate: rounded: expected more than 0 and at most 1, found {self.rounded}")
         setup = quantizer_setup(model.graph, ctx.target)
         if not setup.layers:
             reasons = "; ".join(sorted({f"{entry.op}: {entry.reason}" for entry in setup.unquantized}))
