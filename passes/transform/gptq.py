@@ -111,7 +111,8 @@ class Gptq(Pass):
         place = {node.name: index for index, node in enumerate(model.graph.nodes)}
         chosen: list[Layer] = []
         for layer in sorted(setup.stored, key=lambda layer: place[layer.name]):
-            limit = self.mend_bits if chosen or _reads_few(layer, model) else self.max_bits
+            mends = bool(chosen) or _reads_few(layer, model)
+            limit = max(self.max_bits, self.mend_bits) if mends else self.max_bits
             quant = model.plan.tensors.get(layer.weight.name) if layer.weight is not None else None
             if quant is None or quant.spec.format.bits > limit:
                 continue
@@ -136,7 +137,7 @@ class _Sweep:
         self._step, self._ctx, self._setup = step, ctx, setup
         self._memo = ctx.get(RoundingMemos(), model)
         self._layers = {layer.name: layer for layer in layers}
-        self._model, self._plan = model, model.plan
+        self._model = model
         self.tensors, self.biases = dict(model.plan.tensors), dict(model.plan.biases)
         chosen = frozenset(self._layers)
         acts = {name: quant for name, quant in self.tensors.items() if quant.role is Role.ACT}
@@ -177,7 +178,7 @@ class _Sweep:
     def _round_hidden(self, layer: Layer, part: Layer) -> None:
         """Round the weight of a state, which depends on that weight: as it is, then as it has become."""
         cell, act = States(layer, self._ctx.workers), self.tensors[layer.act.name]
-        levels = (1 << state_bits(layer, self._plan) - 1) - 1
+        levels = (1 << state_bits(layer, self._model.plan) - 1) - 1
         hidden = part.weight_values()
         for _ in range(STATE_ROUNDS):
             pair = self._rounded(layer.parts[0]), hidden

@@ -107,8 +107,9 @@ def test_a_second_run_starts_from_the_biases_of_the_model() -> None:
 def test_wide_weights_keep_the_nearest_codes() -> None:
     model, _, _ = rounded(f"{SCALES},gptq", bits=8)
     assert not model.plan.codes()
-    model, _, _ = rounded(f"{SCALES},gptq{{max-bits=8}}", bits=8)
-    assert model.plan.codes().keys() == SHAPES.keys()
+    for options in ("max-bits=8", "max-bits=8 mend-bits=0"):
+        model, _, _ = rounded(f"{SCALES},gptq{{{options}}}", bits=8)
+        assert model.plan.codes().keys() == SHAPES.keys()
 
 
 def test_wide_weights_make_up_for_narrow_ones_before_them() -> None:
