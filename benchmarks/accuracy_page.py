@@ -43,10 +43,10 @@ run.
 
 They keep the nearest integers in a plan of eight bits alone. Behind narrower weights or activations `gptq`
 rounds them as well: their fine steps make up for errors of the coarse ones. Weights so rounded lose less
-than sensitivities say, which are measured with the nearest integers, so `allocate` counts a hundredth of
-the loss of weights (`rounded`). This factor is rough: it was chosen by a few runs on calibration classes
-held out, with a script that is not in the repository, and neighbouring values gave much worse plans of
-MobileNetV2.
+than sensitivities say, which are measured with the nearest integers, so `qtool quantize` has `allocate`
+count a hundredth of the loss of weights (`rounded=0.01`; the pass by itself takes losses as they are). This
+factor is rough: it was chosen by a few runs on calibration classes held out, with a script that is not in
+the repository, and neighbouring values gave much worse plans of MobileNetV2.
 
 MobileNetV2 under half the latency on `bitfusion` (`qtool quantize` with the options of the README's table)
 has 86.0 % so, 77.2 % with `rounded=0.1`, 74.4 % with `rounded=1`, and had 67.4 % before layers of eight

@@ -53,8 +53,8 @@ class Allocate(Pass):
             Losses are estimated as for 0.
         uniform: precision of all layers when there is nothing to solve.
         sensitivity: a name in `passes.analysis.names.SENSITIVITIES`.
-        rounded: what is left of the loss of weights when later passes round them by data, above 0; 1 for
-            pipelines in which they keep the nearest integers.
+        rounded: what is left of the loss of weights when later passes round them by data, above 0; 1 where
+            they keep the nearest integers.
         time_limit: seconds for the solver.
     """
 
@@ -72,7 +72,7 @@ class Allocate(Pass):
     group_size: int = 0
     uniform: str = "w8a8"
     sensitivity: str = "scaled"
-    rounded: float = 0.01
+    rounded: float = 1.0
     time_limit: float = 60.0
 
     @property

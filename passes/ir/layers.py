@@ -86,6 +86,17 @@ class Layer:
         """The tensor it writes."""
         return self.node.outputs[0]
 
+    @property
+    def weight_name(self) -> str:
+        """Name of its constant weight.
+
+        Raises:
+            ValueError: the layer has no constant weight.
+        """
+        if self.weight is None:
+            raise ValueError(f"layer {self.name} has no constant weight")
+        return str(self.weight.name)
+
     def weight_values(self) -> NDArray[np.float32]:
         """Return the weight as float32, in ONNX layout.
 

@@ -186,7 +186,7 @@ class _Sweep:
             hidden = self._rounded(part)
 
     def _round_part(self, layer: Layer, moments: Moments) -> None:
-        quant, depth = self.tensors[_weight_name(layer)], len(moments.means()[0][0])
+        quant, depth = self.tensors[layer.weight_name], len(moments.means()[0][0])
         if moments.count < depth:
             message = f"{moments.count} vectors for {depth} inputs; give more calibration samples"
             self._ctx.note(self._step.name, layer.name, message)
@@ -195,13 +195,13 @@ class _Sweep:
         least = bias_floor(layer, quant, act, bits)
         task = RoundingTask(layer, quant, least, moments)
         rounded, bias = round_layer(task, self._step.options())
-        self.tensors[_weight_name(layer)] = rounded
+        self.tensors[layer.weight_name] = rounded
         found = None if bias is None else tuple(bias.tolist())
         self.biases |= {} if found is None else {layer.name: found}
         self._memo.keep(layer, quant, (rounded, found))
 
     def _rounded(self, part: Layer) -> NDArray[np.float32]:
-        return rounded_weight(part, self.tensors[_weight_name(part)])
+        return rounded_weight(part, self.tensors[part.weight_name])
 
     def _replacements(self, depth: int) -> tuple[dict[str, NDArray[np.float32]], dict[str, str]]:
         """Return rounded weights and biases of the layers in one piece."""
@@ -210,8 +210,8 @@ class _Sweep:
         for layer in self._setup.stored:
             if self._quantized.piece_of(layer.name) != depth:
                 continue
-            quantized = [part for part in layer.parts if _weight_name(part) in self.tensors]
-            values |= {_weight_name(part): self._rounded(part) for part in quantized}
+            quantized = [part for part in layer.parts if part.weight_name in self.tensors]
+            values |= {part.weight_name: self._rounded(part) for part in quantized}
             if layer.name in self.biases:
                 name = f"{layer.name}.bias" if layer.bias is None else layer.bias.name
                 values[name] = np.asarray(self.biases[layer.name], dtype=np.float32)
@@ -222,7 +222,3 @@ class _Sweep:
 def _reads_few(layer: Layer, model: Model) -> bool:
     quant = model.plan.tensors.get(layer.act.name)
     return quant is not None and quant.spec.format.bits < BYTE
-
-
-def _weight_name(layer: Layer) -> str:
-    return str(layer.weight.name)  # type: ignore[union-attr]

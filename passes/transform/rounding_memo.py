@@ -36,7 +36,7 @@ class RoundingMemo:
             start: quantization of its weight as it was before, without codes.
             rounded: what came of it.
         """
-        self._found[_weight_name(layer), start] = rounded
+        self._found[layer.weight_name, start] = rounded
 
     def recall(self, plan: QuantPlan, setup: QuantizerSetup) -> QuantPlan:
         """Return a plan with the codes and biases that are known for it.
@@ -47,16 +47,12 @@ class RoundingMemo:
         """
         tensors, biases = dict(plan.tensors), dict(plan.biases)
         for part in (part for layer in setup.stored for part in layer.parts):
-            name = _weight_name(part)
+            name = part.weight_name
             found = self._found.get((name, plan.tensors[name])) if name in plan.tensors else None
             if found is not None:
                 tensors[name] = found[0]
                 biases |= {} if found[1] is None else {part.name: found[1]}
         return replace(plan, tensors=tensors, biases=biases)
-
-
-def _weight_name(layer: Layer) -> str:
-    return str(layer.weight.name)  # type: ignore[union-attr]
 
 
 @dataclass(frozen=True)
