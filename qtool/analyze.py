@@ -21,7 +21,6 @@ from passes.transform.equalize import Equalize
 from passes.transform.fold_batchnorm import FoldBatchNorm
 from passes.transform.split_norms import SplitNorms
 from qtool.files import write_json
-from qtool.presets import ROUNDED
 from qtool.sensitivity_quality import sensitivity_quality
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ def run_analyze(  # noqa: PLR0913, PLR0917 - one parameter per option of the com
     verify_model(opened)
     ctx = PassContext(load_target(target), progress=tell)
     ctx.calibration = open_dataset(calib, graph_inputs(opened.graph), preprocess, samples)
-    allocate = Allocate(sensitivity=sensitivity, minimize="size", bits=EVERY_WIDTH, rounded=ROUNDED)
+    allocate = Allocate(sensitivity=sensitivity, minimize="size", bits=EVERY_WIDTH)
     PassManager((Canonicalize(), FoldBatchNorm(), Equalize(), SplitNorms())).run(opened, ctx)
     ctx.observes = allocate.observes
     setup = quantizer_setup(opened.graph, ctx.target)

@@ -16,8 +16,8 @@ from passes.execution.simulator import Simulator
 from passes.ir.float_layers import fitted
 from passes.ir.setup import quantizer_setup
 from passes.manager import PassManager
+from passes.rounding.local import LocalRoundings
 from passes.search.measurer import FIRST_LOOK, SHARES, upper_bound
-from passes.transform.rounding_memo import RoundingMemos
 from qtool.lowering import lower_forms
 from qtool.runners import PackedRunner, run_all
 from qtool.runtime import open_engine
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from passes.ir.plan import QuantPlan
     from qtool.request import QuantizeRequest
 
-SEED_BITS = 4
-"""Fewer bits of weights lose so much that codes found behind them are of no use to others."""
 Bits = tuple[tuple[str, "Precision"], ...]
 
 
@@ -82,18 +80,9 @@ class Trials:
         self._known: dict[tuple[Bits, bool], Trial] = {}
         self.refines = any(step.refines for step in rest)
         self.rough_runs, self.exact_runs = 0, 0
-        self._seeded = False
-
-    def prepare(self, allocate: Allocate) -> None:
-        """Round all layers by data once, at `SEED_BITS`: rough measurements then know what that is worth."""
-        if self.refines and not self._seeded and SEED_BITS in allocate.bits:
-            self._seeded = True
-            self.exact_runs += 1
-            uniform = Allocate(uniform=f"w{SEED_BITS}a8", group_size=allocate.group_size)
-            PassManager((uniform, *self._rest)).run(self._model, self._ctx)
 
     def rough(self, allocate: Allocate) -> Trial:
-        """Measure a plan on integer kernels, its weights rounded as they were under other plans, or plainly.
+        """Measure a plan on integer kernels, its weights rounded by data layer by layer.
 
         Hopeless plans are given up early, with the drop on the samples that were run.
         """
@@ -103,9 +92,9 @@ class Trials:
         """Measure a plan after all passes, on what the Q/DQ model computes."""
         return self._trial(allocate, exact=True)
 
-    def within(self, trial: Trial) -> bool:
-        """Tell whether the drop of a trial is allowed."""
-        return trial.drop <= self._allowed
+    def within(self, trial: Trial, margin: float = 0.0) -> bool:
+        """Tell whether the drop of a trial is allowed, or would be if it were so much larger."""
+        return trial.drop + margin <= self._allowed
 
     def packed_within(self, trial: Trial) -> bool:
         """Tell whether the artifact of a plan, if one is asked for and exists, stays within the drop too."""
@@ -118,10 +107,6 @@ class Trials:
         runner = PackedRunner(engine, self._ctx.workers)
         (outputs,) = run_all([runner], self._ctx.evaluation, self._ctx.progress)
         return self._drop(outputs) <= self._allowed
-
-    def forget_rough(self) -> None:
-        """Measure roughly anew: more is known of how weights are rounded."""
-        self._known = {key: trial for key, trial in self._known.items() if key[1]}
 
     def _trial(self, allocate: Allocate, *, exact: bool) -> Trial:
         records = PassManager((allocate,)).run(self._model, self._ctx)
@@ -141,13 +126,13 @@ class Trials:
         return records
 
     def _roughly(self) -> tuple[PassRecord, ...]:
-        """Run the other passes, with weights out of the memo in the place of those that refine."""
+        """Run the other passes, with weights rounded layer by layer in the place of those that refine."""
         self.rough_runs += 1
         model, ctx = self._model, self._ctx
         for step in self._rest:
             if step.refines:
                 setup = fitted(quantizer_setup(model.graph, ctx.target), model.plan)
-                model.plan = ctx.get(RoundingMemos(), model).recall(model.plan, setup)
+                model.plan = ctx.get(LocalRoundings(), model).plan(model.plan, setup)
             else:
                 PassManager((step,)).run(model, ctx)
         return ()

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 ROUGH_TRIALS, EXACT_TRIALS, REFINED_TRIALS = 9, 4, 5
 """Plans measured roughly at first, after all passes, and roughly between two of the latter. Each of the
 first kind halves the interval of the loss on a logarithmic scale."""
-STEPS = 8
-"""Share of the interval that is tried beyond the bound that rough measurements gave."""
 LEAST_LOSS = 1e-9
 FALLBACKS = {16: "take 16 bits", FLOAT.act_bits: "stay float"}
 """What layers may take, one after the other, when no plan of the usual widths is accurate enough."""
@@ -137,10 +135,12 @@ class _Search:
     def within_drop(self) -> list[Trial]:
         """Return plans within the drop, measured after all passes, from the dearest to the cheapest."""
         found: list[Trial] = []
-        low, high = self.low, self.high
+        low, high, margin = self.low, self.high, 0.0
         for done in range(EXACT_TRIALS if self.trials.refines else 1):
-            at = self._next(low, high, first=not done)
+            at = self._next(low, high, margin, ROUGH_TRIALS if not done else REFINED_TRIALS)
             trial = self.exact(at)
+            # What the passes that refine add or take, here: rough trials near by will be as far off.
+            margin = trial.drop - self._rough(at).drop
             self.ctx.progress("search", done + 1, EXACT_TRIALS)
             if self.trials.within(trial):
                 found, low = [*found, trial], at
@@ -152,30 +152,21 @@ class _Search:
         """Measure the cheapest plan of a loss after all passes."""
         return self.trials.exact(replace(self.allocate, max_loss=math.exp(loss)))
 
-    def _next(self, low: float, high: float, *, first: bool) -> float:
-        """Return the loss to try next.
+    def _rough(self, loss: float) -> Trial:
+        return self.trials.rough(replace(self.allocate, max_loss=math.exp(loss)))
 
-        That is the largest at which a plan seems good enough, measured roughly with codes that are known from
-        other plans; where that says nothing, it is halfway. While no plan was too coarse, it is a step on.
-        """
-        middle = (low + high) / 2
-        if not first and high == self.high:
-            return low + (high - low) / STEPS
-        self.trials.forget_rough()
-        self.trials.prepare(self.allocate)
-        rough = self._bisect(low, high, ROUGH_TRIALS if first else REFINED_TRIALS)
-        return max((loss for loss, trial in rough if self.trials.within(trial)), default=middle)
-
-    def _bisect(self, low: float, high: float, count: int) -> list[tuple[float, Trial]]:
-        """Return losses and rough trials, the last of them where the drop is about what is allowed."""
-        found = []
+    def _next(self, low: float, high: float, margin: float, count: int) -> float:
+        """Return the largest loss at which a plan seems good enough, or one halfway where none does."""
+        best = (low + high) / 2
+        known = low
         for done in range(count):
-            middle = (low + high) / 2
-            trial = self.trials.rough(replace(self.allocate, max_loss=math.exp(middle)))
-            found.append((middle, trial))
-            low, high = (middle, high) if self.trials.within(trial) else (low, middle)
+            middle = (known + high) / 2
+            if self.trials.within(self._rough(middle), margin):
+                best = known = middle
+            else:
+                high = middle
             self.ctx.progress("search", done + 1, count)
-        return found
+        return best
 
     def _steps_down(self, high: float) -> list[Trial]:
         """Return what is found below a loss at which the plan was less accurate than it seemed."""

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 FEWEST, BYTE = 4, 8
 """Bits of weights to smooth for where a budget decides, and where nothing does."""
-ROUNDED = 0.01
-"""What `gptq` behind the allocation leaves of the loss of weights, about: see docs/accuracy.md."""
 _BASE_UNIT = {
     Metric.LATENCY: "s",
     Metric.ENERGY: "J",
@@ -60,7 +58,6 @@ def allocation(request: QuantizeRequest) -> Allocate:
         solver=request.solver,
         pin=tuple(f"{pattern}={precision}" for pattern, precision in request.pins),
         sensitivity=request.sensitivity,
-        rounded=ROUNDED,
         time_limit=request.time_limit_s,
         **options,  # type: ignore[arg-type]
     )

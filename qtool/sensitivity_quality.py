@@ -16,6 +16,7 @@ from passes.errors import LoweringError
 from passes.execution.simulator import Simulator
 from passes.ir.setup import quantizer_setup
 from passes.ir.specs import plan_of_bits
+from passes.rounding.local import LocalRoundings
 from passes.transform.assign_scales import AssignScales
 from qtool.report.sensitivity import SensitivityReport
 
@@ -37,7 +38,7 @@ def sensitivity_quality(
 ) -> tuple[SensitivityReport, ...]:
     """Compare the ranking of random plans by sensitivities with that by the noise measured at the output.
 
-    Plans have plain rounding: what is judged is the prediction, before methods that make up for losses.
+    Weights of the plans are rounded by data, layer by layer, as those are that sensitivities go by.
 
     Args:
         names: of sensitivities; all are judged on the same plans.
@@ -56,7 +57,7 @@ def sensitivity_quality(
     tables = {name: ctx.get(find_sensitivity(name)(bits=_WIDTHS), model) for name in names}
     simulator = Simulator(model, setup, ctx.calibration, ctx.workers, samples)
     reference, rng = OutputReference(simulator.reference()), ctx.rng("sensitivity-quality")
-    scales, copy = AssignScales(), replace(model)
+    scales, copy, local = AssignScales(), replace(model), ctx.get(LocalRoundings(), model)
     drawn, noise = [], []
     for done in range(plans):
         bits = random_bits(setup, rng)
@@ -65,6 +66,7 @@ def sensitivity_quality(
         # Sums of wide plans may not fit a narrow accumulator.
         with suppress(LoweringError):
             scales.run(copy, ctx)
+            copy.plan = local.plan(copy.plan, setup)
             noise.append(reference.change(simulator.run(copy.plan)).noise)
             drawn.append(bits)
     if len(noise) < LEAST_PLANS:

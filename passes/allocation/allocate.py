@@ -53,8 +53,6 @@ class Allocate(Pass):
             Losses are estimated as for 0.
         uniform: precision of all layers when there is nothing to solve.
         sensitivity: a name in `passes.analysis.names.SENSITIVITIES`.
-        rounded: what is left of the loss of weights when later passes round them by data, above 0; 1 where
-            they keep the nearest integers.
         time_limit: seconds for the solver.
     """
 
@@ -72,7 +70,6 @@ class Allocate(Pass):
     group_size: int = 0
     uniform: str = "w8a8"
     sensitivity: str = "scaled"
-    rounded: float = 1.0
     time_limit: float = 60.0
 
     @property
@@ -93,8 +90,6 @@ class Allocate(Pass):
             UsageError: an option cannot be understood, or a budget is on a metric the target does not sum.
             InfeasibleError: the budgets cannot be met.
         """
-        if not 0 < self.rounded <= 1:
-            raise UsageError(f"allocate: rounded: expected more than 0 and at most 1, found {self.rounded}")
         setup = quantizer_setup(model.graph, ctx.target)
         if not setup.layers:
             reasons = "; ".join(sorted({f"{entry.op}: {entry.reason}" for entry in setup.unquantized}))
@@ -114,7 +109,7 @@ class Allocate(Pass):
         costs = _with_pins(
             ctx.get(Costs(self.bits, self.group_size), model), pins, model, ctx, self.group_size
         )
-        table = self.sensitivities(model, ctx, costs).after_rounding(self.rounded)
+        table = self.sensitivities(model, ctx, costs)
         between = ctx.get(BetweenLayers(), model)
         return build_problem(setup, costs, table, ctx.target, pins, between)
 

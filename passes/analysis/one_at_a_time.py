@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from passes.analysis.changes import Change, OutputReference, Power, reason_without_logits
-from passes.analysis.places import ActPlace, WeightPlace, act_places, fewer_planes, nearest, weight_places
+from passes.analysis.places import ActPlace, WeightPlace, act_places, by_data, fewer_planes, weight_places
 from passes.api import Analysis, Aspect, PassContext
 from passes.errors import UsageError
 from passes.execution.collect import CollectActivations
@@ -25,6 +25,7 @@ from passes.execution.stages import StagedModel
 from passes.ir.onnx_io import to_proto
 from passes.ir.setup import quantizer_setup
 from passes.numerics import RangeMethod
+from passes.rounding.local import LocalRoundings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,8 +49,8 @@ Key = tuple[str, int]
 class Rounding(StrEnum):
     """How the weights of fewer bits come about."""
 
-    NEAREST = "nearest"
-    """Each width has scales of its own."""
+    DATA = "data"
+    """By what the layer multiplies, with scales for each width: close to what later passes make of it."""
     PLANES = "planes"
     """The codes of eight bits lose their lowest bits."""
 
@@ -92,7 +93,7 @@ class OneAtATime(Analysis[SingleChanges]):
     bits: tuple[int, ...] = (2, 3, 4, 5, 6, 7, 8)
     samples: int = 0
     method: RangeMethod = RangeMethod.MSE
-    rounding: Rounding = Rounding.NEAREST
+    rounding: Rounding = Rounding.DATA
     activations: bool = True
 
     def run(self, model: Model, ctx: PassContext) -> SingleChanges:
@@ -122,8 +123,10 @@ class OneAtATime(Analysis[SingleChanges]):
         def weight(layer: Layer, spec: QuantSpec) -> QuantParams:
             return memo.weight(layer, spec, RangeMethod.MSE)
 
-        rounding = nearest if self.rounding is Rounding.NEAREST else fewer_planes
-        places: list[WeightPlace | ActPlace] = [*weight_places(setup, staged, rounding(setup, weight))]
+        local = ctx.get(LocalRoundings(), model)
+        by_planes = self.rounding is Rounding.PLANES
+        rounded = fewer_planes(setup, weight) if by_planes else by_data(setup, weight, local)
+        places: list[WeightPlace | ActPlace] = [*weight_places(setup, staged, rounded, local)]
         if self.activations:
             stats = ctx.get(CollectActivations(), model)
 

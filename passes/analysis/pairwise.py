@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from passes.analysis.changes import Change, OutputReference, Power, reason_without_logits
-from passes.analysis.places import nearest, weight_places
+from passes.analysis.places import by_data, weight_places
 from passes.api import Analysis, Aspect, PassContext
 from passes.errors import UsageError
 from passes.execution.scale_memo import ScaleMemos
-from passes.execution.stages import StagedModel, Variant
+from passes.execution.stages import StagedModel
 from passes.ir.onnx_io import to_proto
 from passes.ir.setup import quantizer_setup
 from passes.numerics import RangeMethod
+from passes.rounding.local import LocalRoundings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from passes.analysis.places import WeightPlace
+    from passes.execution.stages import Variant
     from passes.ir.layers import Layer
     from passes.ir.model import Model
     from passes.numerics import QuantParams, QuantSpec
@@ -89,8 +91,9 @@ class Pairwise(Analysis[PairTable]):
         def params(layer: Layer, spec: QuantSpec) -> QuantParams:
             return memo.weight(layer, spec, RangeMethod.MSE)
 
-        staged = StagedModel(to_proto(model), ctx.workers)
-        places = sorted(weight_places(setup, staged, nearest(setup, params)), key=lambda place: place.start)
+        staged, local = StagedModel(to_proto(model), ctx.workers), ctx.get(LocalRoundings(), model)
+        found = weight_places(setup, staged, by_data(setup, params, local), local)
+        places = sorted(found, key=lambda place: place.start)
         scan = _PairScan(staged, places, self.bits)
         batches = list(ctx.calibration.spread(BATCH, self.samples))
         for done, feeds in enumerate(batches):
@@ -105,7 +108,7 @@ class _PairScan:
     def __init__(self, staged: StagedModel, places: Sequence[WeightPlace], bits: Sequence[int]) -> None:
         self._staged = staged
         self._entries = [(place, width) for place in places for width in bits]
-        self._weights = [place.rounded(width) for place, width in self._entries]
+        self._variants = [place.variant(width) for place, width in self._entries]
         self._changes: dict[tuple[int, int], Change] = {}
         self._power, self._rows, self._samples, self._divergence = Power(), 0, 0, False
 
@@ -126,7 +129,7 @@ class _PairScan:
                     self._changes[i, j] = self._changes.get((i, j), Change()) + reference.change(found)
 
     def _variant(self, i: int, j: int) -> Variant:
-        return Variant(constants={**self._weights[i], **self._weights[j]})
+        return self._variants[i] | self._variants[j]
 
     def table(self) -> PairTable:
         """Return single losses and cross terms."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from passes.execution.fake_quant import FakeQuantizer
 from passes.execution.stages import Variant
+from passes.ir.plan import Role, TensorQuant
 from passes.ir.specs import act_spec, weight_spec
-from passes.numerics import IntFormat, dequantize, fake_quantize, quantize
+from passes.ir.weights import rounded_weight
+from passes.numerics import IntFormat, dequantize, quantize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,9 +24,11 @@ if TYPE_CHECKING:
     from passes.ir.setup import QuantizerSetup
     from passes.ir.tensor_groups import TensorGroup
     from passes.numerics import QuantParams, QuantSpec
+    from passes.rounding.local import LocalRounding
 
     Rounded = Callable[[Layer, int], NDArray[np.float32]]
     Chosen = Callable[[TensorGroup, QuantSpec], QuantParams]
+    Params = Callable[[Layer, QuantSpec], QuantParams]
 
 PLANES = 8
 """Bits of the codes that lose planes."""
@@ -38,16 +41,35 @@ class WeightPlace:
     Attributes:
         name: of the layer.
         start: the point before its first reader.
-        rounded: returns the weights at a number of bits, by name.
+        layer: the layer.
+        after: the point at which its result is known.
+        rounded: returns a weight at a number of bits.
+        local: knows what the layer multiplies.
     """
 
     name: str
     start: int
-    rounded: Callable[[int], dict[str, NDArray[np.float32]]]
+    layer: Layer
+    after: int
+    rounded: Rounded
+    local: LocalRounding
 
     def variant(self, bits: int) -> Variant:
-        """Return the run with these weights at a number of bits."""
-        return Variant(constants=self.rounded(bits))
+        """Return the run with these weights at a number of bits, the mean of their error taken out."""
+        values = {part.weight_name: self.rounded(part, bits) for part in self.layer.parts}
+        error = self.local.mean_error(self.layer, values[self.layer.weight_name])
+        return Variant({} if error is None else {self.after: self._less(error)}, values)
+
+    def _less(self, error: NDArray[np.float32]) -> Edit:
+        name, last = self.layer.output.name, self.layer.op == "Gemm"
+
+        def change(values: Values) -> Values:
+            if name not in values:
+                return {}
+            along = error if last else error.reshape(-1, *[1] * (values[name].ndim - 2))
+            return {name: values[name] - along}
+
+        return change
 
 
 @dataclass(frozen=True)
@@ -71,23 +93,29 @@ class ActPlace:
         return Variant({point: self.edit(names, bits) for point, names in self.sources.items()})
 
 
-def weight_places(setup: QuantizerSetup, staged: StagedModel, rounded: Rounded) -> list[WeightPlace]:
+def weight_places(
+    setup: QuantizerSetup, staged: StagedModel, rounded: Rounded, local: LocalRounding
+) -> list[WeightPlace]:
     """Return the weights of all layers that have one.
 
     Args:
         setup: the quantizable part of the graph.
         staged: the float model.
         rounded: returns the weight of a layer at a number of bits.
+        local: knows what layers multiply.
     """
     return [
-        WeightPlace(layer.name, staged.reader(layer.weight.name), partial(_rounded_parts, layer, rounded))
+        WeightPlace(
+            layer.name,
+            staged.reader(layer.weight_name),
+            layer,
+            staged.after(layer.output.name),
+            rounded,
+            local,
+        )
         for layer in setup.layers
         if layer.weight is not None
     ]
-
-
-def _rounded_parts(layer: Layer, rounded: Rounded, bits: int) -> dict[str, NDArray[np.float32]]:
-    return {part.weight.name: rounded(part, bits) for part in layer.parts}  # type: ignore[union-attr]
 
 
 def act_places(
@@ -131,17 +159,19 @@ class _Rounding:
         return change
 
 
-def nearest(setup: QuantizerSetup, params: Callable[[Layer, QuantSpec], QuantParams]) -> Rounded:
-    """Return the rounding to the nearest code, with scales chosen for each width."""
+def by_data(setup: QuantizerSetup, params: Params, local: LocalRounding) -> Rounded:
+    """Return the rounding that goes by what a layer multiplies, with scales chosen for each width."""
 
     def rounded(layer: Layer, bits: int) -> NDArray[np.float32]:
         spec = weight_spec(layer, bits, setup)
-        return fake_quantize(layer.weight_values(), spec, params(layer, spec))
+        return rounded_weight(
+            layer, local.rounded(layer, TensorQuant(Role.WEIGHT, spec, params(layer, spec)))[0]
+        )
 
     return rounded
 
 
-def fewer_planes(setup: QuantizerSetup, params: Callable[[Layer, QuantSpec], QuantParams]) -> Rounded:
+def fewer_planes(setup: QuantizerSetup, params: Params) -> Rounded:
     """Return the rounding that drops the lowest bit planes of 8-bit codes, in sign and magnitude."""
 
     def rounded(layer: Layer, bits: int) -> NDArray[np.float32]:

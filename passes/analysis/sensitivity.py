@@ -30,14 +30,6 @@ class SensitivityTable:
         act = 0.0 if act_bits == FLOAT.act_bits else self.acts[layer][act_bits]
         return self.weights.get(layer, {}).get(weight_bits, 0.0) + act
 
-    def after_rounding(self, left: float) -> SensitivityTable:
-        """Return the losses when this part of the loss of weights is left by a rounding that goes by data."""
-        weights = {
-            name: {bits: loss * left for bits, loss in losses.items()}
-            for name, losses in self.weights.items()
-        }
-        return SensitivityTable(self.metric, weights, self.acts)
-
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
         return {"metric": self.metric, "weights": _plain(self.weights), "acts": _plain(self.acts)}

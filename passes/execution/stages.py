@@ -44,6 +44,10 @@ class Variant:
     edits: Mapping[int, Edit] = field(default_factory=dict)
     constants: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
+    def __or__(self, other: Variant) -> Variant:
+        """Return a run with the changes of both, which are at different points."""
+        return Variant({**self.edits, **other.edits}, {**self.constants, **other.constants})
+
 
 @dataclass(frozen=True, slots=True)
 class _Stage:

@@ -82,6 +82,11 @@ class Layer:
         return self.op == "Conv" and self.groups > 1 and self.weight is not None and self.weight.shape[1] == 1
 
     @property
+    def takes_bias(self) -> bool:
+        """Whether it has a place for a bias: not a MatMul, nor a cell, whose gates keep theirs."""
+        return self.op != "MatMul" and not self.recurrent
+
+    @property
     def output(self) -> gs.Variable:
         """The tensor it writes."""
         return self.node.outputs[0]

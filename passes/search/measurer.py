@@ -16,6 +16,7 @@ from passes.execution.simulator import Simulator
 from passes.ir.onnx_io import model_from_proto
 from passes.ir.setup import quantizer_setup
 from passes.ir.specs import plan_of_bits
+from passes.rounding.local import LocalRoundings
 from passes.search.point import Evaluation
 from passes.transform.bias_correction import BiasCorrection
 
@@ -53,11 +54,13 @@ class Measurer:
         self._simulator = Simulator(self._model, self._setup, payload.data, payload.threads)
 
     def plan(self, bits: Mapping[str, Precision]) -> QuantPlan:
-        """Return the plan of some widths, with scales and corrected biases."""
-        self._model.plan = plan_of_bits(self._setup, bits)
-        self._payload.scales.run(self._model, self._ctx)
-        BiasCorrection().run(self._model, self._ctx)
-        self._ctx.journal.clear()
+        """Return the plan of some widths, with scales, weights rounded by data and corrected biases."""
+        model, ctx = self._model, self._ctx
+        model.plan = plan_of_bits(self._setup, bits)
+        self._payload.scales.run(model, ctx)
+        model.plan = ctx.get(LocalRoundings(), model).plan(model.plan, self._setup)
+        BiasCorrection().run(model, ctx)
+        ctx.journal.clear()
         return self._model.plan
 
     def measure(self, bits: Mapping[str, Precision]) -> Evaluation:

@@ -103,8 +103,6 @@ def model_task(
         UsageError: an objective that the target does not estimate.
         InfeasibleError: pins contradict each other.
     """
-    # A search measures plans whose weights have the nearest integers, and so should expect.
-    allocate = replace(allocate, rounded=1.0)
     setup = quantizer_setup(model.graph, ctx.target)
     if not setup.layers:
         raise ModelError(f"{model.path}: nothing can be quantized")

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from passes.errors import ModelError
-from passes.execution.collect import MEANS, CollectActivations
+from passes.execution.collect import MEANS, PATCHES, CollectActivations
 from passes.execution.simulator import Simulator
 from passes.fingerprint import Fingerprint
 from passes.ir.onnx_io import to_proto
 from passes.ir.setup import quantizer_setup
+from passes.rounding.local import OPTIONS
 from passes.transform.assign_scales import AssignScales
 from passes.transform.bias_correction import BiasCorrection
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from passes.execution.metrics import Metric
     from passes.ir.model import Model
 
-SCHEME = 1
+SCHEME = 2
 """Version of how plans are measured; older entries of a cache do not count."""
 PACKAGES = ("qtool", "onnx", "onnxruntime", "numpy")
 DIGEST_BATCH = 64
@@ -90,7 +91,7 @@ def make_payload(
     Raises:
         InputError: model or data cannot be used.
     """
-    ctx.observes |= scales.observes | {MEANS}
+    ctx.observes |= scales.observes | {MEANS, PATCHES}
     stats = ctx.get(CollectActivations(), model)
     data: Dataset = ctx.evaluation
     simulator = Simulator(model, quantizer_setup(model.graph, ctx.target), data, ctx.workers)
@@ -106,7 +107,7 @@ def make_payload(
         "graph": print_.graph,
         "weights": print_.weights,
         "target": repr(ctx.target),
-        "passes": repr((scales, BiasCorrection())),
+        "passes": repr((scales, OPTIONS, BiasCorrection())),
         "calibration": digest_of(ctx.calibration.batches(DIGEST_BATCH)),
         "evaluation": digest_of(data.batches(DIGEST_BATCH)),
         "truth": "" if truth is None else hashlib.sha256(truth.tobytes()).hexdigest(),

@@ -22,9 +22,8 @@ from passes.ir.setup import quantizer_setup
 from passes.ir.weights import rounded_weight
 from passes.lowering.qdq import emit_activations
 from passes.lowering.recurrent import state_bits
+from passes.rounding.round_layer import RoundingOptions, RoundingTask, round_layer
 from passes.transform.assign_scales import bias_floor
-from passes.transform.round_layer import RoundingOptions, RoundingTask, round_layer
-from passes.transform.rounding_memo import RoundingMemos
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -135,7 +134,6 @@ class _Sweep:
         self, step: Gptq, model: Model, setup: QuantizerSetup, layers: list[Layer], ctx: PassContext
     ) -> None:
         self._step, self._ctx, self._setup = step, ctx, setup
-        self._memo = ctx.get(RoundingMemos(), model)
         self._layers = {layer.name: layer for layer in layers}
         self._model = model
         self.tensors, self.biases = dict(model.plan.tensors), dict(model.plan.biases)
@@ -196,9 +194,7 @@ class _Sweep:
         task = RoundingTask(layer, quant, least, moments)
         rounded, bias = round_layer(task, self._step.options())
         self.tensors[layer.weight_name] = rounded
-        found = None if bias is None else tuple(bias.tolist())
-        self.biases |= {} if found is None else {layer.name: found}
-        self._memo.keep(layer, quant, (rounded, found))
+        self.biases |= {} if bias is None else {layer.name: tuple(bias.tolist())}
 
     def _rounded(self, part: Layer) -> NDArray[np.float32]:
         return rounded_weight(part, self.tensors[part.weight_name])

@@ -55,20 +55,6 @@ def test_losses_of_the_choices_are_kept(model: Model, context: PassContext) -> N
     assert all(layer.loss is not None and layer.loss > 0 for layer in model.plan.layers.values())
 
 
-def test_weights_that_data_will_round_lose_less(model: Model, context: PassContext) -> None:
-    step = Allocate(max_size="0.5x", rounded=0.25)
-    context.observes = step.observes
-    found = step.problem(model, context, {})
-    nearest = Allocate(max_size="0.5x", rounded=1.0).problem(model, context, {})
-    rises = []
-    for problem in (found, nearest):
-        losses = {
-            choice.weight_bits: choice.loss for choice in problem.layers[0].choices if choice.act_bits == 8
-        }
-        rises.append(losses[2] - losses[8])
-    assert rises[0] == pytest.approx(0.25 * rises[1])
-
-
 def test_pins_win(model: Model, context: PassContext) -> None:
     bits = allocated(model, context, max_size="0.7x", pin=("first=w8a8", "op:MatMul=w2a4"))
     assert bits == {"first": Precision(8, 8), "second": Precision(2, 4)}

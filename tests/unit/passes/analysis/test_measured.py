@@ -25,9 +25,12 @@ from passes.execution.session import Level, Session
 from passes.execution.sources import ArraySource
 from passes.ir.model import Model
 from passes.ir.onnx_io import to_proto
+from passes.ir.plan import Role, TensorQuant
 from passes.ir.setup import quantizer_setup
 from passes.ir.specs import act_spec, weight_spec
+from passes.ir.weights import rounded_weight
 from passes.numerics import RangeMethod, fake_quantize
+from passes.rounding.local import LocalRoundings
 
 SAMPLES = 32
 
@@ -47,21 +50,27 @@ def calibrated(ctx: PassContext, model: Model, x: np.ndarray) -> PassContext:
     return ctx
 
 
-def outputs_with(model: Model, x: np.ndarray, bits: dict[str, int]) -> np.ndarray:
-    """Run the float model with the weights of some layers rounded in the file."""
+def outputs_with(model: Model, calibrated: PassContext, x: np.ndarray, bits: dict[str, int]) -> np.ndarray:
+    """Run the float model with the weights of some layers rounded by data in the file, and their biases."""
     setup, proto = quantizer_setup(model.graph), to_proto(model)
     slots = {init.name: init for init in proto.graph.initializer}
     for layer in setup.layers:
         if layer.name in bits and layer.weight is not None:
-            values, spec = layer.weight_values(), weight_spec(layer, bits[layer.name], setup)
-            rounded = fake_quantize(values, spec, weight_params(values, spec))
-            slots[layer.weight.name].CopyFrom(numpy_helper.from_array(rounded, layer.weight.name))
+            spec = weight_spec(layer, bits[layer.name], setup)
+            quant = TensorQuant(Role.WEIGHT, spec, weight_params(layer.weight_values(), spec))
+            found, bias = calibrated.get(LocalRoundings(), model).rounded(layer, quant)
+            changed = {layer.weight.name: rounded_weight(layer, found)}
+            if bias is not None and layer.bias is not None:
+                changed[layer.bias.name] = bias
+            for name, values in changed.items():
+                slots[name].CopyFrom(numpy_helper.from_array(values, name))
     onnx.checker.check_model(proto)
     return Session(proto, Level.BASIC, 1).run({"x": x})[0]
 
 
-def noise(model: Model, x: np.ndarray, bits: dict[str, int]) -> float:
-    return float(np.square(outputs_with(model, x, bits) - outputs_with(model, x, {})).sum())
+def noise(model: Model, calibrated: PassContext, x: np.ndarray, bits: dict[str, int]) -> float:
+    changed, exact = (outputs_with(model, calibrated, x, these) for these in (bits, {}))
+    return float(np.square(changed - exact).sum())
 
 
 def test_staged_runs_find_the_noise_of_rounded_weights(
@@ -70,7 +79,7 @@ def test_staged_runs_find_the_noise_of_rounded_weights(
     found = calibrated.get(OneAtATime((2, 4), SAMPLES), model)
     for name in ("first", "second"):
         for bits in (2, 4):
-            direct = noise(model, x, {name: bits})
+            direct = noise(model, calibrated, x, {name: bits})
             assert found.weights[name, bits].noise == pytest.approx(direct, rel=1e-3, abs=1e-9)
     assert found.samples == SAMPLES
 
@@ -83,7 +92,9 @@ def test_staged_runs_find_the_noise_of_a_rounded_input(
     spec = act_spec(3, setup)
     stats = calibrated.get(CollectActivations(), model)
     params = act_params(setup.group_of()["x"], spec, stats, RangeMethod.MSE)
-    direct = outputs_with(model, fake_quantize(x, spec, params), {}) - outputs_with(model, x, {})
+    direct = outputs_with(model, calibrated, fake_quantize(x, spec, params), {}) - outputs_with(
+        model, calibrated, x, {}
+    )
     assert found.acts["x", 3].noise == pytest.approx(float(np.square(direct).sum()), rel=1e-3)
 
 
@@ -93,8 +104,8 @@ def test_pairs_and_singles_make_the_loss_of_both(
     table = calibrated.get(Pairwise((2, 3), SAMPLES), model)
     assert table.metric == "kl"
     assert table.entries == (("first", 2), ("first", 3), ("second", 2), ("second", 3))
-    old = log_probabilities(outputs_with(model, x, {}))
-    new = log_probabilities(outputs_with(model, x, {"first": 2, "second": 3}))
+    old = log_probabilities(outputs_with(model, calibrated, x, {}))
+    new = log_probabilities(outputs_with(model, calibrated, x, {"first": 2, "second": 3}))
     chosen = np.array([1.0, 0.0, 0.0, 1.0])
     direct = (np.exp(old) * (old - new)).sum() / SAMPLES
     assert chosen @ table.matrix @ chosen == pytest.approx(direct, rel=1e-3)

@@ -12,7 +12,7 @@ from passes.numerics import PerChannel, PerTensor, QuantParams, short_scale
 from passes.numerics.gptq import Grid, Rounder, damped, descend, loss
 from passes.numerics.qparams import MIN_SCALE
 from passes.numerics.scales import shorter_scale
-from passes.transform.last_points import LastPoints
+from passes.rounding.last_points import LastPoints
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,11 +55,6 @@ class RoundingTask:
     fixed: Matrix | None = None
     still: NDArray[np.bool_] | None = None
 
-    @property
-    def has_bias(self) -> bool:
-        """Whether the layer has a place for a bias: not a MatMul, nor a cell, whose gates keep theirs."""
-        return self.layer.op != "MatMul" and not self.layer.recurrent
-
     def matrix(self, values: NDArray[Any]) -> NDArray[Any]:
         """Arrange a weight as `weight_matrix` does, its rows by the groups of the moments."""
         found = weight_matrix(self.layer, values)
@@ -84,7 +79,7 @@ def round_layer(
 
 def _rounded(task: RoundingTask, options: RoundingOptions) -> tuple[TensorQuant, NDArray[np.float32] | None]:
     layer, moments = task.layer, task.moments
-    own, cross = moments.products(centred=task.has_bias)
+    own, cross = moments.products(centred=layer.takes_bias)
     depth = own.shape[1]
     share = min(options.damping + depth / (depth + moments.count), 1.0)
     hessian = damped(own, share)
@@ -97,7 +92,7 @@ def _rounded(task: RoundingTask, options: RoundingOptions) -> tuple[TensorQuant,
     search = _Search(task, target, hessian, options)
     quant, last = search.rounded()
     values = fixed + last
-    if not task.has_bias:
+    if not layer.takes_bias:
         return quant, None
     seen, reference = moments.means()
     rest = np.einsum("gnd,gd->gn", weight, reference) - np.einsum("gnd,gd->gn", values, seen)
