@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from hwmodels import Metric, Precision
-from passes.allocation.allocate import Allocate
 from passes.allocation.quantities import parse_budget
 from passes.pipeline import parse, to_text
 from passes.transform.smooth import Smooth
@@ -34,10 +33,6 @@ def test_the_preset_names_every_step(tmp_path: Path) -> None:
         "gptq",
         "bias-correction",
     ]
-
-
-def test_the_allocation_knows_that_weights_will_be_rounded_by_data(tmp_path: Path) -> None:
-    assert allocation(request(tmp_path)).rounded < Allocate().rounded == 1.0
 
 
 @pytest.mark.parametrize("ranges", ["minmax", "percentile", "mse", "kl"])
