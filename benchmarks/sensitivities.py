@@ -38,6 +38,7 @@ from passes.ir.setup import quantizer_setup
 from passes.ir.specs import plan_of_bits
 from passes.manager import PassManager
 from passes.pipeline import parse
+from passes.rounding.local import LocalRoundings
 from passes.transform.assign_scales import AssignScales
 from passes.transform.bias_correction import BiasCorrection
 
@@ -140,9 +141,11 @@ def prepare(case: Case, data: Path, samples: int | None) -> tuple[Model, PassCon
 
 
 def plan_for(model: Model, ctx: PassContext, bits: Any) -> QuantPlan:
-    """Return the plan of given widths, with scales and corrected biases."""
-    model.plan = plan_of_bits(quantizer_setup(model.graph, ctx.target), bits)
+    """Return the plan of given widths, with scales, weights rounded by data and corrected biases."""
+    setup = quantizer_setup(model.graph, ctx.target)
+    model.plan = plan_of_bits(setup, bits)
     AssignScales().run(model, ctx)
+    model.plan = ctx.get(LocalRoundings(), model).plan(model.plan, setup)
     BiasCorrection().run(model, ctx)
     return model.plan
 
