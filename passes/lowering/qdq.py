@@ -22,6 +22,7 @@ from passes.ir.points import row_points
 from passes.ir.weight_groups import multipliers
 from passes.ir.weights import quantized_weight
 from passes.lowering.accumulators import check_accumulators
+from passes.lowering.beside import emit_constant, emit_float
 from passes.lowering.bias import accumulator_scale, bias_codes, quantization_of
 from passes.lowering.blocked import blocked_dequantize, must_detach
 from passes.lowering.emission import Emission, assemble
@@ -35,7 +36,6 @@ from passes.lowering.encoding import (
     highest_opset,
     weight_encoding,
 )
-from passes.lowering.methods import constant_codes
 from passes.lowering.narrow_acts import native4_tensors
 from passes.lowering.nbits import emit_blocks, has_blocks
 from passes.lowering.qonnx import emit_qonnx
@@ -46,12 +46,11 @@ from passes.numerics import PerChannel
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    import onnx_graphsurgeon as gs
     from numpy.typing import NDArray
 
     from passes.ir.layers import Layer
     from passes.ir.model import Model
-    from passes.ir.plan import QuantPlan, TensorQuant
+    from passes.ir.plan import TensorQuant
     from passes.ir.setup import QuantizerSetup
 
 KERNEL_BITS = 32
@@ -100,19 +99,22 @@ def emit_unsaturated(
     setup = fitted(setup, model.plan)
     check_accumulators(model, setup, KERNEL_BITS)
     emission, highest = Emission(), highest_opset(model.graph)
+
+    def emit_weight(part: Layer, quant: TensorQuant, *, alike: bool = False) -> None:
+        fmt = quant.spec.format
+        encoding = alike_weight(fmt) if alike and fmt.bits <= 8 else weight_encoding(fmt, form, highest)
+        _emit_part(part, quant, form, encoding, emission)
+
     for layer in setup.layers:
         _emit_bias(layer, model, emission)
         for part in layer.parts:
-            quant = quantization_of(model.plan, part.weight.name, layer.name)  # type: ignore[union-attr]
-            fmt = quant.spec.format
-            encoding = alike_weight(fmt) if alike and fmt.bits <= 8 else weight_encoding(fmt, form, highest)
-            _emit_part(part, quant, form, encoding, emission)
+            emit_weight(part, quantization_of(model.plan, part.weight_name, layer.name), alike=alike)
     for layer in setup.floats:
-        _emit_float(layer, model.plan, form, highest, emission)
+        emit_float(layer, model.plan, emission, emit_weight)
     for node in model.graph.nodes:
         constant = addend(node) if node.name in setup.nodes else None
         if constant is not None:
-            _emit_constant(constant, emission)
+            emit_constant(constant, emission)
     native4 = native4_tensors(model, setup) if form is Form.QDQ else frozenset()
     for name, quant in model.plan.tensors.items():
         if quant.role is Role.ACT:
@@ -154,34 +156,6 @@ def _emit_bias(layer: Layer, model: Model, emission: Emission) -> None:
     stored = codes.astype(np.int32).reshape(bias_shape(layer, model.plan))
     emission.initializers.append(numpy_helper.from_array(stored, f"{name}.q"))
     _dequantize(name, "", scale, None, 0 if scale.size > 1 else None, emission)
-
-
-def _emit_float(layer: Layer, plan: QuantPlan, form: Form, opset: int, emission: Emission) -> None:
-    """Let a layer read its activation as it is, and its weight from integers where the plan stores it so."""
-    own: dict[str, str] = {}
-    for part in layer.parts:
-        name = part.weight.name  # type: ignore[union-attr]
-        if name in plan.tensors:
-            quant = quantization_of(plan, name, layer.name)
-            _emit_part(part, quant, form, weight_encoding(quant.spec.format, form, opset), emission)
-            own[name] = emission.renamed[name]
-    if layer.name in plan.biases:
-        bias = f"{layer.name}.bias.float"
-        values = np.asarray(plan.biases[layer.name], dtype=np.float32)
-        emission.initializers.append(numpy_helper.from_array(values, bias))
-        if layer.bias is None:
-            emission.added_inputs[layer.name] = bias
-        else:
-            own[layer.bias.name] = bias
-    emission.own[layer.name] = own
-
-
-def _emit_constant(constant: gs.Constant, emission: Emission) -> None:
-    """Round a constant operand to the values that the packed form has for it."""
-    codes, scale = constant_codes(constant.values)
-    name = f"{constant.name}.rounded"
-    emission.initializers.append(numpy_helper.from_array((codes * scale).astype(np.float32), name))
-    emission.renamed[constant.name] = name
 
 
 def _emit_part(layer: Layer, quant: TensorQuant, form: Form, encoding: Encoding, emission: Emission) -> None:

@@ -20,9 +20,9 @@ from passes.ir.onnx_io import to_proto
 from passes.ir.plan import Role
 from passes.ir.weights import rounded_weight
 from passes.lowering.accumulators import check_accumulators
+from passes.lowering.beside import emit_constant, emit_float
 from passes.lowering.bias import accumulator_scale, bias_codes, quantization_of
 from passes.lowering.emission import Emission, assemble
-from passes.lowering.methods import constant_codes
 from passes.numerics import IntFormat, PerGroup
 
 if TYPE_CHECKING:
@@ -59,14 +59,11 @@ def emit_qonnx(model: Model, setup: QuantizerSetup, base: onnx.ModelProto | None
         for part in layer.parts:
             _emit_weight(part, quantization_of(model.plan, part.weight.name, layer.name), emission)  # type: ignore[union-attr]
     for layer in setup.floats:
-        _emit_float(layer, model, emission)
+        emit_float(layer, model.plan, emission, lambda part, quant: _emit_weight(part, quant, emission))
     for node in model.graph.nodes:
         constant = addend(node) if node.name in setup.nodes else None
         if constant is not None:
-            codes, scale = constant_codes(constant.values)
-            name = f"{constant.name}.rounded"
-            emission.initializers.append(numpy_helper.from_array((codes * scale).astype(np.float32), name))
-            emission.renamed[constant.name] = name
+            emit_constant(constant, emission)
     for name, quant in model.plan.tensors.items():
         if quant.role is Role.ACT:
             params = quantization_of(model.plan, name, name).params
@@ -74,25 +71,6 @@ def emit_qonnx(model: Model, setup: QuantizerSetup, base: onnx.ModelProto | None
     proto = onnx.ModelProto()
     proto.CopyFrom(to_proto(model) if base is None else base)
     return assemble(proto, emission)
-
-
-def _emit_float(layer: Layer, model: Model, emission: Emission) -> None:
-    """Let a layer read its activation as it is, and its weight as the plan stores it."""
-    own: dict[str, str] = {}
-    for part in layer.parts:
-        name = part.weight.name  # type: ignore[union-attr]
-        if name in model.plan.tensors:
-            _emit_weight(part, quantization_of(model.plan, name, layer.name), emission)
-            own[name] = emission.renamed[name]
-    if layer.name in model.plan.biases:
-        bias = f"{layer.name}.bias.float"
-        values = np.asarray(model.plan.biases[layer.name], dtype=np.float32)
-        emission.initializers.append(numpy_helper.from_array(values, bias))
-        if layer.bias is None:
-            emission.added_inputs[layer.name] = bias
-        else:
-            own[layer.bias.name] = bias
-    emission.own[layer.name] = own
 
 
 def _emit_bias(layer: Layer, model: Model, emission: Emission) -> None:
