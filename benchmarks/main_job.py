@@ -1,6 +1,6 @@
 """The main job on real models: accuracy, budgets, agreement, size, speed and determinism, side by side.
 
-    python benchmarks/main_job.py --data ../shared/data [--models NAME,...] [--widest] [--only speed]
+    python benchmarks/main_job.py --data ../shared/data [--models NAME,...] [--only speed]
 
 Writes benchmarks/results/main_job.json (with date, versions and machine) and prints the table of the README.
 Results of models that are not asked for are kept.
@@ -25,6 +25,8 @@ from environment import environment
 RESULTS = Path(__file__).resolve().parent / "results" / "main_job.json"
 CIFAR = "mean=0.485,0.456,0.406 std=0.229,0.224,0.225"
 THREADS = 2
+WHOLE = 2
+"""Uniform plans that go through the whole pipeline."""
 
 
 @dataclass(frozen=True)
@@ -64,14 +66,12 @@ def quantize(arguments: list[str], out: Path) -> tuple[dict[str, Any], float]:
     return json.loads((out / "report.json").read_text()), seconds
 
 
-def measure(case: Case, data: Path, work: Path, *, widest: bool) -> dict[str, Any]:
+def measure(case: Case, data: Path, work: Path) -> dict[str, Any]:
     """Return everything that is said about one model."""
     eight, _ = quantize(case.arguments(data), work / "w8a8")
     budget, seconds = quantize([*case.arguments(data), "--max-latency", "0.5x"], work / "half")
     again, _ = quantize([*case.arguments(data, evaluate=False), "--max-latency", "0.5x"], work / "again")
     del again
-    uniform = uniform_plans(case, data, widest=widest)
-    best = max((plan for plan in uniform if plan["cost"] <= 0.55), key=lambda plan: plan["top1"])
     files = ("model.qdq.onnx", "model.qpk", "plan.json")
     same = [(work / "half" / name).read_bytes() == (work / "again" / name).read_bytes() for name in files]
     return {
@@ -79,11 +79,8 @@ def measure(case: Case, data: Path, work: Path, *, widest: bool) -> dict[str, An
         "samples": eight["metric"]["samples"],
         "w8a8": summary(eight, work / "w8a8"),
         "half_latency": summary(budget, work / "half") | {"seconds": seconds},
-        "uniform": uniform,
-        "uniform_measured": "widest" if widest else "all",
-        "best_uniform_within_0.55": best,
         "byte_identical": all(same),
-    }
+    } | uniform(case, data)
 
 
 def summary(report: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -105,23 +102,63 @@ def summary(report: dict[str, Any], folder: Path) -> dict[str, Any]:
     }
 
 
-def uniform_plans(case: Case, data: Path, *, widest: bool) -> list[dict[str, Any]]:
-    """Measure the uniform plans of 2 to 8 bits that cost at most 0.55x, in the same pipeline.
+def uniform(case: Case, data: Path) -> dict[str, Any]:
+    """Return the uniform plans of 2 to 8 bits that cost at most 0.55x, and the best of them.
 
-    Args:
-        case: model and data.
-        data: folder of the data.
-        widest: leave out a plan when another has at least its bits on both sides within the same cost.
+    All are measured with weights rounded by data layer by layer; the few best go through the pipeline of the
+    command line.
     """
-    from hwmodels import Precision, load_target
+    from passes.execution.simulator import Simulator
+    from passes.ir.setup import quantizer_setup
+    from passes.manager import PassManager
+    from passes.pipeline import parse
+    from passes.rounding.local import LocalRoundings
+
+    model, ctx, evaluation, metric = prepared(case, data)
+    setup = quantizer_setup(model.graph)
+    simulator = Simulator(model, setup, evaluation, THREADS)
+
+    def top1() -> float:
+        outputs = simulator.run(model.plan)
+        return metric(outputs, outputs, evaluation.labels)
+
+    plans = []
+    for precision, cost in uniform_costs(model, ctx).items():
+        PassManager(parse(f"allocate{{uniform={precision}}},assign-scales")).run(model, ctx)
+        model.plan = ctx.get(LocalRoundings(), model).plan(model.plan, setup)
+        plans.append({"precision": precision, "cost": cost, "rough_top1": top1()})
+    best = sorted(plans, key=lambda plan: -plan["rough_top1"])[:WHOLE]
+    for plan in best:
+        text = f"allocate{{uniform={plan['precision']}}},assign-scales,gptq,bias-correction"
+        PassManager(parse(text)).run(model, ctx)
+        plan["top1"] = top1()
+    return {"uniform": plans, "best_uniform_within_0.55": max(best, key=lambda plan: plan["top1"])}
+
+
+def uniform_costs(model: Any, ctx: Any) -> dict[str, float]:
+    """Return the latency of uniform precisions of up to 0.55 times that of 8 bits, in its units."""
+    from hwmodels import Precision
     from passes.analysis.cost import price_plan
+    from passes.ir.setup import quantizer_setup
+
+    names = [layer.name for layer in quantizer_setup(model.graph).layers]
+    eight = price_plan(model, ctx, dict.fromkeys(names, Precision(8, 8)))[0].latency_s or 1.0
+    costs = {
+        str(precision): (price_plan(model, ctx, dict.fromkeys(names, precision))[0].latency_s or 0.0) / eight
+        for precision in (Precision(w, a) for w in range(2, 9) for a in range(2, 9))
+    }
+    return {name: cost for name, cost in costs.items() if cost <= 0.55}
+
+
+def prepared(case: Case, data: Path) -> tuple[Any, Any, Any, Any]:
+    """Return a model after the passes before allocation, its context, evaluation data and metric."""
+    from hwmodels import load_target
     from passes.api import PassContext
+    from passes.execution.collect import HISTOGRAMS, MEANS, PATCHES
     from passes.execution.dataset import graph_inputs, open_dataset
     from passes.execution.metrics import choose_metric
     from passes.execution.preprocess import Preprocess
-    from passes.execution.simulator import Simulator
     from passes.ir.onnx_io import read_model
-    from passes.ir.setup import quantizer_setup
     from passes.manager import PassManager
     from passes.pipeline import parse
 
@@ -130,25 +167,11 @@ def uniform_plans(case: Case, data: Path, *, widest: bool) -> list[dict[str, Any
     steps, inputs = Preprocess.parse(case.preprocess), graph_inputs(model.graph)
     ctx.calibration = open_dataset(str(data / case.calib), inputs, steps)
     evaluation = open_dataset(str(data / case.eval), inputs, steps)
-    metric = choose_metric("top1", evaluation.labels, case.offset)
-    PassManager(parse("canonicalize,fold-batchnorm,equalize")).run(model, ctx)
-    setup = quantizer_setup(model.graph)
-    names = [layer.name for layer in setup.layers]
-    eight = price_plan(model, ctx, dict.fromkeys(names, Precision(8, 8)))[0].latency_s or 1.0
-    costs = {
-        precision: (price_plan(model, ctx, dict.fromkeys(names, precision))[0].latency_s or 0.0) / eight
-        for precision in (Precision(w, a) for w in range(2, 9) for a in range(2, 9))
-    }
-    within = [precision for precision, cost in costs.items() if cost <= 0.55]
-    if widest:
-        within = [one for one in within if not any(other != one and other.covers(one) for other in within)]
-    plans = []
-    for precision in within:
-        PassManager(parse(f"allocate{{uniform={precision}}},assign-scales,bias-correction")).run(model, ctx)
-        outputs = Simulator(model, setup, evaluation, THREADS).run(model.plan)
-        top1 = metric(outputs, outputs, evaluation.labels)
-        plans.append({"precision": str(precision), "cost": costs[precision], "top1": top1})
-    return plans
+    PassManager(parse("canonicalize,fold-batchnorm,equalize,split-norms,smooth{precision=w4a8}")).run(
+        model, ctx
+    )
+    ctx.observes = frozenset({HISTOGRAMS, MEANS, PATCHES})
+    return model, ctx, evaluation, choose_metric("top1", evaluation.labels, case.offset)
 
 
 def speed(case: Case, data: Path, work: Path) -> dict[str, Any]:
@@ -300,18 +323,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--models", default=",".join(case.name for case in CASES))
-    parser.add_argument("--widest", action="store_true", help="measure only the widest uniform plans")
-    parser.add_argument("--only", choices=("models", "speed", "solver"), default=None)
+    parser.add_argument("--only", choices=("models", "uniform", "speed", "solver"), default=None)
     arguments = parser.parse_args()
     results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"models": {}}
     results["machine"] = environment() | {"threads": THREADS}
     with tempfile.TemporaryDirectory() as folder:
-        for case in CASES if arguments.only in (None, "models") else ():
-            if case.name in arguments.models.split(","):
-                results["models"][case.name] = measure(
-                    case, arguments.data, Path(folder), widest=arguments.widest
-                )
+        for case in [case for case in CASES if case.name in arguments.models.split(",")]:
+            if arguments.only in (None, "models"):
+                results["models"][case.name] = measure(case, arguments.data, Path(folder))
                 print(json.dumps({case.name: results["models"][case.name]["half_latency"]}), flush=True)
+            if arguments.only == "uniform":
+                results["models"][case.name] |= uniform(case, arguments.data)
+                print(
+                    json.dumps({case.name: results["models"][case.name]["best_uniform_within_0.55"]}),
+                    flush=True,
+                )
         if arguments.only in (None, "speed"):
             results["speed"] = speed(CASES[0], arguments.data, Path(folder))
     if arguments.only in (None, "solver"):
