@@ -47,10 +47,11 @@ rounds them as well: their fine steps make up for errors of the coarse ones.
 ## Why mixed plans win
 
 `mixed` has as many bits as W4A8. Where layers differ in what they lose, as in MobileNetV2, moving bits
-between layers wins back most of what uniform four bits lose, given losses that can be believed: they are measured
-with weights as data round them (docs/sensitivities.md). With losses of the nearest integers the same
-allocation was worse than uniform bits on SqueezeNet and DS-CNN. MobileNetV2 under half the latency of eight
-bits on `bitfusion`, which narrows activations too, is in the README (`python benchmarks/main_job.py`).
+between layers wins back most of what uniform four bits lose, given losses that can be believed: they are
+measured with weights as data round them (docs/sensitivities.md). With losses of the nearest integers the
+same allocation was worse than uniform bits on SqueezeNet and DS-CNN. MobileNetV2 under half the latency of
+eight bits on `bitfusion`, which narrows activations too, is in the README (`python
+benchmarks/main_job.py`).
 
 ## What falls short
 

@@ -103,9 +103,9 @@ def summary(report: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def uniform(case: Case, data: Path) -> dict[str, Any]:
-    """Return the uniform plans of 2 to 8 bits that cost at most 0.55x, and the best of them.
+    """Return the widest uniform plans of 2 to 8 bits that cost at most 0.55x, and the best of them.
 
-    All are measured with weights rounded by data layer by layer; the few best go through the pipeline of the
+    They are measured with weights rounded by data layer by layer; the few best go through the pipeline of the
     command line.
     """
     from passes.execution.simulator import Simulator
@@ -136,7 +136,7 @@ def uniform(case: Case, data: Path) -> dict[str, Any]:
 
 
 def uniform_costs(model: Any, ctx: Any) -> dict[str, float]:
-    """Return the latency of uniform precisions of up to 0.55 times that of 8 bits, in its units."""
+    """Return the widest uniform precisions of at most 0.55 times the latency of 8 bits, with that factor."""
     from hwmodels import Precision
     from passes.analysis.cost import price_plan
     from passes.ir.setup import quantizer_setup
@@ -144,10 +144,12 @@ def uniform_costs(model: Any, ctx: Any) -> dict[str, float]:
     names = [layer.name for layer in quantizer_setup(model.graph).layers]
     eight = price_plan(model, ctx, dict.fromkeys(names, Precision(8, 8)))[0].latency_s or 1.0
     costs = {
-        str(precision): (price_plan(model, ctx, dict.fromkeys(names, precision))[0].latency_s or 0.0) / eight
+        precision: (price_plan(model, ctx, dict.fromkeys(names, precision))[0].latency_s or 0.0) / eight
         for precision in (Precision(w, a) for w in range(2, 9) for a in range(2, 9))
     }
-    return {name: cost for name, cost in costs.items() if cost <= 0.55}
+    within = [precision for precision, cost in costs.items() if cost <= 0.55]
+    widest = [one for one in within if not any(other != one and other.covers(one) for other in within)]
+    return {str(precision): costs[precision] for precision in widest}
 
 
 def prepared(case: Case, data: Path) -> tuple[Any, Any, Any, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from math import isfinite, nan
 from typing import TYPE_CHECKING
 
 from passes.errors import UsageError
@@ -12,17 +13,18 @@ from passes.search.point import Evaluation
 if TYPE_CHECKING:
     from pathlib import Path
 
-VERSION = 1
+VERSION = 2
 """Of the tables; a file of another version is set aside."""
 APPLICATION = 0x71746F6C
 """Marks the file as one of these: the bytes of "qtol"."""
 BUSY_S = 30.0
 """How long to wait for another process that writes."""
 
+_MEASURED = "value, samples, failure, seconds"
 _TABLE = """
 CREATE TABLE IF NOT EXISTS evaluations (
     digest TEXT NOT NULL, plan TEXT NOT NULL, value REAL, samples INTEGER NOT NULL, failure TEXT NOT NULL,
-    PRIMARY KEY (digest, plan)) WITHOUT ROWID
+    seconds REAL, PRIMARY KEY (digest, plan)) WITHOUT ROWID
 """
 
 
@@ -54,19 +56,21 @@ class EvaluationCache:
 
     def get(self, digest: str, plan: str) -> Evaluation | None:
         """Return what is known of a plan."""
-        row = self._file.execute(
-            "SELECT value, samples, failure FROM evaluations WHERE digest = ? AND plan = ?", (digest, plan)
-        ).fetchone()
+        query = f"SELECT {_MEASURED} FROM evaluations WHERE digest = ? AND plan = ?"
+        row = self._file.execute(query, (digest, plan)).fetchone()
         if row is None:
             return None
-        value, samples, failure = row
-        return Evaluation.failed(failure) if failure else Evaluation(value, samples)
+        value, samples, failure, seconds = row
+        if failure:
+            return Evaluation.failed(failure)
+        return Evaluation(value, samples, seconds=nan if seconds is None else seconds)
 
     def put(self, digest: str, plan: str, evaluation: Evaluation) -> None:
         """Store an evaluation; of two for the same plan the first stays."""
         value = None if evaluation.failure else evaluation.value
-        row = (digest, plan, value, evaluation.samples, evaluation.failure)
-        self._file.execute("INSERT OR IGNORE INTO evaluations VALUES (?, ?, ?, ?, ?)", row)
+        seconds = evaluation.seconds if isfinite(evaluation.seconds) else None
+        row = (digest, plan, value, evaluation.samples, evaluation.failure, seconds)
+        self._file.execute("INSERT OR IGNORE INTO evaluations VALUES (?, ?, ?, ?, ?, ?)", row)
 
     def close(self) -> None:
         """Close the file."""
@@ -98,7 +102,7 @@ def _unusable(path: Path) -> str:
             if (application, version) != (APPLICATION, VERSION):
                 return f"is of version {version}, not of version {VERSION} of this program"
             state = file.execute("PRAGMA quick_check(1)").fetchone()[0]
-            file.execute("SELECT digest, plan, value, samples, failure FROM evaluations LIMIT 1").fetchone()
+            file.execute(f"SELECT digest, plan, {_MEASURED} FROM evaluations LIMIT 1").fetchone()
     except sqlite3.DatabaseError as error:
         return f"is damaged ({error})"
     return "" if state == "ok" else f"is damaged ({state})"

@@ -69,6 +69,7 @@ class Measurer:
         Args:
             bits: precision of every layer, by name.
         """
+        before = self._simulator.seconds
         try:
             outputs, count = self._run(self.plan(bits))
         except (QtoolError, HardwareError) as error:
@@ -82,7 +83,7 @@ class Measurer:
             )
         if not isfinite(value):
             return Evaluation.failed(f"metric {self._payload.metric.name} is {value}")
-        return Evaluation(value, count)
+        return Evaluation(value, count, seconds=(self._simulator.seconds - before) / count)
 
     def _run(self, plan: QuantPlan) -> tuple[list[NDArray[Any]], int]:
         """Return outputs and number of samples; fewer than all where the plan turned out hopeless."""

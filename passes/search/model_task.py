@@ -17,6 +17,7 @@ from passes.analysis.pairwise import Pairwise
 from passes.analysis.workloads import Workloads
 from passes.errors import ModelError, UsageError
 from passes.ir.setup import quantizer_setup
+from passes.search.point import MEASURED, MEASURED_WORD
 from passes.search.task import SearchTask
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def model_task(
         raise ModelError(f"{model.path}: nothing can be quantized")
     pins = match_pins(setup.layers, [parse_pin(text) for text in allocate.pin])
     check_pins(setup, pins)
-    metrics = [parse_metric(word) for word in objectives if word != LOSS]
+    metrics = [parse_metric(word) for word in objectives if word not in (LOSS, MEASURED_WORD)]
     for metric in metrics:
         if metric not in ctx.target.metrics:
             known = ", ".join(word for word, entry in METRICS.items() if entry in ctx.target.metrics)
@@ -116,14 +117,16 @@ def model_task(
     ctx.observes |= allocate.observes
     problem = allocate.problem(model, ctx, pins)
     eight, _ = price_plan(model, ctx, uniform_bits(setup, Precision(8, 8), {}), allocate.group_size)
+    names = {MEASURED_WORD: MEASURED} | {word: metric.value for word, metric in METRICS.items()}
+    costs = tuple(dict.fromkeys(names[word] for word in objectives if word != LOSS))
     return SearchTask(
         problem=problem,
-        objectives=(LOSS, *dict.fromkeys(metric.value for metric in metrics)),
+        objectives=(LOSS, *costs),
         budgets=tuple(allocate.budgets(ctx.target, eight)),
         float_value=float_value,
         samples=samples,
         loss_reference=max(REFERENCE_SHARE * abs(float_value), 1e-9),
-        not_summed=frozenset(metric.value for metric in metrics) - set(problem.metrics),
+        not_summed=frozenset(costs) - set(problem.metrics),
         knowledge=ModelKnowledge(model, ctx, allocate, pins, problem),
     )
 

@@ -55,6 +55,7 @@ class Payload:
         metric: the measure.
         reference: outputs of the float model.
         float_value: its metric.
+        float_seconds: that it took for a sample.
         hopeless: a plan is given up when it is confidently this far below `float_value`; 0: never.
         threads: for ONNX Runtime.
         digest: of all of the above that a measurement depends on, and of the versions of what runs it.
@@ -71,6 +72,7 @@ class Payload:
     metric: Metric
     reference: list[NDArray[Any]]
     float_value: float
+    float_seconds: float
     hopeless: float
     threads: int
     digest: str
@@ -128,6 +130,7 @@ def make_payload(
         metric=metric,
         reference=reference,
         float_value=metric(reference, reference, truth),
+        float_seconds=simulator.seconds / data.count,
         hopeless=hopeless,
         threads=ctx.workers,
         digest=hashlib.sha256(repr(sorted(parts.items())).encode()).hexdigest(),

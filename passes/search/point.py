@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf, isfinite, nan
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+MEASURED, MEASURED_WORD = "measured_latency_s", "measured-latency"
+"""The one objective besides the loss that is measured: seconds for a sample on the machine that searches."""
 Choices = tuple[int, ...]
 """A plan as the index of the choice that each layer of a problem takes."""
 
@@ -21,11 +23,13 @@ class Evaluation:
         value: of the metric, larger is better; NaN where it could not be measured.
         samples: that it was measured on; fewer than all where the plan was given up early.
         failure: why there is no value; empty where there is one.
+        seconds: that ONNX Runtime took for a sample, as deployed, which is not compared; NaN where unknown.
     """
 
     value: float
     samples: int
     failure: str = ""
+    seconds: float = field(default=nan, compare=False)
 
     @classmethod
     def failed(cls, why: str) -> Evaluation:

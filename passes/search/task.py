@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import inf, isfinite
 from typing import TYPE_CHECKING, Protocol
 
 from passes.allocation.evaluate import cheapest, evaluate
 from passes.allocation.problem import LOSS
 from passes.errors import UsageError
-from passes.search.point import Evaluation, Point, loss_of
+from passes.search.point import MEASURED, Evaluation, Point, loss_of
 from passes.search.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class SearchTask:
         samples: number of samples of a whole measurement.
         loss_reference: loss from which on a plan counts for nothing in the hypervolume.
         not_summed: objectives and budgets that are no sums over layers.
+        float_seconds: that the float model takes for a sample: what a measured latency is judged by.
         knowledge: of the model; ``None`` for a problem without one.
 
     Raises:
@@ -69,6 +71,7 @@ class SearchTask:
     samples: int = 0
     loss_reference: float = 0.1
     not_summed: frozenset[str] = frozenset()
+    float_seconds: float = 1.0
     knowledge: Knowledge | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
@@ -87,6 +90,8 @@ class SearchTask:
         estimate, costs = evaluate(self.problem, choices)
         if self.not_summed and self.knowledge is not None:
             costs |= self.knowledge.price(choices)
+        if MEASURED in self.objectives:
+            costs[MEASURED] = evaluation.seconds if isfinite(evaluation.seconds) else inf
         loss = loss_of(evaluation, self.float_value)
         used = costs | {LOSS: loss}
         excess = sum(_excess(used[budget.metric], budget.limit) for budget in self.budgets)
@@ -104,6 +109,9 @@ class SearchTask:
         dearest = self.costs(self.space.widest())
         ranges = [(0.0, self.loss_reference)]
         for name in self.objectives[1:]:
+            if name == MEASURED:
+                ranges.append((0.0, max(self.float_seconds, 1e-30)))
+                continue
             low = 0.0 if name in self.not_summed else cheapest(self.problem, name)
             ranges.append((low, max(dearest[name], low * (1 + 1e-9), 1e-30)))
         return tuple(ranges)

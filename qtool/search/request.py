@@ -9,6 +9,7 @@ from hwmodels import load_target
 from passes.allocation.problem import LOSS
 from passes.allocation.quantities import parse_metric
 from passes.errors import UsageError, unknown_name
+from passes.search.point import MEASURED_WORD
 from passes.search.solver import SEARCH_SOLVERS
 
 if TYPE_CHECKING:
@@ -65,7 +66,13 @@ class SearchRequest:
         _check_numbers(self)
         costs = [word for word in self.objectives if word != LOSS]
         for word in costs:
-            parse_metric(word)
+            if word != MEASURED_WORD:
+                parse_metric(word)
+        if MEASURED_WORD in costs and (self.processes or self.cluster):
+            raise UsageError(
+                f"--objectives {MEASURED_WORD}: plans that run side by side slow each other down; "
+                "leave out --workers"
+            )
         if not costs:
             raise UsageError("--objectives: expected a cost besides the loss, such as loss,latency")
         if self.base.calib is None or self.base.eval is None:
@@ -79,6 +86,8 @@ class SearchRequest:
         """Name of the solver that runs; ``auto`` takes what the objectives allow."""
         if self.solver != AUTO:
             return self.solver
+        if MEASURED_WORD in self.objectives:
+            return NO_SUMS
         additive = load_target(self.base.target).additive
         words = [word for word in self.objectives if word != LOSS]
         return SUMS if all(parse_metric(word) in additive for word in words) else NO_SUMS

@@ -134,7 +134,7 @@ def prepare(request: SearchRequest, stage: Callable[[str, int, int], None]) -> P
     ctx.observes |= allocate.observes | frozenset().union(*(step.observes for step in passes))
     payload = make_payload(model, ctx, metric, scales, request.hopeless)
     task = model_task(model, ctx, allocate, request.objectives, payload.float_value, ctx.evaluation.count)
-    return Prepared(task, payload, ctx.target.name)
+    return Prepared(replace(task, float_seconds=payload.float_seconds), payload, ctx.target.name)
 
 
 def _open_data(request: SearchRequest, model: Model, ctx: PassContext) -> Metric:

@@ -131,3 +131,28 @@ def test_a_folder_of_other_files_is_left_alone(cli: Cli, quickstart: Path, tmp_p
     result = cli(*words(quickstart, tmp_path))
     assert result.exit_code == 2
     assert "no search to resume" in result.stderr
+
+
+def test_latency_can_be_measured_on_this_machine(cli: Cli, quickstart: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = cli(*words(quickstart, out, "--objectives", "loss,measured-latency"))
+    assert result.exit_code == 0, result.output
+    document = json.loads((out / "front.json").read_text())
+    assert document["objectives"] == ["loss", "measured_latency_s"]
+    assert all(0 < entry["cost"]["measured_latency_s"] < 1 for entry in document["front"])
+    assert all(entry["estimate_bound"] is None for entry in document["front"])
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        (("--solver", "sweep"), "measured_latency_s is no such sum"),
+        (("--workers", 2), "side by side"),
+    ],
+)
+def test_a_measured_latency_needs_a_solver_that_can_and_one_plan_at_a_time(
+    more: tuple[object, ...], expected: str, cli: Cli, quickstart: Path, tmp_path: Path
+) -> None:
+    result = cli(*words(quickstart, tmp_path / "out", "--objectives", "loss,measured-latency", *more))
+    assert result.exit_code == 2
+    assert expected in " ".join(result.output.split())

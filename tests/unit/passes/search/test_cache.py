@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from math import isnan
 from pathlib import Path
 
 import pytest
@@ -96,3 +97,13 @@ def test_an_empty_file_is_what_an_interrupted_start_leaves(tmp_path: Path) -> No
 def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be written"):
         EvaluationCache(tmp_path / "missing" / "cache.sqlite")
+
+
+def test_how_long_a_plan_ran_is_remembered(path: Path) -> None:
+    with closing(EvaluationCache(path)) as cache:
+        cache.put("digest", "w6a6", Evaluation(0.5, 10, seconds=0.25))
+        timed, untimed = cache.get("digest", "w6a6"), cache.get("digest", "w8a8")
+    assert timed is not None
+    assert timed.seconds == 0.25
+    assert untimed is not None
+    assert isnan(untimed.seconds)
