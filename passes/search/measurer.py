@@ -58,7 +58,8 @@ class Measurer:
         model, ctx = self._model, self._ctx
         model.plan = plan_of_bits(self._setup, bits)
         self._payload.scales.run(model, ctx)
-        model.plan = ctx.get(LocalRoundings(), model).plan(model.plan, self._setup)
+        lent = self._payload.beacons.lend(model.plan, self._setup)
+        model.plan = ctx.get(LocalRoundings(), model).plan(lent, self._setup)
         BiasCorrection().run(model, ctx)
         ctx.journal.clear()
         return self._model.plan

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from passes.fingerprint import Fingerprint
 from passes.ir.onnx_io import to_proto
 from passes.ir.setup import quantizer_setup
 from passes.rounding.local import OPTIONS
+from passes.search.beacons import Beacons
 from passes.transform.assign_scales import AssignScales
 from passes.transform.bias_correction import BiasCorrection
 
@@ -58,6 +59,7 @@ class Payload:
         float_seconds: that it took for a sample.
         hopeless: a plan is given up when it is confidently this far below `float_value`; 0: never.
         threads: for ONNX Runtime.
+        beacons: refined plans that others borrow weights from.
         digest: of all of the above that a measurement depends on, and of the versions of what runs it.
     """
 
@@ -76,6 +78,12 @@ class Payload:
     hopeless: float
     threads: int
     digest: str
+    beacons: Beacons = field(default_factory=Beacons)
+
+    def with_beacons(self, beacons: Beacons) -> Payload:
+        """Return the same with beacons, which measurements depend on."""
+        both = f"{self.digest} {beacons.digest()}"
+        return replace(self, beacons=beacons, digest=hashlib.sha256(both.encode()).hexdigest())
 
 
 def make_payload(

@@ -32,6 +32,9 @@ HOPELESS = Annotated[
     str, typer.Option(help="20%: stop measuring a plan that surely loses more points; 0%: never.")
 ]
 WORKERS = Annotated[str, typer.Option(help="Local processes; 0: none; or dask://host:port.")]
+BEACONS = Annotated[
+    int, typer.Option(help="Plans taken through all passes first; others near them borrow their weights.")
+]
 SELECT = Annotated[int | None, typer.Option(help="Lower this point of the front, counted from 0.")]
 KNEE = Annotated[bool, typer.Option("--knee", help="Lower the point nearest to the best of everything.")]
 
@@ -53,6 +56,7 @@ def search(  # noqa: PLR0913 - one parameter per option
     max_size: SIZE = None,
     max_bops: BOPS = None,
     hopeless: HOPELESS = "0%",
+    beacons: BEACONS = 0,
     bits: BITS = None,
     pin: PIN = None,
     group_size: GROUP = 0,
@@ -93,6 +97,7 @@ def search(  # noqa: PLR0913 - one parameter per option
     searched = partial(SearchRequest, base=base, solver=solver, processes=processes, cluster=cluster)
     searched = partial(searched, evaluations=evaluations, time_limit_s=time_limit, force=force)
     searched = partial(searched, objectives=q.parse_names(objectives), select=select, knee=knee)
+    searched = partial(searched, beacons=beacons)
     drop = None if max_drop is None else q.parse_drop(max_drop)
     _run(searched(max_drop=drop, hopeless=q.parse_drop(hopeless)), as_json=json, quiet=quiet)
 

@@ -21,6 +21,7 @@ SUMS, NO_SUMS = "sweep", "nsga2"
 """What ``auto`` stands for, where all objectives are sums over layers and where one is not; see
 `benchmarks/search.py`."""
 DASK = "dask://"
+MOST_BEACONS = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,7 @@ class SearchRequest:
         objectives: words such as ``loss,latency``.
         max_drop: limit on the measured loss, as a fraction; ``None`` for none.
         hopeless: see `passes.search.payload.Payload`.
+        beacons: plans that are refined before the search for others to borrow weights from.
         processes: local processes; 0 measures in this one.
         cluster: ``host:port`` of a Dask scheduler; empty for none.
         select: index on the front of the point to lower.
@@ -53,6 +55,7 @@ class SearchRequest:
     objectives: tuple[str, ...] = (LOSS, "latency")
     max_drop: float | None = None
     hopeless: float = 0.0
+    beacons: int = 0
     processes: int = 0
     cluster: str = ""
     select: int | None = None
@@ -112,6 +115,8 @@ def parse_workers(text: str) -> tuple[int, str]:
 
 
 def _check_numbers(request: SearchRequest) -> None:
+    if not 0 <= request.beacons <= MOST_BEACONS:
+        raise UsageError(f"--beacons: expected 0 to {MOST_BEACONS}, found {request.beacons}")
     if request.evaluations < 1:
         raise UsageError(f"--evaluations: expected 1 or more, found {request.evaluations}")
     if not request.time_limit_s > 0:

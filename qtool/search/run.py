@@ -25,6 +25,7 @@ from passes.search.runners import Processes, Serial
 from passes.search.solver import search_solver
 from passes.transform.assign_scales import AssignScales
 from qtool.presets import preset
+from qtool.search.beacons import light_beacons
 from qtool.search.request import CACHE
 
 if TYPE_CHECKING:
@@ -134,7 +135,10 @@ def prepare(request: SearchRequest, stage: Callable[[str, int, int], None]) -> P
     ctx.observes |= allocate.observes | frozenset().union(*(step.observes for step in passes))
     payload = make_payload(model, ctx, metric, scales, request.hopeless)
     task = model_task(model, ctx, allocate, request.objectives, payload.float_value, ctx.evaluation.count)
-    return Prepared(replace(task, float_seconds=payload.float_seconds), payload, ctx.target.name)
+    task = replace(task, float_seconds=payload.float_seconds)
+    if request.beacons:
+        payload = payload.with_beacons(light_beacons(model, ctx, task, passes[place + 1 :], request.beacons))
+    return Prepared(task, payload, ctx.target.name)
 
 
 def _open_data(request: SearchRequest, model: Model, ctx: PassContext) -> Metric:

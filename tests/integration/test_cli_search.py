@@ -156,3 +156,30 @@ def test_a_measured_latency_needs_a_solver_that_can_and_one_plan_at_a_time(
     result = cli(*words(quickstart, tmp_path / "out", "--objectives", "loss,measured-latency", *more))
     assert result.exit_code == 2
     assert expected in " ".join(result.output.split())
+
+
+def test_plans_near_beacons_borrow_their_weights(
+    cli: Cli, quickstart: Path, searched: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    result = cli(*words(quickstart, out, "--beacons", 2))
+    assert result.exit_code == 0, result.output
+    with closing(sqlite3.connect(out / "evaluations.sqlite")) as file:
+        (digest,) = {row[0] for row in file.execute("SELECT digest FROM evaluations")}
+    with closing(sqlite3.connect(searched / "evaluations.sqlite")) as file:
+        assert digest not in {row[0] for row in file.execute("SELECT digest FROM evaluations")}
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        (("--beacons", -1), "0 to 64"),
+        (("--beacons", 1, "--objectives", "loss,measured-latency"), "sum over layers"),
+    ],
+)
+def test_beacons_that_cannot_be(
+    more: tuple[object, ...], expected: str, cli: Cli, quickstart: Path, tmp_path: Path
+) -> None:
+    result = cli(*words(quickstart, tmp_path / "out", *more))
+    assert result.exit_code == 2
+    assert expected in " ".join(result.output.split())

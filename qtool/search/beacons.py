@@ -1,0 +1,59 @@
+"""Makes the beacons of a search: plans of least estimated loss, taken through all passes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from hwmodels import Precision
+from passes.allocation.ilp import Ilp
+from passes.errors import UsageError
+from passes.ir.setup import quantizer_setup
+from passes.ir.specs import plan_of_bits
+from passes.manager import PassManager
+from passes.search.beacons import Beacons
+from passes.search.budgets import BudgetSweep
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from passes.api import Pass, PassContext
+    from passes.ir.model import Model
+    from passes.search.task import SearchTask
+
+TIME_S = 5.0
+"""For the plan of one beacon."""
+
+
+def light_beacons(
+    model: Model, ctx: PassContext, task: SearchTask, rest: Sequence[Pass], count: int
+) -> Beacons:
+    """Refine some plans of least estimated loss.
+
+    Args:
+        model: after the passes that come before allocation; its plan is changed.
+        ctx: with calibration data.
+        task: says what the plans are for.
+        rest: the passes behind the allocation.
+        count: plans to refine.
+
+    Raises:
+        UsageError: a pass changes the weights that other plans are measured with, or no cost is a sum.
+    """
+    if late := [step.name for step in rest if step.keeps_constants]:
+        raise UsageError(f"--beacons: {late[0]} changes weights for one plan; put it before allocate")
+    summed = tuple(name for name in task.objectives[1:] if name not in task.not_summed)
+    if not summed:
+        raise UsageError("--beacons lie along a cost that is a sum over layers; add one to --objectives")
+    setup = quantizer_setup(model.graph, ctx.target)
+    along = replace(task, objectives=(task.objectives[0], *summed), not_summed=frozenset())
+    plans = []
+    for choices in islice(BudgetSweep(along, task.problem, Ilp(), TIME_S).plans(count), count):
+        picked = zip(task.problem.layers, choices, strict=True)
+        bits = {layer.name: Precision(*layer.choices[index].pair) for layer, index in picked}
+        model.plan = plan_of_bits(setup, bits)
+        PassManager(tuple(rest)).run(model, ctx)
+        plans.append(model.plan)
+        ctx.progress("beacons", len(plans), count)
+    return Beacons(tuple(plans))
