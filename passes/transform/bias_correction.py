@@ -22,6 +22,8 @@ from passes.ir.weights import rounded_weight
 from passes.ir.window import ConvWindow
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from passes.ir.model import Model
@@ -50,21 +52,48 @@ class BiasCorrection(Pass):
     def run(self, model: Model, ctx: PassContext) -> PassResult:
         """Shift the biases."""
         setup = fitted(quantizer_setup(model.graph, ctx.target), model.plan)
-        biases = dict(model.plan.biases)
-        means = ctx.get(CollectActivations(), model).means
-        for layer in setup.layers:
-            quant = model.plan.tensors.get(layer.weight.name) if layer.weight is not None else None
-            if quant is None or quant.spec.format.bits > self.max_bits or quant.codes is not None:
-                continue
-            if layer.op == "MatMul" or layer.name not in means or implicit_padding(layer):
-                ctx.note(self.name, layer.name, f"the bias of this {layer.op} is not corrected")
-                continue
-            shift = mean_output_error(layer, quant, means[layer.name])
-            bias = 0.0 if layer.bias is None else np.asarray(layer.bias.values, dtype=np.float64)
-            biases[layer.name] = tuple((bias - shift).astype(np.float32).tolist())
+        found, left = corrected_biases(setup.layers, model, ctx, self.max_bits)
+        for layer in left:
+            ctx.note(self.name, layer.name, f"the bias of this {layer.op} is not corrected")
+        biases = {**model.plan.biases, **found}
         model.plan = replace(model.plan, biases=biases)
         wrote = Aspect.PLAN if biases else Aspect.NONE
         return PassResult(wrote, f"{len(biases)} biases corrected", {"corrected": len(biases)})
+
+
+def corrected_biases(
+    layers: Sequence[Layer], model: Model, ctx: PassContext, max_bits: int
+) -> tuple[dict[str, tuple[float, ...]], list[Layer]]:
+    """Return biases without the mean error of weights that have the nearest integers, by layer name.
+
+    Args:
+        layers: with constant weights or without.
+        model: its plan has scales.
+        ctx: whose sweep observes means.
+        max_bits: layers of wider weights are left alone.
+
+    Returns:
+        Biases, and layers that would need one but cannot have it.
+    """
+    biases: dict[str, tuple[float, ...]] = {}
+    left: list[Layer] = []
+    quants = model.plan.tensors
+    named = [
+        (layer, quants[layer.weight_name])
+        for layer in layers
+        if layer.weight is not None and layer.weight_name in quants
+    ]
+    for layer, quant in named:
+        if quant.spec.format.bits > max_bits or quant.codes is not None:
+            continue
+        means = ctx.get(CollectActivations(), model).means
+        if layer.op == "MatMul" or layer.name not in means or implicit_padding(layer):
+            left.append(layer)
+            continue
+        shift = mean_output_error(layer, quant, means[layer.name])
+        bias = 0.0 if layer.bias is None else np.asarray(layer.bias.values, dtype=np.float64)
+        biases[layer.name] = tuple((bias - shift).astype(np.float32).tolist())
+    return biases, left
 
 
 def mean_output_error(layer: Layer, quant: TensorQuant, mean: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from passes.api import Aspect, Pass, PassContext, PassResult
 from passes.errors import PreconditionError, UsageError
+from passes.execution.collect import MEANS
 from passes.execution.padding import CalibrationSamples
 from passes.execution.paired import PairedMoments
 from passes.execution.segments import Segments
@@ -24,6 +25,7 @@ from passes.lowering.qdq import emit_activations
 from passes.lowering.recurrent import state_bits
 from passes.rounding.round_layer import RoundingOptions, RoundingTask, round_layer
 from passes.transform.assign_scales import bias_floor
+from passes.transform.bias_correction import corrected_biases
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -69,6 +71,7 @@ class Gptq(Pass):
 
     name: ClassVar[str] = "gptq"
     refines: ClassVar[bool] = True
+    observes: ClassVar[frozenset[str]] = frozenset({MEANS})
     max_bits: int = 7
     mend_bits: int = 8
     damping: float = 0.01
@@ -97,6 +100,12 @@ class Gptq(Pass):
             return PassResult(Aspect.NONE, "no layer has few enough bits", {"layers": 0})
         if ctx.calibration is None:
             raise UsageError("gptq needs calibration data; give --calib")
+        # Left as they are, mean errors of layers that are not rounded would be made up for by those that are,
+        # and then once more by a bias-correction behind.
+        chosen = {layer.name for layer in layers}
+        others = [layer for layer in setup.layers if layer.name not in chosen]
+        biases, _ = corrected_biases(others, model, ctx, BYTE)
+        model.plan = replace(model.plan, biases={**model.plan.biases, **biases})
         sweep = _Sweep(self, model, setup, layers, ctx)
         try:
             sweep.run()

@@ -98,6 +98,14 @@ def test_biases_are_given_where_there_is_a_place_for_them() -> None:
     assert not [entry for entry in ctx.journal if entry.source == "gptq"]
 
 
+def test_mean_errors_of_layers_that_stay_are_taken_out_once() -> None:
+    pipeline = f"{SCALES},gptq{{max-bits=3 mend-bits=0}}"
+    alone, _, _ = rounded(pipeline, dense=Precision(4, 8))
+    both, _, _ = rounded(f"{pipeline},bias-correction", dense=Precision(4, 8))
+    assert alone.plan == both.plan
+    assert set(alone.plan.biases) == {"dense", "depthwise", "grouped"}
+
+
 def test_a_second_run_starts_from_the_biases_of_the_model() -> None:
     once, _, _ = rounded(f"{SCALES},gptq{{scales=1}}")
     twice, _, _ = rounded(f"{SCALES},gptq{{scales=1}},gptq{{scales=1}}")
