@@ -93,13 +93,12 @@ def search(  # noqa: PLR0913 - one parameter per option
     # The folder may hold files: those of the search that is resumed, which SearchRequest checks.
     asked = partial(asked, forms=q.parse_names(to), sensitivity=sensitivity, force=True, budgets=budgets)
     base = asked(bits=q.parse_bits(bits) if bits else (), pins=tuple(q.parse_pin(text) for text in pin or ()))
-    processes, cluster = parse_workers(workers)
-    searched = partial(SearchRequest, base=base, solver=solver, processes=processes, cluster=cluster)
+    count, cluster = parse_workers(workers)
+    searched = partial(SearchRequest, base=base, solver=solver, processes=count, cluster=cluster)
     searched = partial(searched, evaluations=evaluations, time_limit_s=time_limit, force=force)
     searched = partial(searched, objectives=q.parse_names(objectives), select=select, knee=knee)
-    searched = partial(searched, beacons=beacons)
     drop = None if max_drop is None else q.parse_drop(max_drop)
-    _run(searched(max_drop=drop, hopeless=q.parse_drop(hopeless)), as_json=json, quiet=quiet)
+    _run(searched(max_drop=drop, beacons=beacons, hopeless=q.parse_drop(hopeless)), as_json=json, quiet=quiet)
 
 
 def _budgets(*texts: str | None) -> tuple[BudgetRequest, ...]:
