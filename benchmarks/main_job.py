@@ -69,18 +69,22 @@ def quantize(arguments: list[str], out: Path) -> tuple[dict[str, Any], float]:
 def measure(case: Case, data: Path, work: Path) -> dict[str, Any]:
     """Return everything that is said about one model."""
     eight, _ = quantize(case.arguments(data), work / "w8a8")
-    budget, seconds = quantize([*case.arguments(data), "--max-latency", "0.5x"], work / "half")
-    again, _ = quantize([*case.arguments(data, evaluate=False), "--max-latency", "0.5x"], work / "again")
-    del again
-    files = ("model.qdq.onnx", "model.qpk", "plan.json")
-    same = [(work / "half" / name).read_bytes() == (work / "again" / name).read_bytes() for name in files]
-    return {
+    found = {
         "float": eight["metric"]["float"],
         "samples": eight["metric"]["samples"],
         "w8a8": summary(eight, work / "w8a8"),
-        "half_latency": summary(budget, work / "half") | {"seconds": seconds},
-        "byte_identical": all(same),
-    } | uniform(case, data)
+    }
+    return found | half(case, data, work) | uniform(case, data)
+
+
+def half(case: Case, data: Path, work: Path) -> dict[str, Any]:
+    """Return what comes of half the latency, and whether a second run writes the same bytes."""
+    budget, seconds = quantize([*case.arguments(data), "--max-latency", "0.5x"], work / "half")
+    quantize([*case.arguments(data, evaluate=False), "--max-latency", "0.5x"], work / "again")
+    files = ("model.qdq.onnx", "model.qpk", "plan.json")
+    same = [(work / "half" / name).read_bytes() == (work / "again" / name).read_bytes() for name in files]
+    facts = summary(budget, work / "half") | {"seconds": seconds}
+    return {"half_latency": facts, "byte_identical": all(same)}
 
 
 def summary(report: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -325,7 +329,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--models", default=",".join(case.name for case in CASES))
-    parser.add_argument("--only", choices=("models", "uniform", "speed", "solver"), default=None)
+    parser.add_argument("--only", choices=("models", "half", "uniform", "speed", "solver"), default=None)
     arguments = parser.parse_args()
     results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"models": {}}
     results["machine"] = environment() | {"threads": THREADS}
@@ -334,12 +338,14 @@ def main() -> None:
             if arguments.only in (None, "models"):
                 results["models"][case.name] = measure(case, arguments.data, Path(folder))
                 print(json.dumps({case.name: results["models"][case.name]["half_latency"]}), flush=True)
-            if arguments.only == "uniform":
-                results["models"][case.name] |= uniform(case, arguments.data)
-                print(
-                    json.dumps({case.name: results["models"][case.name]["best_uniform_within_0.55"]}),
-                    flush=True,
+            if arguments.only in ("half", "uniform"):
+                found = (
+                    half(case, arguments.data, Path(folder))
+                    if arguments.only == "half"
+                    else uniform(case, arguments.data)
                 )
+                results["models"][case.name] |= found
+                print(json.dumps({case.name: found}), flush=True)
         if arguments.only in (None, "speed"):
             results["speed"] = speed(CASES[0], arguments.data, Path(folder))
     if arguments.only in (None, "solver"):
