@@ -61,8 +61,8 @@ benchmarks/main_job.py`).
   damping, shrinkage by the variance of the moments, other aims than half-way to the float network, errors of
   skip connections in the aim, moments of only what ReLU6 lets through, equalization through ReLU6.
 - **The language model**, 260,000 parameters with rows of 64, has little redundancy: weights of four bits cost
-  0.11 nats of divergence layer by layer, added up, and the whole network loses as much. At six bits of
-  activations, queries before their product with keys lose most.
+  0.11 nats of divergence layer by layer, added up (a script that is not in the repository), and the whole
+  network loses as much. At six bits of activations, queries before their product with keys lose most.
 - **Learning** ([reconstruction.md](reconstruction.md)) helps the language model and DS-CNN, and no network of
   pictures.
 

@@ -100,15 +100,15 @@ def emit_unsaturated(
     check_accumulators(model, setup, KERNEL_BITS)
     emission, highest = Emission(), highest_opset(model.graph)
 
-    def emit_weight(part: Layer, quant: TensorQuant, *, alike: bool = False) -> None:
+    def emit_weight(part: Layer, quant: TensorQuant, *, same_types: bool = False) -> None:
         fmt = quant.spec.format
-        encoding = alike_weight(fmt) if alike and fmt.bits <= 8 else weight_encoding(fmt, form, highest)
+        encoding = alike_weight(fmt) if same_types and fmt.bits <= 8 else weight_encoding(fmt, form, highest)
         _emit_part(part, quant, form, encoding, emission)
 
     for layer in setup.layers:
         _emit_bias(layer, model, emission)
         for part in layer.parts:
-            emit_weight(part, quantization_of(model.plan, part.weight_name, layer.name), alike=alike)
+            emit_weight(part, quantization_of(model.plan, part.weight_name, layer.name), same_types=alike)
     for layer in setup.floats:
         emit_float(layer, model.plan, emission, emit_weight)
     for node in model.graph.nodes:

@@ -86,6 +86,7 @@ def corrected_biases(
     for layer, quant in named:
         if quant.spec.format.bits > max_bits or quant.codes is not None:
             continue
+        # Asked for here, so that there is no sweep where no layer needs it; it is run once.
         means = ctx.get(CollectActivations(), model).means
         if layer.op == "MatMul" or layer.name not in means or implicit_padding(layer):
             left.append(layer)
