@@ -48,8 +48,11 @@ class BudgetSweep:
         """
         spans = zip(self.task.objectives[1:], self.task.reference[1:], strict=True)
         sweeps = [self._sweep(name, span, count) for name, span in spans]
-        found = chain.from_iterable(zip_longest(*sweeps))
-        yield from dict.fromkeys(choices for choices in found if choices is not None)
+        seen: set[Choices] = set()
+        for choices in chain.from_iterable(zip_longest(*sweeps)):
+            if choices is not None and choices not in seen:
+                seen.add(choices)
+                yield choices
 
     def _sweep(self, name: str, span: tuple[float, float], count: int) -> Iterator[Choices]:
         """Halve the widest ranges of one cost that lie between two plans.

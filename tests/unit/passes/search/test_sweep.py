@@ -2,11 +2,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import pytest
 from made_problem import Stub, make_problem
 
-from passes.allocation import Budget, evaluate
+from passes.allocation import Allocation, Budget, evaluate
 from passes.allocation.ilp import Ilp
 from passes.search.budgets import BudgetSweep
 from passes.search.driver import Limits, search
@@ -58,3 +59,23 @@ def test_a_sweep_ends_by_itself(small: SearchTask) -> None:
     result = search(small, Sweep(budgets=5), Stub(small.problem), Limits(1000))
     assert result.stopped == "solver"
     assert len(result.points) <= 5
+
+
+class Counting:
+    """The exact solver, counting."""
+
+    name = "counting"
+
+    def __init__(self) -> None:
+        self.solved = 0
+
+    def solve(self, *args: Any, **options: Any) -> Allocation:
+        self.solved += 1
+        return Ilp().solve(*args, **options)
+
+
+def test_plans_are_solved_for_as_they_are_asked_for(small: SearchTask) -> None:
+    solver = Counting()
+    plans = BudgetSweep(small, small.problem, solver, 5.0).plans(400)
+    next(plans), next(plans)
+    assert solver.solved == 2
