@@ -1,13 +1,17 @@
-"""Attribution scaled by measurement: one run of the network per quantizer instead of one per width.
+"""Attribution scaled by measurement: two runs of the network per quantizer instead of one per width.
 
 Attribution knows how the error of a quantizer grows as bits go, but not how much of it reaches the output;
-one measurement of each quantizer at one width tells that. Everything else follows by proportion.
+measurements of each quantizer at two widths tell that. One would do if networks were linear: large errors
+saturate, and then too little of them arrives. Between the two the share that arrives is interpolated.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
 
 from passes.analysis.attribution import Attribution
 from passes.analysis.one_at_a_time import affordable
@@ -18,15 +22,19 @@ from passes.ir.setup import quantizer_setup
 from passes.numerics import RangeMethod
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from passes.ir.model import Model
 
-ANCHOR_BITS = 4
-"""Width of the measurement: its noise is well above what a few samples resolve, and well below chaos."""
+ANCHORS = (2, 5)
+"""Widths of the measurements: where networks saturate, and where noise is small but well above what a few
+samples resolve. Below and above, the share that arrives is taken to be that of the nearest one."""
 
-ANCHOR_PASSES = 8.0
+ANCHOR_PASSES = 16.0
 """Cost of all measurements to aim at, in passes of the float model over the calibration data."""
+
+LEAST_SHARE = 1e-9
+"""What is taken to arrive of an error at the least: zero has no logarithm."""
 
 
 @dataclass(frozen=True)
@@ -47,29 +55,33 @@ class ScaledAttribution(Analysis[SensitivityTable]):
 
     def run(self, model: Model, ctx: PassContext) -> SensitivityTable:
         """Combine both."""
-        widths = tuple(sorted({*self.bits, ANCHOR_BITS}))
-        shape = ctx.get(Attribution(widths, self.method), model)
+        shape = ctx.get(Attribution(tuple(sorted({*self.bits, *ANCHORS})), self.method), model)
         setup = quantizer_setup(model.graph, ctx.target)
         runs, count = len(setup.layers) + len(setup.groups), ctx.calibration.count
-        samples = self.samples or affordable(runs, count, ANCHOR_PASSES)
-        measured = ctx.get(OutputSqnr((ANCHOR_BITS,), samples, self.method), model)
-        readers = {group.name: group.readers for group in setup.groups if group.readers}
+        samples = self.samples or affordable(len(ANCHORS) * runs, count, ANCHOR_PASSES)
+        measured = ctx.get(OutputSqnr(ANCHORS, samples, self.method), model)
         acts: dict[str, Mapping[int, float]] = {}
-        for names in readers.values():
+        for group in setup.groups:
             # What was measured for a group is shared out among the layers that read it.
-            total = sum(shape.acts[name][ANCHOR_BITS] for name in names)
-            noise = sum(measured.acts[name][ANCHOR_BITS] for name in names)
-            for name in names:
-                acts[name] = _scaled(shape.acts[name], noise / max(total, 1e-30))
-        return SensitivityTable(self.name, _weights(shape.weights, measured.weights), acts)
+            total, noise = (_summed(table.acts, group.readers) for table in (shape, measured))
+            acts |= {name: _scaled(shape.acts[name], total, noise) for name in group.readers}
+        weights = {
+            name: _scaled(losses, losses, measured.weights[name]) for name, losses in shape.weights.items()
+        }
+        return SensitivityTable(self.name, weights, acts)
 
 
-def _weights(shape: Losses, measured: Losses) -> dict[str, Mapping[int, float]]:
-    return {
-        name: _scaled(losses, measured[name][ANCHOR_BITS] / max(losses[ANCHOR_BITS], 1e-30)) if losses else {}
-        for name, losses in shape.items()
-    }
+def _summed(losses: Losses, names: Iterable[str]) -> dict[int, float]:
+    """Return the losses of some layers together at the widths that are measured."""
+    return {bits: sum(losses[name][bits] for name in names) for bits in ANCHORS}
 
 
-def _scaled(losses: Mapping[int, float], factor: float) -> dict[int, float]:
-    return {bits: loss * factor for bits, loss in losses.items()}
+def _scaled(
+    losses: Mapping[int, float], shape: Mapping[int, float], measured: Mapping[int, float]
+) -> dict[int, float]:
+    """Return losses times the share that arrives, whose logarithm is interpolated over widths."""
+    known = [bits for bits in ANCHORS if bits in shape and shape[bits] > 0.0]
+    if not known:
+        return dict(losses)
+    shares = [math.log(max(measured[bits] / shape[bits], LEAST_SHARE)) for bits in known]
+    return {bits: loss * math.exp(float(np.interp(bits, known, shares))) for bits, loss in losses.items()}
