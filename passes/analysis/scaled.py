@@ -15,7 +15,7 @@ import numpy as np
 
 from passes.analysis.attribution import Attribution
 from passes.analysis.one_at_a_time import affordable
-from passes.analysis.output_sqnr import OutputSqnr
+from passes.analysis.output_kl import OutputKl
 from passes.analysis.sensitivity import Losses, SensitivityTable
 from passes.api import Analysis, Aspect, PassContext
 from passes.ir.setup import quantizer_setup
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     from passes.ir.model import Model
 
-ANCHORS = (2, 5)
-"""Widths of the measurements: where networks saturate, and where noise is small but well above what a few
-samples resolve. Below and above, the share that arrives is taken to be that of the nearest one."""
+ANCHORS = (3, 5)
+"""Widths of the measurements: where networks begin to saturate, and where harm is small but well above what
+a few samples resolve. Below and above, the share that arrives is taken to be that of the nearest one."""
 
 ANCHOR_PASSES = 16.0
 """Cost of all measurements to aim at, in passes of the float model over the calibration data."""
@@ -39,7 +39,7 @@ LEAST_SHARE = 1e-9
 
 @dataclass(frozen=True)
 class ScaledAttribution(Analysis[SensitivityTable]):
-    """Losses in units of noise over signal at the output, for every width.
+    """Losses in nats of divergence at the output, or in noise over signal where outputs are no distribution.
 
     Attributes:
         bits: widths to score.
@@ -59,7 +59,7 @@ class ScaledAttribution(Analysis[SensitivityTable]):
         setup = quantizer_setup(model.graph, ctx.target)
         runs, count = len(setup.layers) + len(setup.groups), ctx.calibration.count
         samples = self.samples or affordable(len(ANCHORS) * runs, count, ANCHOR_PASSES)
-        measured = ctx.get(OutputSqnr(ANCHORS, samples, self.method), model)
+        measured = ctx.get(OutputKl(ANCHORS, samples, self.method), model)
         acts: dict[str, Mapping[int, float]] = {}
         for group in setup.groups:
             # What was measured for a group is shared out among the layers that read it.
