@@ -162,9 +162,12 @@ class _Run:
 
 
 def volume_of(task: SearchTask, front: Sequence[Point]) -> float:
-    """Return the share of the volume between the ideal and the reference point that a front dominates."""
+    """Return the share of the volume between the ideal and the reference point that a front dominates.
+
+    A plan that happens to be better than the float model counts as one that is as good.
+    """
     if not front:
         return 0.0
     low, high = np.array(task.reference).T
     table = np.array([[point.get(name) for name in task.objectives] for point in front])
-    return hypervolume((table - low) / (high - low), np.ones(len(low)))
+    return hypervolume(np.maximum((table - low) / (high - low), 0.0), np.ones(len(low)))

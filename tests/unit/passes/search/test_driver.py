@@ -91,6 +91,14 @@ def test_budgets_on_costs_and_on_the_measured_loss_hold_on_the_front(task: Searc
     assert all(point.get("latency_s") <= limit and point.loss <= 0.4 for point in result.front)
 
 
+def test_a_plan_better_than_the_float_model_counts_as_one_as_good(task: SearchTask, stub: Stub) -> None:
+    plans = [task.space.widest()]
+    same = search(task, Fixed(plans), stub, Limits(1))
+    lucky = search(replace(task, float_value=0.5), Fixed(plans), stub, Limits(1))
+    assert lucky.points[0].loss < 0
+    assert lucky.hypervolume == same.hypervolume
+
+
 def test_progress_counts_and_never_loses_volume(task: SearchTask, stub: Stub) -> None:
     told: list[Progress] = []
     result = search(task, RandomPlans(), stub, Limits(40), 0, told.append)
