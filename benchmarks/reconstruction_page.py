@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from accuracy import CASES, SETTINGS, TAIL
+from between_marks import fill
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "reconstruction.md"
-START, END = "<!-- table -->", "<!-- end of table -->"
 Entry = dict[str, Any]
 
 
@@ -32,9 +32,7 @@ def main() -> None:
         "| model | setting | pipeline | without gradients | learned | agreement | float passes |",
         "|---|---|---|---|---|---|---|",
     ]
-    text = PAGE.read_text(encoding="utf-8")
-    before, after = text.split(START)[0], text.split(END)[1]
-    PAGE.write_text(before + "\n\n".join([START, "\n".join([*head, *rows]), END]) + after, encoding="utf-8")
+    fill(PAGE, "\n".join([*head, *rows]))
 
 
 def read(name: str) -> list[Entry]:

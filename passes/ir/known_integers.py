@@ -118,8 +118,10 @@ def _divide(_: Any, left: Any, right: Any) -> Any:
     return left // right
 
 
-def _axes_of(attrs: Any, axes: Any) -> tuple[int, ...]:
-    return tuple(int(axis) for axis in (attrs["axes"] if axes is None else axes))
+def _axes_of(attrs: Any, axes: Any) -> tuple[int, ...] | None:
+    """Return the axes of an attribute (up to opset 12) or an input; ``None`` for all of length one."""
+    found = attrs.get("axes") if axes is None else axes
+    return None if found is None else tuple(int(axis) for axis in found)
 
 
 def _filled(attrs: Any, shape: Any) -> Any:
@@ -134,7 +136,7 @@ _RULES: dict[str, Callable[..., Any]] = {
     "Shape": lambda *_: None,
     "Cast": lambda attrs, x: x if attrs["to"] in _INTEGERS else None,
     "Gather": lambda attrs, x, index: np.take(x, index.astype(np.int64), attrs.get("axis", 0)),
-    "Unsqueeze": lambda attrs, x, axes=None: np.expand_dims(x, _axes_of(attrs, axes)),
+    "Unsqueeze": lambda attrs, x, axes=None: np.expand_dims(x, _axes_of(attrs, axes) or ()),
     "Squeeze": lambda attrs, x, axes=None: np.squeeze(x, _axes_of(attrs, axes)),
     "Concat": lambda attrs, *parts: np.concatenate(parts, attrs["axis"]),
     "Reshape": lambda _, x, shape: x.reshape(shape.astype(np.int64)),

@@ -21,6 +21,7 @@ from onnx_graphsurgeon.util.exception import OnnxGraphSurgeonException
 from passes.errors import ModelError
 from passes.ir.external import load_external_data, tensors_of
 from passes.ir.model import Carried, Model
+from passes.ir.node_order import sort_nodes
 from passes.ir.text_fields import check_text
 
 MIN_OPSET, MAX_OPSET, MAX_IR = 7, 26, 13
@@ -97,11 +98,17 @@ def to_proto(model: Model) -> onnx.ModelProto:
     try:
         proto = gs.export_onnx(model.graph, do_type_check=False)
     # graphsurgeon leaves its result unset for a value of unknown type.
-    except (ValueError, TypeError, UnboundLocalError) as error:
+    except UnboundLocalError as error:
+        kinds = "tensors and sequences of them are, optional values are not"
+        raise ModelError(
+            f"{model.path}: the graph has a value of a type that is not known: {kinds}"
+        ) from error
+    except (ValueError, TypeError) as error:
         raise ModelError(f"{model.path}: the graph cannot be written: {error}") from error
     out = onnx.ModelProto()
     out.CopyFrom(model.carried.header)
     out.graph.CopyFrom(proto.graph)
+    sort_nodes(out.graph)
     helper.set_model_props(out.graph, model.carried.graph_metadata) if model.carried.graph_metadata else None
     for node in out.graph.node:
         node.doc_string = model.carried.node_docs.get(node.name, "")

@@ -15,13 +15,14 @@ from passes.ir.onnx_io import infer_missing_shapes, sharpen_shapes
 from passes.ir.ops import OpClass, op_info
 from passes.transform.fold_indices import fold_indices, name_slices
 from passes.transform.fold_scalings import fold_scalings
-from passes.transform.fold_shapes import fold_shapes, join_reshapes, settle_reshapes
+from passes.transform.fold_shapes import fold_shapes, join_reshapes, settle_reshapes, spell_out_shapes
 from passes.transform.fuse_bias import fuse_bias
 from passes.transform.fuse_functions import fuse_functions
 from passes.transform.fuse_masks import fuse_masks
 from passes.transform.fuse_scans import fuse_scans
 from passes.transform.fuse_tokens import fuse_tokens
 from passes.transform.index_values import index_values
+from passes.transform.inline_branches import inline_branches
 from passes.transform.name_extents import name_extents
 from passes.transform.split_recurrent import split_recurrent
 from passes.transform.split_slices import split_slices
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 onnxruntime.set_default_logger_severity(4)  # graphsurgeon folds constants with it and passes its warnings on
 
-_FOLDABLE = frozenset({"Constant", "Shape", "ConstantOfShape", "Range"})
+_FOLDABLE = frozenset({"Constant", "Shape", "ConstantOfShape", "Range", "If"})
 _QUANTIZERS = frozenset({"QuantizeLinear", "DequantizeLinear"})
 
 
@@ -88,19 +89,23 @@ def _fold_constants(model: Model) -> int:
     graph = model.graph
     if not any(node.op in _FOLDABLE for node in graph.nodes):
         return 0
+    spell_out_shapes(graph)
     total = 0
     named: frozenset[str] = frozenset()
     while True:
         # Folded nodes stay behind without results until the next cleanup.
-        graph.fold_constants(should_exclude_node=lambda node: node.op in _QUANTIZERS).cleanup()
+        graph.fold_constants(
+            should_exclude_node=lambda node: node.op in _QUANTIZERS, flatten_subgraphs=False
+        ).cleanup()
+        inlined = inline_branches(graph)
         known = known_integers(graph)
         indices = index_values(graph, known)
         folded = fold_shapes(graph) + join_reshapes(graph, known) + fold_indices(graph, indices)
         newly = (name_slices(graph, known, indices) | name_extents(graph)) - named
         folded += settle_reshapes(graph)
-        if not folded and not newly:
+        if not folded and not newly and not inlined:
             return total
-        total += folded
+        total += folded + inlined
         named |= newly
         graph.cleanup().toposort()
         sharpen_shapes(model, named)

@@ -20,6 +20,25 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+def spell_out_shapes(graph: gs.Graph) -> None:
+    """Let every Shape of some axes (ONNX, opset 15) give all of them, and a Slice behind it those.
+
+    graphsurgeon folds a Shape without looking at ``start`` and ``end``.
+    """
+    for part in [graph, *graph.subgraphs(recursive=True)]:
+        for node in [node for node in part.nodes if node.op == "Shape" and node.attrs]:
+            result = node.outputs[0]
+            bounds = [node.attrs.pop("start", 0), node.attrs.pop("end", np.iinfo(np.int64).max), 0]
+            whole = gs.Variable(f"{result.name}.all_axes", np.int64)
+            node.outputs = [whole]
+            ends = [
+                gs.Constant(f"{whole.name}.{name}", np.array([value], dtype=np.int64))
+                for name, value in zip(("start", "end", "axis"), bounds, strict=True)
+            ]
+            cut = gs.Node("Slice", f"{whole.name}.cut", {}, [whole, *ends], [result])
+            part.nodes.insert(part.nodes.index(node) + 1, cut)
+
+
 def fold_shapes(graph: gs.Graph) -> int:
     """Replace computed integers and target shapes by constants; return how many.
 

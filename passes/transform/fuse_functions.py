@@ -66,7 +66,7 @@ def _fuse(model: Model, function: Function) -> int:
     except ModelError:
         return 0
     # The converter leaves what used to be attributes as Constant nodes.
-    model.graph.fold_constants()
+    model.graph.fold_constants(flatten_subgraphs=False)
     found = function.find(model.graph)
     for place in found:
         function.fuse(model.graph, place)
