@@ -77,7 +77,7 @@ def model_from_proto(proto: onnx.ModelProto, path: str, sha256: str) -> Model:
     _check_tensors(proto.graph, path)
     _name_nodes(proto.graph)
     carried = _carry(proto)
-    inferred = _infer_shapes(proto)
+    inferred = infer_shapes(proto)
     try:
         graph = gs.import_onnx(inferred)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
@@ -168,45 +168,12 @@ def opset_of(proto: onnx.ModelProto) -> int:
     return max(versions, default=0)
 
 
-def infer_missing_shapes(model: Model) -> bool:
-    """Fill in shapes and element types that a change of the graph made known; False if there were none."""
-    if all(tensor.shape is not None for node in model.graph.nodes for tensor in node.outputs):
-        return False
-    inferred = _infer_shapes(to_proto(model)).graph
-    known = {value.name: value.type.tensor_type for value in inferred.value_info}
-    found = False
-    for node in model.graph.nodes:
-        for tensor in node.outputs:
-            entry = known.get(tensor.name)
-            if entry is not None and tensor.shape is None and entry.HasField("shape"):
-                tensor.shape = [dim.dim_value or dim.dim_param or None for dim in entry.shape.dim]
-                tensor.dtype = helper.tensor_dtype_to_np_dtype(entry.elem_type)
-                found = True
-    return found
-
-
-def sharpen_shapes(model: Model, kept: frozenset[str] = frozenset()) -> None:
-    """Infer all shapes once more, and take over what is known better than before.
-
-    Args:
-        model: its graph is changed.
-        kept: tensors whose shapes are right as they are; the others are inferred from them.
-    """
-    proto = to_proto(model)
-    known = [value for value in proto.graph.value_info if value.name in kept]
-    del proto.graph.value_info[:]
-    proto.graph.value_info.extend(known)
-    inferred = {value.name: value.type.tensor_type for value in _infer_shapes(proto).graph.value_info}
-    for node in model.graph.nodes:
-        for tensor in node.outputs:
-            entry = inferred.get(tensor.name)
-            if entry is not None and entry.HasField("shape") and not _is_static(tensor.shape):
-                tensor.shape = [dim.dim_value or dim.dim_param or None for dim in entry.shape.dim]
-                tensor.dtype = helper.tensor_dtype_to_np_dtype(entry.elem_type)
-
-
-def _is_static(shape: list[int | str | None] | None) -> bool:
-    return shape is not None and all(isinstance(dim, int) for dim in shape)
+def infer_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Add shapes where they can be known; a model that resists inference is used as it is."""
+    try:
+        return shape_inference.infer_shapes(proto, data_prop=True)
+    except (shape_inference.InferenceError, RuntimeError, ValueError):
+        return proto
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -297,11 +264,3 @@ def _carry(proto: onnx.ModelProto) -> Carried:
 
 def _props(entries: object) -> dict[str, str]:
     return {entry.key: entry.value for entry in entries}  # type: ignore[attr-defined]
-
-
-def _infer_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """Add shapes where they can be known; a model that resists inference is used as it is."""
-    try:
-        return shape_inference.infer_shapes(proto, data_prop=True)
-    except (shape_inference.InferenceError, RuntimeError, ValueError):
-        return proto

@@ -11,7 +11,7 @@ import onnxruntime
 
 from passes.api import Aspect, Pass, PassContext, PassResult
 from passes.ir.known_integers import known_integers
-from passes.ir.onnx_io import infer_missing_shapes, sharpen_shapes
+from passes.ir.missing_shapes import infer_missing_shapes, sharpen_shapes
 from passes.ir.ops import OpClass, op_info
 from passes.transform.fold_indices import fold_indices, name_slices
 from passes.transform.fold_scalings import fold_scalings
