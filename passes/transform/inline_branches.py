@@ -17,7 +17,8 @@ def inline_branches(graph: gs.Graph) -> int:
     graphsurgeon's own rule loses results of branches that give several.
     """
     names, found = _fresh_names(graph), 0
-    for part in [graph, *graph.subgraphs(recursive=True)]:
+    # From the inside out: what is taken in from a branch is no longer looked at there.
+    for part in reversed([graph, *graph.subgraphs(recursive=True)]):
         for node in [node for node in part.nodes if node.op == "If"]:
             if node.inputs and isinstance(node.inputs[0], gs.Constant):
                 _inline(part, node, names)
@@ -28,10 +29,12 @@ def inline_branches(graph: gs.Graph) -> int:
 def _inline(graph: gs.Graph, node: gs.Node, names: Iterator[str]) -> None:
     """Put the nodes of a branch into the place of the If, nodes and tensors under names of their own."""
     branch: gs.Graph = node.attrs["then_branch" if bool(node.inputs[0].values.item()) else "else_branch"]
-    for inner in branch.nodes:
-        inner.name = f"{next(names)}.{inner.name or inner.op}"
-        for tensor in inner.outputs:
-            tensor.name = f"{next(names)}.{tensor.name}"
+    outside = {id(tensor) for other in graph.nodes for tensor in other.inputs}
+    read = [*branch.outputs, *(tensor for inner in branch.nodes for tensor in inner.inputs)]
+    own = [tensor for inner in branch.nodes for tensor in inner.outputs if tensor.name]
+    own += [tensor for tensor in read if isinstance(tensor, gs.Constant) and id(tensor) not in outside]
+    for item in [*branch.nodes, *{id(tensor): tensor for tensor in own}.values()]:
+        item.name = f"{next(names)}.{item.name}"
     results, node.outputs, node.inputs = list(node.outputs), [], []
     copies = [
         gs.Node("Identity", next(names), {}, [source], [result])

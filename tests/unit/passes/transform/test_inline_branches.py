@@ -56,6 +56,41 @@ def test_both_branches_give_what_they_gave(taken: int) -> None:
         np.testing.assert_array_equal(found, expected)
 
 
+NESTED = """
+<ir_version: 9, opset_import: ["" : 17]>
+g (float[1] x) => (float[1] y, float[1] z)
+<bool yes = {1}, bool no = {0}>
+{
+    y = If(yes) <
+        then_branch = outer () => (float[1] a) {
+            inner = If(no) <
+                then_branch = never () => (float[1] b) { b = Neg(x) },
+                else_branch = taken () => (float[1] c) {
+                    k = Constant <value = float[1] {3}> ()  c = Mul(x, k)
+                }
+            >
+            k1 = Constant <value = float[1] {5}> ()
+            a = Add(inner, k1)
+        },
+        else_branch = other () => (float[1] d) { d = Abs(x) }
+    >
+    z = If(yes) <
+        then_branch = outer2 () => (float[1] e) { k = Constant <value = float[1] {7}> ()  e = Mul(x, k) },
+        else_branch = other2 () => (float[1] f) { f = Abs(x) }
+    >
+}
+"""
+
+
+def test_branches_in_branches_and_constants_of_one_name_stay_apart() -> None:
+    model = model_from_text(NESTED)
+    Canonicalize().run(model, PassContext(load_target("generic")))
+    after = to_proto(model)
+    onnx.checker.check_model(after)
+    y, z = ReferenceEvaluator(after).run(None, {"x": np.array([2.0], np.float32)})
+    assert (y.item(), z.item()) == (11.0, 14.0)
+
+
 SOME_AXES = """
 <ir_version: 9, opset_import: ["" : 17]>
 g (float[2,3,5] x) => (int64[n] y)
