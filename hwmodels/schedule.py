@@ -10,7 +10,7 @@ from hwmodels.errors import HardwareError
 from hwmodels.types import MAX_BITS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,16 +87,25 @@ class Schedule:
         return replace(self, tensors=tuple(changed))
 
     def peak_bytes(self) -> int:
-        """Return the most bytes of tensors alive during one step; 0 without steps.
+        """Return the most bytes of tensors alive during one step; 0 without steps."""
+        return max(self.loads(), default=0)
+
+    def loads(self) -> list[int]:
+        """Return the bytes alive during each step.
 
         Takes time linear in steps and tensors: every tensor adds its bytes where it is born and takes them
         back after its last use.
         """
         changes = [0] * (len(self.steps) + 1)
-        for size, born, dies in self._lives():
-            changes[born] += size
-            changes[dies + 1] -= size
-        return max(accumulate(changes))
+        for tensor, born, dies in self._lives():
+            changes[born] += tensor.size_bytes
+            changes[dies + 1] -= tensor.size_bytes
+        return list(accumulate(changes))[:-1]
+
+    def alive(self, steps: Iterable[int]) -> dict[int, list[LiveTensor]]:
+        """Return the tensors that are alive during each of some steps, by its index."""
+        lives = list(self._lives())
+        return {at: [tensor for tensor, born, dies in lives if born <= at <= dies] for at in steps}
 
     def _first_writes(self) -> dict[str, int]:
         first: dict[str, int] = {}
@@ -105,8 +114,8 @@ class Schedule:
                 first.setdefault(name, index)
         return first
 
-    def _lives(self) -> Iterator[tuple[int, int, int]]:
-        """Yield bytes, first step and last step of every tensor that some step touches."""
+    def _lives(self) -> Iterator[tuple[LiveTensor, int, int]]:
+        """Yield every tensor that some step touches, with its first and its last step."""
         first_write = self._first_writes()
         last_use = {
             name: index for index, step in enumerate(self.steps) for name in (*step.reads, *step.writes)
@@ -115,4 +124,4 @@ class Schedule:
         last_use.update(dict.fromkeys(self.outputs, end))
         for tensor in self.tensors:
             if self.steps and tensor.name in last_use:
-                yield tensor.size_bytes, first_write.get(tensor.name, 0), last_use[tensor.name]
+                yield tensor, first_write.get(tensor.name, 0), last_use[tensor.name]

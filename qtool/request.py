@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from hwmodels import FLOAT, Metric, load_target
 from passes.allocation import SOLVERS
-from passes.allocation.quantities import BudgetRequest, word_of
+from passes.allocation.quantities import BudgetRequest, supported, word_of
 from passes.analysis.names import SENSITIVITIES
 from passes.errors import UsageError, unknown_name
 from passes.execution.metrics import METRICS as TASK_METRICS
@@ -16,7 +16,7 @@ from passes.numerics.formats import SUPPORTED_BITS
 from qtool.output_folder import check_output_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from pathlib import Path
 
     from hwmodels import Precision
@@ -160,18 +160,21 @@ def _check_drop(request: QuantizeRequest) -> None:
 
 def _check_metrics(request: QuantizeRequest) -> None:
     target = load_target(request.target)
+    sums = target.metrics & target.additive
+    for budget in request.budgets:
+        _check_metric(request.target, budget.metric, supported(target), "budgets", target.metrics)
+    if request.minimize:
+        _check_metric(request.target, request.minimize, sums, "--minimize", target.metrics)
     asked = [budget.metric for budget in request.budgets]
-    for metric in (*asked, *([request.minimize] if request.minimize else [])):
-        if metric not in target.metrics & target.additive:
-            known = ", ".join(word_of(known) for known in Metric if known in target.metrics & target.additive)
-            reason = (
-                "is no sum over layers, which solvers need"
-                if metric in target.metrics
-                else "is not estimated"
-            )
-            raise UsageError(
-                f"target {request.target}: {word_of(metric)} {reason}; budgets may be on {known}"
-            )
     twice = {word_of(metric) for metric in asked if asked.count(metric) > 1}
     if twice:
         raise UsageError(f"more than one budget on {', '.join(sorted(twice))}; give one")
+
+
+def _check_metric(
+    name: str, metric: Metric, known: Collection[Metric], what: str, estimated: Collection[Metric]
+) -> None:
+    if metric not in known:
+        words = ", ".join(word_of(it) for it in Metric if it in known)
+        reason = "is no sum over layers, which solvers need" if metric in estimated else "is not estimated"
+        raise UsageError(f"target {name}: {word_of(metric)} {reason}; {what} may be on {words}")

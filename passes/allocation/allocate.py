@@ -5,11 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from hwmodels import Cost, HardwareModel, Precision
+from hwmodels import Cost, HardwareModel, Metric, Precision
 from passes.allocation.budget import Budget
-from passes.allocation.build import build_problem, check_pins, match_pins, supported, uniform_bits
+from passes.allocation.build import build_problem, check_pins, match_pins, uniform_bits
+from passes.allocation.memory import PEAK, MemoryBudget
 from passes.allocation.problem import LOSS
-from passes.allocation.quantities import METRICS, parse_budget, parse_metric, parse_pin, parse_precision
+from passes.allocation.quantities import (
+    METRICS,
+    parse_budget,
+    parse_metric,
+    parse_pin,
+    parse_precision,
+    supported,
+)
 from passes.allocation.solver import solver
 from passes.analysis.between import BetweenLayers
 from passes.analysis.cost import Costs, CostTable, price_plan
@@ -23,8 +31,9 @@ from passes.ir.specs import plan_of_bits
 from passes.ir.weight_groups import with_groups
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from passes.allocation.allocation import Allocation
     from passes.allocation.problem import AllocationProblem
     from passes.analysis.sensitivity import SensitivityTable
     from passes.ir.model import Model
@@ -43,7 +52,7 @@ class Allocate(Pass):
         max_energy: likewise, in joules.
         max_size: likewise, bytes of weights.
         max_bops: likewise, bit operations.
-        max_memory: likewise, bytes of activations.
+        max_memory: likewise, bytes of activations that are alive at once.
         max_loss: budget on the summed loss, for ``minimize`` of a metric; 0 for none.
         minimize: ``loss``, ``latency``, ``energy``, ``size`` or ``bops``.
         bits: widths that the solver may choose from; 32 lets layers stay in floating point where the target
@@ -125,12 +134,13 @@ class Allocate(Pass):
         self, model: Model, ctx: PassContext, setup: QuantizerSetup, pins: Mapping[str, Precision]
     ) -> PassResult:
         eight, _ = price_plan(model, ctx, uniform_bits(setup, EIGHT, {}))
-        budgets = self.budgets(ctx.target, eight)
-        minimize = LOSS if self.minimize == LOSS else _summed(ctx.target, self.minimize)
-        problem = self.problem(model, ctx, pins)
-        found = solver(self.solver).solve(
-            problem, budgets, minimize=minimize, seed=ctx.seed, time_limit_s=self.time_limit
+        minimize = (
+            LOSS
+            if self.minimize == LOSS
+            else _known_metric(ctx.target, self.minimize, ctx.target.metrics & ctx.target.additive)
         )
+        problem = self.problem(model, ctx, pins)
+        found = self._allocation(model, ctx, problem, self.budgets(ctx.target, eight), minimize)
         chosen = [layer.choices[index] for layer, index in zip(problem.layers, found.choices, strict=True)]
         named = {layer.name: choice for layer, choice in zip(problem.layers, chosen, strict=True)}
         bits = {name: Precision(choice.weight_bits, choice.act_bits) for name, choice in named.items()}
@@ -142,7 +152,24 @@ class Allocate(Pass):
             "status": found.status,
             "loss": found.loss,
         }
-        return PassResult(Aspect.PLAN, _histogram(bits), facts | {"bound": found.bound} | found.cost)
+        costs = {metric: found.cost[metric] for metric in problem.metrics}
+        return PassResult(Aspect.PLAN, _histogram(bits), facts | {"bound": found.bound} | costs)
+
+    def _allocation(
+        self, model: Model, ctx: PassContext, problem: AllocationProblem, limits: Sequence[Budget], goal: str
+    ) -> Allocation:
+        """Return the solver's answer within budgets on sums, and on peak memory, which is none."""
+
+        def solve(asked: AllocationProblem, budgets: Sequence[Budget]) -> Allocation:
+            return solver(self.solver).solve(
+                asked, budgets, minimize=goal, seed=ctx.seed, time_limit_s=self.time_limit
+            )
+
+        sums = [budget for budget in limits if budget.metric != PEAK]
+        peaks = [budget.limit for budget in limits if budget.metric == PEAK]
+        if not peaks:
+            return solve(problem, sums)
+        return MemoryBudget.of(model, ctx, problem, min(peaks)).solve(problem, sums, solve)
 
     def budgets(self, target: HardwareModel, eight: Cost) -> list[Budget]:
         """Return the budgets in the units of the metrics.
@@ -156,7 +183,7 @@ class Allocate(Pass):
             if text and word != LOSS:
                 metric = parse_metric(word)
                 request = parse_budget(metric, text)
-                name = _summed(target, word)
+                name = _known_metric(target, word, supported(target))
                 reference = eight.get(metric) if request.relative else 1.0
                 found.append(Budget(name, request.value * float(reference or 0.0)))
         return found
@@ -166,12 +193,12 @@ class Allocate(Pass):
         return {word: texts[word] for word in METRICS} | {LOSS: str(self.max_loss or "")}
 
 
-def _summed(target: HardwareModel, word: str) -> str:
-    """Return the name of a metric that a solver can sum over layers."""
+def _known_metric(target: HardwareModel, word: str, known: frozenset[Metric]) -> str:
+    """Return the name of a metric that a budget, or a solver's objective, may be on."""
     metric = parse_metric(word)
-    if metric not in supported(target):
-        known = ", ".join(name for name, entry in METRICS.items() if entry in supported(target))
-        raise UsageError(f"target {target.name} has no budget on {word}; it has {known}")
+    if metric not in known:
+        words = ", ".join(name for name, entry in METRICS.items() if entry in known)
+        raise UsageError(f"target {target.name} has no budget on {word}; it has {words}")
     return metric.value
 
 

@@ -162,8 +162,3 @@ def uniform_bits(
 def _integer(pins: Mapping[str, Precision]) -> dict[str, Precision]:
     """Return the pins of layers that quantize their activation; the others read it as it is."""
     return {name: pair for name, pair in pins.items() if pair.act_bits != FLOAT_BITS}
-
-
-def supported(target: HardwareModel) -> frozenset[Metric]:
-    """Return the metrics that a budget may name on a target: those that sum over layers."""
-    return target.metrics & target.additive

@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from math import isfinite
+from typing import TYPE_CHECKING
 
 from hwmodels import FLOAT, HardwareError, Metric, Precision
 from passes.errors import UsageError, unknown_name
+
+if TYPE_CHECKING:
+    from hwmodels import HardwareModel
 
 _TIME = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 _ENERGY = {"J": 1.0, "mJ": 1e-3, "uJ": 1e-6, "nJ": 1e-9, "pJ": 1e-12}
@@ -55,6 +59,11 @@ class BudgetRequest:
 def word_of(metric: Metric) -> str:
     """Return the user's word for a metric."""
     return next(word for word, known in METRICS.items() if known is metric)
+
+
+def supported(target: HardwareModel) -> frozenset[Metric]:
+    """Return the metrics that a budget may name on a target: those that sum over layers, and peak memory."""
+    return target.metrics & (target.additive | {Metric.PEAK_MEMORY})
 
 
 def parse_metric(word: str) -> Metric:

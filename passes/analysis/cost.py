@@ -111,7 +111,7 @@ def price_plan(
         works = works | {layer.name: _widened(works[layer.name], layer, model.plan) for layer in setup.layers}
     groups = {group.name: group_bits(group, bits) for group in setup.groups}
     steps = [entry.at(groups) for entry in ctx.get(BetweenLayers(), model)]
-    stored = {group.name: _stored_bits(group, works, bits, ctx.target) for group in setup.groups}
+    stored = {group.name: stored_bits(group, works, bits, ctx.target) for group in setup.groups}
     schedule = ctx.get(ActivationLives(), model).at(stored)
     priced = network_cost(ctx.target, tuple(works.values()), [bits[name] for name in works], schedule, steps)
     return priced.total, dict(zip(works, priced.layers, strict=True))
@@ -122,7 +122,7 @@ def _widened(work: Workload, layer: Layer, plan: QuantPlan) -> Workload:
     return widened_workload(work, quant)
 
 
-def _stored_bits(
+def stored_bits(
     group: TensorGroup, works: Mapping[str, Workload], bits: Mapping[str, Precision], target: HardwareModel
 ) -> int:
     """Return the width of a tensor in memory: the one asked for, or that of the pair computed with."""

@@ -118,6 +118,8 @@ def model_task(
     problem = allocate.problem(model, ctx, pins)
     eight, _ = price_plan(model, ctx, uniform_bits(setup, Precision(8, 8), {}), allocate.group_size)
     names = {MEASURED_WORD: MEASURED} | {word: metric.value for word, metric in METRICS.items()}
+    if allocate.max_memory:
+        raise UsageError("a search has no budget on memory: name memory among --objectives, and take a point")
     costs = tuple(dict.fromkeys(names[word] for word in objectives if word != LOSS))
     return SearchTask(
         problem=problem,

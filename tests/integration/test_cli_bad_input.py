@@ -215,7 +215,6 @@ def test_samples_that_do_not_exist(attempt: Attempt, model: Path, tmp_path: Path
         ({"ranges": "msee"}, ["msee", "did you mean mse"]),
         ({"to": "qdq,tflite"}, ["tflite", "qdq"]),
         ({"max_latency": "12"}, ["--max-latency", "ms"]),
-        ({"max_memory": "0.5x"}, ["bitfusion: memory is no sum over layers"]),
         ({"target": "generic", "max_latency": "0.5x"}, ["generic: latency is not estimated"]),
         ({"pin": "nothing*=w8a8"}, ["nothing*"]),
         ({"max_latensy": "0.5x"}, ["--max-latensy", "--max-latency"]),

@@ -9,6 +9,7 @@ import pytest
 
 from hwmodels import Precision, load_target
 from passes.allocation.allocate import Allocate
+from passes.analysis.cost import price_plan
 from passes.api import Aspect, PassContext
 from passes.errors import InfeasibleError, ModelError, UsageError
 from passes.execution.dataset import Dataset, graph_inputs
@@ -65,6 +66,18 @@ def test_only_the_given_widths_are_chosen(model: Model, context: PassContext) ->
     assert {precision.weight_bits for precision in bits.values()} <= {4, 8}
 
 
+def test_a_budget_on_memory_is_met(model: Model, context: PassContext) -> None:
+    eight, _ = price_plan(model, context, dict.fromkeys(("first", "second"), Precision(8, 8)))
+    bits = allocated(model, context, max_memory=f"{eight.peak_memory_bytes - 1:g}B")
+    total, _ = price_plan(model, context, bits)
+    assert total.peak_memory_bytes < eight.peak_memory_bytes
+
+
+def test_a_budget_on_memory_that_nothing_meets_says_the_least(model: Model, context: PassContext) -> None:
+    with pytest.raises(InfeasibleError, match=r"peak_memory_bytes: the limit is 1, the least .* is 9"):
+        allocated(model, context, max_memory="1B")
+
+
 def test_the_cheapest_plan_within_a_loss(model: Model, context: PassContext) -> None:
     generous = allocated(model, context, minimize="size", max_loss=1e9)
     assert {precision.weight_bits for precision in generous.values()} == {2}
@@ -84,7 +97,7 @@ def test_the_least_that_is_feasible_is_said(model: Model, context: PassContext, 
         ({"pin": ("third=w8a8",)}, "third"),
         ({"max_size": "1B", "sensitivity": "attributoin"}, "did you mean attribution"),
         ({"max_size": "0.5x", "solver": "ipl"}, "did you mean ilp"),
-        ({"max_memory": "0.5x"}, "no budget on memory"),
+        ({"minimize": "memory", "max_loss": 1.0}, "no budget on memory"),
         ({"uniform": "w9a8"}, "bits must be one of"),
     ],
 )
