@@ -11,6 +11,7 @@ from passes.errors import AccuracyError
 from passes.ir.plan import write_plan
 from qtool.bundle import bundle
 from qtool.compilation import Compilation, compile_request
+from qtool.files import write_json
 from qtool.lowering import write_forms
 from qtool.report import report_json, report_markdown
 from qtool.summary import build_report
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
     from qtool.report import Report
     from qtool.request import QuantizeRequest
+
+
+PROBLEM = "problem.json"
+"""What the allocation chose from, beside the plan; not written where nothing was solved."""
 
 
 def run_quantize(request: QuantizeRequest, tell: Callable[[str, int, int], None]) -> Report:
@@ -61,6 +66,8 @@ def write_outputs(request: QuantizeRequest, compilation: Compilation, report: Re
         write_plan(model.plan, staging / "plan.json", model.sha256, machine)
         _write(staging / "report.json", report_json(report))
         _write(staging / "report.md", report_markdown(report))
+        if compilation.decision is not None:
+            write_json(compilation.decision.to_json(), staging / PROBLEM)
 
 
 def peak_rss_bytes() -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from hwmodels import Cost, HardwareModel, Precision
 from passes.allocation.budget import Budget
 from passes.allocation.build import build_problem, check_pins, match_pins, supported, uniform_bits
+from passes.allocation.decision import Decision
 from passes.allocation.problem import LOSS
 from passes.allocation.quantities import METRICS, parse_budget, parse_metric, parse_pin, parse_precision
 from passes.allocation.solver import solver
@@ -131,6 +132,7 @@ class Allocate(Pass):
         found = solver(self.solver).solve(
             problem, budgets, minimize=minimize, seed=ctx.seed, time_limit_s=self.time_limit
         )
+        ctx.decisions.append(Decision.of(problem, budgets, minimize, found))
         chosen = [layer.choices[index] for layer, index in zip(problem.layers, found.choices, strict=True)]
         named = {layer.name: choice for layer, choice in zip(problem.layers, chosen, strict=True)}
         bits = {name: Precision(choice.weight_bits, choice.act_bits) for name, choice in named.items()}
