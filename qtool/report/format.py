@@ -24,6 +24,11 @@ def cost(metric: str, value: float | None) -> str:
     return f"{value / factor:.3g} {prefix}{unit}".rstrip()
 
 
+def cost_or_number(metric: str, value: float | None) -> str:
+    """Write a cost of any name; one that `COST_UNITS` does not have is a plain number."""
+    return cost(metric, value) if metric in COST_UNITS else plain(value)
+
+
 def task(metric: str, value: float | None) -> str:
     """Write the value of a task metric: a share as ``98.90 %``, a ratio of signal to noise as ``31.2 dB``."""
     if value is None or not isfinite(value):

@@ -73,7 +73,7 @@ def estimated_front(decision: Decision) -> FrontReport:
 
 
 def uniform_choices(problem: AllocationProblem) -> dict[str, tuple[int, ...]]:
-    """Return the plans that give all layers the same bits, by name such as ``w4a8``, from few bits to many."""
+    """Return the plans of one precision for all layers, by name such as ``w4a8``, from few bits to many."""
     offers = [{choice.pair: at for at, choice in enumerate(layer.choices)} for layer in problem.layers]
     shared = sorted(set.intersection(*(set(offer) for offer in offers)))
     return {f"w{pair[0]}a{pair[1]}": tuple(offer[pair] for offer in offers) for pair in shared}

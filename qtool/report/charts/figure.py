@@ -1,0 +1,65 @@
+"""`Figure`: a chart, the words under it, and the same data as a table for those who do not see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import altair as alt
+
+WIDTH = 760
+"""Pixels that charts are drawn for; the page scales them to the width of the window."""
+
+INK, MUTED, LINE = "var(--ink)", "var(--muted)", "var(--line)"
+"""Colours by name: the style of the page gives them values for light, dark and print."""
+WEIGHTS, ACTS, GOOD, CHOSEN, FAINT = (
+    "var(--weights)",
+    "var(--acts)",
+    "var(--good)",
+    "var(--chosen)",
+    "var(--faint)",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows under a head; every cell is text."""
+
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A chart.
+
+    Attributes:
+        name: unique on the page, of letters and hyphens.
+        label: what a screen reader says instead of the chart.
+        spec: Vega-Lite.
+        table: the data.
+    """
+
+    name: str
+    label: str
+    spec: dict[str, Any]
+    table: Table
+
+
+def finish(chart: alt.TopLevelMixin) -> dict[str, Any]:
+    """Return the specification of a chart in the style of the page; equal charts give equal ones."""
+    axis = {"domainColor": LINE, "tickColor": LINE, "gridColor": LINE, "labelColor": INK, "titleColor": INK}
+    text = {"labelColor": INK, "titleColor": INK, "labelFontSize": 12, "titleFontSize": 12}
+    styled = chart.configure(  # type: ignore[attr-defined]
+        background="transparent",
+        font="system-ui, sans-serif",
+        axis=axis | {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal"},
+        legend=text | {"titleFontWeight": "normal", "orient": "top"},
+        title={"color": INK, "anchor": "start", "fontSize": 13, "fontWeight": "normal"},
+        view={"stroke": None},
+        concat={"spacing": 14},
+    )
+    spec: dict[str, Any] = styled.to_dict()
+    del spec["$schema"]
+    return spec
