@@ -14,6 +14,8 @@ from qtool.compilation import Compilation, compile_request
 from qtool.files import write_json
 from qtool.lowering import write_forms
 from qtool.report import report_json, report_markdown
+from qtool.report.folder import PAGE, PROBLEM
+from qtool.report.page.compiled import report_html
 from qtool.summary import build_report
 
 if TYPE_CHECKING:
@@ -22,10 +24,6 @@ if TYPE_CHECKING:
 
     from qtool.report import Report
     from qtool.request import QuantizeRequest
-
-
-PROBLEM = "problem.json"
-"""What the allocation chose from, beside the plan; not written where nothing was solved."""
 
 
 def run_quantize(request: QuantizeRequest, tell: Callable[[str, int, int], None]) -> Report:
@@ -68,6 +66,7 @@ def write_outputs(request: QuantizeRequest, compilation: Compilation, report: Re
         _write(staging / "report.md", report_markdown(report))
         if compilation.decision is not None:
             write_json(compilation.decision.to_json(), staging / PROBLEM)
+        _write(staging / PAGE, report_html(report, compilation.decision))
 
 
 def peak_rss_bytes() -> int:

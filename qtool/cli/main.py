@@ -19,6 +19,7 @@ from qtool.cli import (
     plan,
     probe,
     quantize,
+    report,
     run,
     search,
     targets,
@@ -71,6 +72,7 @@ _add(app, "lower", lower.lower, "lower model.onnx --plan out/plan.json --to qdq,
 _add(app, "run", run.run, "run out/model.qpk --input x.npz -o y.npz")
 _add(app, "compare", compare.compare, "compare model.onnx out/model.qdq.onnx --data eval.npz")
 _add(app, "lint", lint.lint, "lint out/model.qdq.onnx --runtime onnxruntime==1.31.1")
+_add(app, "report", report.report, "report out/")
 _add(app, "opt", opt.opt, "opt model.onnx -p canonicalize,fold-batchnorm -o folded.onnx")
 _plan = _group("Plans from and for other tools.")
 app.add_typer(_plan, name="plan")

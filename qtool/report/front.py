@@ -64,7 +64,10 @@ def estimated_front(decision: Decision) -> FrontReport:
     limited = [budget.metric for budget in decision.budgets if budget.metric != LOSS]
     sought = [decision.minimize] if decision.minimize != LOSS else []
     metric = next(iter((*limited, *sought, *problem.metrics)))
-    plan = _point(problem, decision.choices, metric, ("this plan", "plan"))
+    alone = decision.minimize == LOSS and {budget.metric for budget in decision.budgets} <= {metric}
+    # Within other budgets too, the bound says nothing of plans that only cost as much.
+    bound = decision.bound if alone else None
+    plan = _point(problem, decision.choices, metric, ("this plan", "plan"), bound)
     uniform = uniform_choices(problem)
     others = [_point(problem, choices, metric, (name, "uniform")) for name, choices in uniform.items()]
     top = max(point.cost for point in (plan, *others))

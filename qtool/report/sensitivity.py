@@ -18,7 +18,7 @@ class SensitivityReport:
         high: upper end.
         kendall: share of pairs of plans in the same order less the share in the other.
         predicted: per plan, the loss that the sensitivity expects.
-        measured: per plan, noise over signal at the output.
+        measured: per plan, energy of the noise at the output.
     """
 
     name: str
@@ -28,8 +28,8 @@ class SensitivityReport:
     low: float
     high: float
     kendall: float
-    predicted: tuple[float, ...] = ()
-    measured: tuple[float, ...] = ()
+    predicted: tuple[float | None, ...] = ()
+    measured: tuple[float | None, ...] = ()
 
 
 def sensitivity_line(found: SensitivityReport) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     import altair as alt
 
+Chart: TypeAlias = Any
+"""A chart of Altair, whose methods are typed as returning more kinds than they do."""
 WIDTH = 760
 """Pixels that charts are drawn for; the page scales them to the width of the window."""
 
@@ -47,11 +49,32 @@ class Figure:
     table: Table
 
 
-def finish(chart: alt.TopLevelMixin) -> dict[str, Any]:
+def fitted_scale(*, logarithmic: bool = False) -> alt.Scale:
+    """Return the scale of an axis that begins where the data do, with some room around them."""
+    import altair as alt
+
+    if logarithmic:
+        return alt.Scale(type="log", nice=False, padding=12)
+    return alt.Scale(zero=False, nice=False, padding=12)
+
+
+def number_format(*, logarithmic: bool = False) -> str:
+    """Return how numbers without a unit stand at an axis: powers of ten have no steps to take digits from."""
+    return "~g" if logarithmic else "~f"
+
+
+def finish(chart: Chart) -> dict[str, Any]:
     """Return the specification of a chart in the style of the page; equal charts give equal ones."""
-    axis = {"domainColor": LINE, "tickColor": LINE, "gridColor": LINE, "labelColor": INK, "titleColor": INK}
+    axis = {
+        "domainColor": LINE,
+        "tickColor": LINE,
+        "gridColor": LINE,
+        "labelColor": INK,
+        "titleColor": INK,
+        "gridOpacity": 0.6,
+    }
     text = {"labelColor": INK, "titleColor": INK, "labelFontSize": 12, "titleFontSize": 12}
-    styled = chart.configure(  # type: ignore[attr-defined]
+    styled = chart.configure(
         background="transparent",
         font="system-ui, sans-serif",
         axis=axis | {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal"},

@@ -5,7 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from qtool.report.charts.figure import ACTS, CHOSEN, INK, MUTED, WEIGHTS, WIDTH, Figure, Table, finish
+from qtool.report.charts.figure import (
+    ACTS,
+    CHOSEN,
+    INK,
+    MUTED,
+    WEIGHTS,
+    WIDTH,
+    Chart,
+    Figure,
+    Table,
+    finish,
+    fitted_scale,
+    number_format,
+)
 from qtool.report.format import NOTHING, cost_or_number, plain
 
 if TYPE_CHECKING:
@@ -125,14 +138,15 @@ def cost_title(metric: str) -> str:
     return words.get(metric, metric.replace("_", " "))
 
 
-def _points(dots: Sequence[Dot], axes: Axes, pickable: Sequence[Dot]) -> alt.LayerChart:
+def _points(dots: Sequence[Dot], axes: Axes, pickable: Sequence[Dot]) -> Chart:
     import altair as alt
 
     rows = [_row(dot, axes) for dot in dots]
-    scale = alt.Scale(type="log" if axes.logarithmic else "linear", zero=False, nice=True, padding=8)
+    scale = fitted_scale(logarithmic=axes.logarithmic)
     x_axis = alt.Axis(format="~s", tickCount=6)
-    x = alt.X("cost:Q", title=cost_title(axes.metric), scale=alt.Scale(zero=False, padding=8), axis=x_axis)
-    y_axis = alt.Axis(format="~g", tickCount=5)
+    x = alt.X("cost:Q", title=cost_title(axes.metric), scale=fitted_scale(), axis=x_axis)
+    y_axis = alt.Axis(format=number_format(logarithmic=axes.logarithmic), tickCount=5)
+    # The bound between two plans is that of the dearer one: what costs less than it loses no less.
     y = alt.Y("loss:Q", title=axes.loss, scale=scale, axis=y_axis)
     words = list(dict.fromkeys(KINDS[kind][0] for kind in KINDS if any(dot.kind == kind for dot in dots)))
     looks = {word: (shape, color) for word, shape, color in KINDS.values()}
@@ -149,7 +163,7 @@ def _points(dots: Sequence[Dot], axes: Axes, pickable: Sequence[Dot]) -> alt.Lay
     layers: list[Any] = [line.mark_line(interpolate="step-after", color=WEIGHTS, opacity=0.5)]
     if any(dot.bound is not None for dot in dots):
         bound = base.transform_filter("isValid(datum.bound)").encode(y=alt.Y("bound:Q"))
-        layers.append(bound.mark_line(strokeDash=[5, 4], color=INK, interpolate="step-after"))
+        layers.append(bound.mark_line(strokeDash=[5, 4], color=INK, interpolate="step-before"))
     marks = base.mark_point(filled=True, opacity=1).encode(shape=shape, color=color, tooltip=tooltip)
     if not pickable:
         return alt.layer(*layers, marks.encode(size=alt.value(50)))
@@ -182,7 +196,7 @@ def _row(dot: Dot, axes: Axes) -> dict[str, Any]:
     return base | {"bound": dot.bound, "bound_told": bound} | told
 
 
-def _bits(pickable: Sequence[Dot], axes: Axes, side: str) -> alt.Chart:
+def _bits(pickable: Sequence[Dot], axes: Axes, side: str) -> Chart:
     import altair as alt
 
     field, color = ("weight_bits", WEIGHTS) if side == "weight bits" else ("act_bits", ACTS)

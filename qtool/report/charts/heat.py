@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtool.report.charts.figure import INK, WIDTH, Figure, Table, finish
+from qtool.report.charts.figure import INK, WIDTH, Chart, Figure, Table, finish
 from qtool.report.format import plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    import altair as alt
 
     from passes.allocation.choices import LayerChoices
     from passes.allocation.problem import AllocationProblem
@@ -75,7 +73,7 @@ def _cells(
     ]
 
 
-def _panel(cells: list[dict[str, Any]], side: str, ends: tuple[float, float]) -> alt.LayerChart:
+def _panel(cells: list[dict[str, Any]], side: str, ends: tuple[float, float]) -> Chart:
     import altair as alt
 
     rows = len({cell["bits"] for cell in cells})

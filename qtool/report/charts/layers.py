@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtool.report.charts.figure import ACTS, CHOSEN, FAINT, GOOD, WEIGHTS, WIDTH, Figure, Table, finish
+from qtool.report.charts.figure import (
+    ACTS,
+    CHOSEN,
+    FAINT,
+    GOOD,
+    WEIGHTS,
+    WIDTH,
+    Chart,
+    Figure,
+    Table,
+    finish,
+    number_format,
+)
 from qtool.report.format import cost, plain
 
 if TYPE_CHECKING:
@@ -60,14 +72,14 @@ def _tooltip() -> list[alt.Tooltip]:
     return [alt.Tooltip(f"{field}:N", title=title) for field, title in (names | told).items()]
 
 
-def _bits(data: alt.InlineData, field: str, title: str, color: str) -> alt.Chart:
+def _bits(data: alt.InlineData, field: str, title: str, color: str) -> Chart:
     import altair as alt
 
     y = alt.Y(f"{field}:Q", title=title, axis=alt.Axis(tickMinStep=1, tickCount=4))
     return _base(data, 64).mark_bar(color=color).encode(x=_x(), y=y, tooltip=_tooltip())
 
 
-def _cost(data: alt.InlineData, field: str, title: str) -> alt.LayerChart:
+def _cost(data: alt.InlineData, field: str, title: str) -> Chart:
     """Return bars of a cost in front of the same at 8 bits."""
     import altair as alt
 
@@ -78,14 +90,14 @@ def _cost(data: alt.InlineData, field: str, title: str) -> alt.LayerChart:
     return alt.layer(eight, base.mark_bar(color=GOOD).encode(x=_x(), y=y, tooltip=_tooltip()))
 
 
-def _bars(data: alt.InlineData, field: str, title: str, color: str) -> alt.Chart:
+def _bars(data: alt.InlineData, field: str, title: str, color: str) -> Chart:
     import altair as alt
 
-    y = alt.Y(f"{field}:Q", title=title, axis=alt.Axis(tickCount=3, format="~g"))
+    y = alt.Y(f"{field}:Q", title=title, axis=alt.Axis(tickCount=3, format=number_format()))
     return _base(data, 64).mark_bar(color=color).encode(x=_x(last=True), y=y, tooltip=_tooltip())
 
 
-def _base(data: alt.InlineData, height: int) -> alt.Chart:
+def _base(data: alt.InlineData, height: int) -> Chart:
     import altair as alt
 
     return alt.Chart(data, width=WIDTH, height=height)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtool.report.charts.figure import WEIGHTS, WIDTH, Figure, Table, finish
+from qtool.report.charts.figure import WEIGHTS, WIDTH, Figure, Table, finish, fitted_scale, number_format
 from qtool.report.format import plain
 
 if TYPE_CHECKING:
@@ -24,18 +24,18 @@ def ranking_figure(name: str, pairs: Sequence[tuple[float, float]], measured: st
     if len(pairs) < 2:
         return None
     rows = [{"predicted": predicted, "measured": found} for predicted, found in pairs]
-    axes = {}
+    scales, axes = {}, {}
     for at, side in enumerate(("predicted", "measured")):
         positive = all(pair[at] > 0 for pair in pairs)
-        axes[side] = alt.Scale(type="log" if positive else "linear", zero=False, padding=10)
-    axis = alt.Axis(format="~g", tickCount=5)
+        scales[side] = fitted_scale(logarithmic=positive)
+        axes[side] = alt.Axis(format=number_format(logarithmic=positive), tickCount=5)
     tooltip = [alt.Tooltip(f"{side}:Q", format=".4g") for side in axes]
     chart = (
         alt.Chart(alt.InlineData(values=rows), width=WIDTH, height=260)
         .mark_circle(size=60, color=WEIGHTS, opacity=0.8)
         .encode(
-            x=alt.X("predicted:Q", title="expected loss", scale=axes["predicted"], axis=axis),
-            y=alt.Y("measured:Q", title=measured, scale=axes["measured"], axis=axis),
+            x=alt.X("predicted:Q", title="expected loss", scale=scales["predicted"], axis=axes["predicted"]),
+            y=alt.Y("measured:Q", title=measured, scale=scales["measured"], axis=axes["measured"]),
             tooltip=tooltip,
         )
     )

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtool.report.charts.figure import INK, MUTED, WIDTH, Figure, Table, finish
+from qtool.report.charts.figure import INK, MUTED, WIDTH, Chart, Figure, Table, finish, fitted_scale
 from qtool.report.format import cost, plain, share
 
 if TYPE_CHECKING:
-    import altair as alt
 
     from qtool.report.report import LayerReport, Report
 
@@ -53,7 +52,7 @@ def _parts(report: Report, metric: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _stack(rows: list[dict[str, Any]], title: str) -> alt.Chart:
+def _stack(rows: list[dict[str, Any]], title: str) -> Chart:
     import altair as alt
 
     kinds = list(dict.fromkeys(row["op"] for row in rows))
@@ -93,11 +92,16 @@ def roofline_figure(report: Report) -> Figure | None:
         return None
     rows = [_dot(layer) for layer in layers]
     roof = _roof(layers, [row["intensity"] for row in rows])
-    scale = alt.Scale(type="log", nice=False, padding=12)
+    scale = fitted_scale(logarithmic=True)
     x = alt.X(
-        "intensity:Q", title="MACs per byte moved", scale=scale, axis=alt.Axis(format="~s", tickCount=5)
+        "intensity:Q",
+        title="MACs per byte moved",
+        scale=scale,
+        axis=alt.Axis(format="~s", tickCount=5, grid=False),
     )
-    y = alt.Y("rate:Q", title="MACs per second", scale=scale, axis=alt.Axis(format="~s", tickCount=5))
+    y = alt.Y(
+        "rate:Q", title="MACs per second", scale=scale, axis=alt.Axis(format="~s", tickCount=5, grid=False)
+    )
     told = ["layer", "precision", "time", "bound by"]
     pairs = sorted({row["precision"] for row in rows})
     color = alt.Color("precision:N", title=None, scale=alt.Scale(domain=pairs, range=_cycle(len(pairs))))

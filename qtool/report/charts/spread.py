@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtool.report.charts.figure import ACTS, CHOSEN, MUTED, WEIGHTS, WIDTH, Figure, Table, finish
+from qtool.report.charts.figure import (
+    ACTS,
+    CHOSEN,
+    MUTED,
+    WEIGHTS,
+    WIDTH,
+    Chart,
+    Figure,
+    Table,
+    finish,
+    number_format,
+)
 from qtool.report.format import plain, share
 
 if TYPE_CHECKING:
-    import altair as alt
 
     from qtool.report.distributions import DistributionReport
     from qtool.report.report import Report
@@ -28,7 +38,7 @@ def spread_figure(report: Report) -> Figure | None:
     return Figure("distributions", label, finish(chart), _table(report))
 
 
-def _cell(entry: DistributionReport) -> alt.LayerChart:
+def _cell(entry: DistributionReport) -> Chart:
     import altair as alt
 
     rows = [
@@ -36,8 +46,15 @@ def _cell(entry: DistributionReport) -> alt.LayerChart:
         for at, count in enumerate(entry.counts)
         if count
     ]
-    x = alt.X("from:Q", title=None, scale=alt.Scale(zero=False), axis=alt.Axis(format="~g", tickCount=5))
-    y = alt.Y("count:Q", title=None, scale=alt.Scale(type="symlog"), axis=alt.Axis(labels=False, ticks=False))
+    x = alt.X(
+        "from:Q", title=None, scale=alt.Scale(zero=False), axis=alt.Axis(format=number_format(), tickCount=5)
+    )
+    y = alt.Y(
+        "count:Q",
+        title=None,
+        scale=alt.Scale(type="symlog"),
+        axis=alt.Axis(labels=False, ticks=False, grid=False),
+    )
     tooltip = [
         alt.Tooltip("from:Q", format=".4g"),
         alt.Tooltip("to:Q", format=".4g"),
@@ -45,14 +62,18 @@ def _cell(entry: DistributionReport) -> alt.LayerChart:
     ]
     color = WEIGHTS if entry.role == "weight" else ACTS
     bars = alt.Chart(alt.InlineData(values=rows)).mark_bar(color=color)
-    title = alt.TitleParams(f"{entry.layer}: {_WORDS[entry.role]}, {entry.bits} bits", limit=WIDTH // 2 - 40)
-    layers = [bars.encode(x=x, x2="to:Q", y=y, tooltip=tooltip), _rules((entry.low, entry.high), CHOSEN)]
+    title = alt.TitleParams(f"{entry.bits}-bit {_WORDS[entry.role]}: {entry.layer}", limit=WIDTH // 2 - 40)
+    ground = alt.Y2Datum(0)
+    layers = [
+        bars.encode(x=x, x2="to:Q", y=y, y2=ground, tooltip=tooltip),
+        _rules((entry.low, entry.high), CHOSEN),
+    ]
     if (entry.narrow_low, entry.narrow_high) != (entry.low, entry.high):
         layers.append(_rules((entry.narrow_low, entry.narrow_high), MUTED))
     return alt.layer(*layers, title=title, width=WIDTH // 2 - 45, height=90)
 
 
-def _rules(ends: tuple[float, float], color: str) -> alt.Chart:
+def _rules(ends: tuple[float, float], color: str) -> Chart:
     import altair as alt
 
     rows = [{"end": ends[0]}, {"end": ends[1]}]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
@@ -16,13 +17,15 @@ from qtool.report.charts.spread import spread_figure
 from qtool.report.format import cost, plain, share
 from qtool.report.headline import budget_line, headline, precision_counts, tight_accumulator
 from qtool.report.outliers import outlier_rows
-from qtool.report.page.page import Page, Section, render
+from qtool.report.page.page import Page, Section, Tile, render
 from qtool.report.sensitivity import sensitivity_line
 
 if TYPE_CHECKING:
     from passes.allocation.decision import Decision
     from qtool.report.report import Report
 
+TILES = 6
+"""Quantities in large print: the metric in both forms, latency, energy, size and bit operations."""
 UNIFORM = "No allocation was solved: every layer has the bits asked for. Give a budget to have bits chosen."
 
 
@@ -59,30 +62,31 @@ def _headline(report: Report) -> Section:
     words.append(
         f"Measured on {metric.samples} samples." if metric else "Nothing was measured: there was no --eval."
     )
-    return Section("headline", "Before and after", tuple(words), Table(head, rows))
+    tiles = tuple(Tile(row.what, row.after, row.change) for row in headline(report)[:TILES])
+    return Section("headline", "Before and after", tuple(words), tiles, Table(head, rows))
 
 
 def _layers(report: Report) -> Section:
     figure = layers_figure(report)
     words = (
-        "Every bar is a layer, from input to output. Pale bars behind times and energies are those at 8 bits; "
-        "loss is what the sensitivity expects the layer to cost at its bits.",
+        "Every bar is a layer, from input to output. Pale bars behind times and energies are those at 8 "
+        "bits. Loss is what the sensitivity expects of the layer at its bits.",
     )
     return _drawn("layers", "Bits along the network", words, figure, "No layer is quantized.")
 
 
 def _front(report: Report) -> Section:
     words = (
-        "Plans by expected loss and cost. The dashed line is the bound of the exact solver: no plan of at most "
-        "that cost has a smaller expected loss. Click on a point, or choose it in the list, to see its bits.",
+        "Plans by expected loss and cost. The dashed line is the bound of the exact solver: no plan of that "
+        "cost or less has a smaller expected loss. A click on a point, or the list, shows its bits.",
     )
     return _drawn("front", "Loss against cost", words, estimated_figure(report), UNIFORM)
 
 
 def _sensitivity(report: Report, decision: Decision | None) -> Section:
     words = (
-        "What each layer is expected to lose at each width, the other side being as wide as can be. Frames mark "
-        "the widths of the plan.",
+        "What each layer is expected to lose at each width, the other side being as wide as can be. Frames "
+        "mark the widths of the plan.",
     )
     figure = None if decision is None else heat_figure(decision.problem, decision.pairs)
     return _drawn("sensitivity", "Sensitivity", words, figure, UNIFORM)
@@ -96,16 +100,17 @@ def _spent(report: Report) -> Section:
     words = ["Every stripe is a layer, in the order of the network, coloured by operator."]
     if figures[-1].name == "roofline":
         words.append(
-            "In the roofline, the rising line is the bandwidth of the memory, the level one the highest rate of "
-            "arithmetic that a layer reaches on its own; layers lie below by what they wait for the other."
+            "In the roofline, the rising line is the bandwidth of the memory, the level one the highest rate "
+            "of arithmetic of any layer; layers below both wait, for narrower arithmetic or to start."
         )
     return Section("spent", "Where time and energy go", tuple(words), figures=tuple(figures))
 
 
 def _distributions(report: Report) -> Section:
     words = (
-        "The layers of which most loss is expected; counts on a logarithmic axis. Dashed lines are the ends of what "
-        "the integers express, of weights in the channel of the widest scale, grey in that of the narrowest.",
+        "The layers of which most loss is expected; counts on a logarithmic axis. Dashed lines are the ends "
+        "of what the integers express: of weights, in the channel of the widest scale, and grey in that of "
+        "the narrowest.",
     )
     missing = "There are no distributions: nothing was quantized, or the report is of an older version."
     return _drawn("distributions", "Values and ranges", words, spread_figure(report), missing)
@@ -116,8 +121,8 @@ def _quality(report: Report) -> Section:
     if found is None:
         return Section("quality", title, ("No sensitivity was used, so that there is nothing to judge.",))
     known = zip(found.predicted, found.measured, strict=False)
-    pairs = [(a, b) for a, b in known if a is not None and b is not None]
-    figure = ranking_figure("quality", pairs, "noise over signal at the output")
+    pairs = [(a, b) for a, b in known if a is not None and b is not None and isfinite(a) and isfinite(b)]
+    figure = ranking_figure("quality", pairs, "measured noise at the output")
     words = (sensitivity_line(found).replace("`", ""),)
     return Section("quality", title, words, figures=(figure,) if figure else ())
 
@@ -138,10 +143,9 @@ def _agreement(report: Report) -> Section:
             line.message for line in report.journal if (line.source, line.subject) == ("lower", "packed")
         ]
         return Section("agreement", title, tuple(reasons) or ("The two forms were not compared.",))
-    words = [
-        f"On equal inputs, the results of {len(report.steps)} operators are at most "
-        f"{plain(found.qdq_vs_packed_max_lsb)} steps apart."
-    ]
+    apart = f"at most {plain(found.qdq_vs_packed_max_lsb)} steps apart"
+    state = apart if found.qdq_vs_packed_max_lsb else "equal to the last bit"
+    words = [f"On equal inputs, the results of all {len(report.steps)} operators are {state}."]
     if found.top1_agreement is not None:
         words.append(f"End to end, both name the same class on {share(found.top1_agreement)} of the samples.")
     figure = agreement_figure(report)
@@ -159,7 +163,7 @@ def _remarks(report: Report) -> Section:
     table = Table(("tensor", "largest", "nearly all below", "ratio", "what helps"), rows) if rows else None
     if table:
         words.append("A few values dominate the ranges of these tensors.")
-    return Section("remarks", "Remarks", tuple(words) or ("None.",), table)
+    return Section("remarks", "Remarks", tuple(words) or ("None.",), table=table)
 
 
 def _run(report: Report) -> Section:

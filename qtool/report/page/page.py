@@ -14,6 +14,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Tile:
+    """One figure in large print: what it is, its value, and how it changed."""
+
+    what: str
+    value: str
+    change: str
+
+
+@dataclass(frozen=True, slots=True)
 class Section:
     """A part of a page with a heading of its own.
 
@@ -21,6 +30,7 @@ class Section:
         name: unique on the page, of letters and hyphens.
         title: heading.
         words: paragraphs, as plain text.
+        tiles: figures in large print.
         table: shown as it is.
         figures: charts, each with its data in a table that opens on demand.
         folded: a table that opens on demand, for data without a chart.
@@ -29,6 +39,7 @@ class Section:
     name: str
     title: str
     words: tuple[str, ...] = ()
+    tiles: tuple[Tile, ...] = ()
     table: Table | None = None
     figures: tuple[Figure, ...] = ()
     folded: Table | None = None
