@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 TIME_S = 20.0
 """For the relaxation; out of time the prices are zero, and the bounds hold all the same."""
+ROUNDING = 1e-12
+"""Share of the range of the objective below which a rise is rounding."""
 SLACK = 1e-9
 """Share of a limit by which a sum may exceed it."""
 
@@ -91,7 +93,9 @@ def margin(decision: Decision) -> Margin:
     prices: dict[str, float] = {}
     for budget, price in zip(decision.budgets, dual.price, strict=True):
         prices[budget.metric] = prices.get(budget.metric, 0.0) + float(price)
-    return Margin(dual.bound, prices, _by_choice(decision.problem, compiled, rises))
+    noise = ROUNDING * core.span(core.value)
+    table = _by_choice(decision.problem, compiled, np.where(rises > noise, rises, 0.0))
+    return Margin(dual.bound, prices, table)
 
 
 def alternatives(decision: Decision, layer: str, found: Margin) -> tuple[Alternative, ...]:
@@ -127,7 +131,7 @@ def _by_choice(
     table = [[np.inf] * len(layer.choices) for layer in problem.layers]
     for rise, (members, choices) in zip(rises.tolist(), compiled.places, strict=True):
         for member, choice in zip(members, choices, strict=True):
-            table[member][choice] = min(table[member][choice], max(rise, 0.0))
+            table[member][choice] = min(table[member][choice], rise)
     return tuple(tuple(row) for row in table)
 
 

@@ -8,7 +8,6 @@ from qtool.report.charts.figure import INK, MUTED, WIDTH, Chart, Figure, Table, 
 from qtool.report.format import cost, plain, share
 
 if TYPE_CHECKING:
-
     from qtool.report.report import LayerReport, Report
 
 COLORS = [

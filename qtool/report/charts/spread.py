@@ -19,7 +19,6 @@ from qtool.report.charts.figure import (
 from qtool.report.format import plain, share
 
 if TYPE_CHECKING:
-
     from qtool.report.distributions import DistributionReport
     from qtool.report.report import Report
 
@@ -62,7 +61,7 @@ def _cell(entry: DistributionReport) -> Chart:
     ]
     color = WEIGHTS if entry.role == "weight" else ACTS
     bars = alt.Chart(alt.InlineData(values=rows)).mark_bar(color=color)
-    title = alt.TitleParams(f"{entry.bits}-bit {_WORDS[entry.role]}: {entry.layer}", limit=WIDTH // 2 - 40)
+    title = alt.TitleParams(f"{entry.bits}-bit {_WORDS[entry.role]}: {entry.layer}", limit=WIDTH // 2 - 20)
     ground = alt.Y2Datum(0)
     layers = [
         bars.encode(x=x, x2="to:Q", y=y, y2=ground, tooltip=tooltip),
@@ -70,7 +69,7 @@ def _cell(entry: DistributionReport) -> Chart:
     ]
     if (entry.narrow_low, entry.narrow_high) != (entry.low, entry.high):
         layers.append(_rules((entry.narrow_low, entry.narrow_high), MUTED))
-    return alt.layer(*layers, title=title, width=WIDTH // 2 - 45, height=90)
+    return alt.layer(*layers, title=title, width=WIDTH // 2 - 5, height=90)
 
 
 def _rules(ends: tuple[float, float], color: str) -> Chart:
