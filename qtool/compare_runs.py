@@ -57,6 +57,11 @@ class RunsReport:
             "circumstances": [_row(entry) for entry in self.circumstances],
         }
 
+    def _repr_html_(self) -> str:
+        from qtool.report.runs import runs_notebook
+
+        return runs_notebook(self)
+
 
 def _row(entry: Compared) -> dict[str, Any]:
     return {"what": entry.what, "values": list(entry.values), "change": entry.change}

@@ -10,6 +10,7 @@ from passes.allocation.evaluate import evaluate
 from passes.allocation.json_fields import as_items, as_number, as_object, as_text, refuse
 from passes.allocation.problem import AllocationProblem
 from passes.errors import ProblemError
+from passes.html_table import html_table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,6 +58,22 @@ class Decision:
         """``(weight_bits, act_bits)`` by layer name."""
         taken = zip(self.problem.layers, self.choices, strict=True)
         return {layer.name: layer.choices[index].pair for layer, index in taken}
+
+    def _repr_html_(self) -> str:
+        taken = zip(self.problem.layers, self.choices, strict=True)
+        chosen = [(layer.name, layer.choices[index]) for layer, index in taken]
+        rows = [
+            (
+                name,
+                it.weight_bits,
+                it.act_bits,
+                it.loss,
+                *(it.cost[metric] for metric in self.problem.metrics),
+            )
+            for name, it in chosen
+        ]
+        head = ("layer", "weight bits", "activation bits", "loss", *self.problem.metrics)
+        return html_table(f"Choices of least {self.minimize}", head, rows)
 
     def to_json(self) -> dict[str, Any]:
         """Return the problem.json document: a PROBLEM.json with the decision under `KEY`."""

@@ -57,6 +57,11 @@ class FrontReport:
     layers: tuple[str, ...]
     points: tuple[FrontPoint, ...]
 
+    def _repr_html_(self) -> str:
+        from qtool.report.notebook import front_table
+
+        return front_table(self)
+
 
 def estimated_front(decision: Decision) -> FrontReport:
     """Return the surroundings of a decision along the cost that it limits, or minimises, or the first one."""

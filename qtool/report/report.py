@@ -253,6 +253,11 @@ class Report:
         document: dict[str, Any] = _plain(asdict(self))
         return {"schema_version": SCHEMA_VERSION} | document
 
+    def _repr_html_(self) -> str:
+        from qtool.report.notebook import report_tables
+
+        return report_tables(self)
+
 
 def _plain(value: Any) -> Any:
     """JSON has no NaN and no infinity, and a file that has them anyway is refused by most readers."""

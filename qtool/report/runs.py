@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from passes.html_table import html_table
 from qtool.report.charts.figure import Table
 from qtool.report.format import NOTHING
 from qtool.report.markdown import markdown_table
@@ -31,6 +32,11 @@ def runs_markdown(found: RunsReport) -> str:
     """Return the comparison as Markdown."""
     sections = [f"## {title}\n\n{markdown_table(*_plain(table))}" for _, title, table in runs_tables(found)]
     return "\n\n".join([f"# {TITLE}", *sections, *_nothing(found)]) + "\n"
+
+
+def runs_notebook(found: RunsReport) -> str:
+    """Return the comparison as HTML tables."""
+    return "".join(html_table(title, table.head, table.rows) for _, title, table in runs_tables(found))
 
 
 def runs_html(found: RunsReport) -> str:
