@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from passes.errors import UsageError
 from qtool.report.folder import open_compiled, plan_pairs
-from qtool.report.format import COST_UNITS, NOTHING, cost, plain, ratio, share, task
+from qtool.report.format import COST_UNITS, NOTHING, SHARES, cost, plain, ratio, share, task
 from qtool.report.headline import metric_word
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _points(name: str, found: Sequence[float | None]) -> str:
     first, last = found[0], found[-1]
     if first is None or last is None:
         return NOTHING
-    if name in ("top1", "top5", "agreement"):
+    if name in SHARES:
         return f"{100 * (last - first):+.2f} points"
     return f"{last - first:+.4g}"
 

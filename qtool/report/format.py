@@ -7,6 +7,8 @@ from math import isfinite
 COST_UNITS = {"latency_s": "s", "energy_j": "J", "weight_bytes": "B", "bops": "", "peak_memory_bytes": "B"}
 """The fields of `qtool.report.report.CostReport`, in order, with the unit of each."""
 
+SHARES = ("top1", "top5", "agreement")
+"""Task metrics that are shares of the samples, from 0 to 1."""
 NOTHING = "-"
 """What stands for a number that is not known."""
 
@@ -35,7 +37,7 @@ def task(metric: str, value: float | None) -> str:
         return NOTHING
     if metric == "sqnr":
         return f"{value:.1f} dB"
-    return f"{100 * value:.2f} %" if metric in ("top1", "top5", "agreement") else f"{value:.5g}"
+    return f"{100 * value:.2f} %" if metric in SHARES else f"{value:.5g}"
 
 
 def share(value: float | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtool.report.charts.figure import WIDTH, Figure, Table, finish
+from qtool.report.charts.figure import WIDTH, Datasets, Figure, Table, finish
 from qtool.report.format import plain, share
 
 if TYPE_CHECKING:
@@ -34,8 +34,9 @@ def agreement_figure(report: Report) -> Figure | None:
         for field, word in _SHARES.items()
     ]
     colors = ["var(--weights)", "var(--acts)", "var(--chosen)"]
+    data = Datasets()
     chart = (
-        alt.Chart(alt.InlineData(values=rows), width=WIDTH - 200, height=alt.Step(18))
+        alt.Chart(data.add(rows), width=WIDTH - 200, height=alt.Step(18))
         .mark_bar()
         .encode(
             x=alt.X("share:Q", title="share of the elements", axis=alt.Axis(format="%", tickCount=5)),
@@ -47,7 +48,7 @@ def agreement_figure(report: Report) -> Figure | None:
         )
     )
     label = f"Shares of elements that differ, of {len(worst)} operators."
-    return Figure("agreement", label, finish(chart), steps_table(report))
+    return Figure("agreement", label, finish(chart, data), steps_table(report))
 
 
 def steps_table(report: Report) -> Table:

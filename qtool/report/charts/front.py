@@ -13,13 +13,14 @@ from qtool.report.charts.figure import (
     WEIGHTS,
     WIDTH,
     Chart,
+    Datasets,
     Figure,
     Table,
     finish,
     fitted_scale,
     number_format,
 )
-from qtool.report.format import NOTHING, cost_or_number, plain
+from qtool.report.format import NOTHING, SHARES, cost_or_number, plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,12 +66,16 @@ class Dot:
 
 @dataclass(frozen=True, slots=True)
 class Axes:
-    """What a front is drawn over: the metric of the cost, the word for the loss, and names of layers."""
+    """What a front is drawn over: the metric of the cost, the word for the loss, and names of layers.
+
+    Losses may span powers of ten (``logarithmic``), or be shares from 0 to 1 (``shares``).
+    """
 
     metric: str
     loss: str
     layers: tuple[str, ...]
     logarithmic: bool = False
+    shares: bool = False
 
 
 def estimated_figure(report: Report) -> Figure | None:
@@ -103,7 +108,8 @@ def measured_figure(search: SearchReport) -> Figure | None:
         bits = tuple(layer.weight_bits for layer in it.layers), tuple(layer.act_bits for layer in it.layers)
         dots.append(Dot(f"point {it.index}", kind, it.cost[metric], it.loss, None, *bits))
     layers = tuple(layer.name for layer in search.front[0].layers)
-    return front_figure("front", dots, Axes(metric, f"measured loss of {search.metric.name}", layers))
+    loss, shares = f"measured loss of {search.metric.name}", search.metric.name in SHARES
+    return front_figure("front", dots, Axes(metric, loss, layers, shares=shares))
 
 
 def expected_figure(search: SearchReport) -> Figure | None:
@@ -125,11 +131,12 @@ def front_figure(name: str, dots: Sequence[Dot], axes: Axes) -> Figure:
     import altair as alt
 
     pickable = [dot for dot in dots if dot.weight_bits]
-    views: list[Any] = [_points(dots, axes, pickable)]
+    data = Datasets()
+    views: list[Any] = [_points(data, dots, axes, pickable)]
     if pickable:
-        views += [_bits(pickable, axes, side) for side in ("weight bits", "activation bits")]
+        views += [_bits(data, pickable, axes, side) for side in ("weight bits", "activation bits")]
     label = f"{axes.loss} against {cost_title(axes.metric)} of {len(dots)} plans; the table has the data."
-    return Figure(name, label, finish(alt.vconcat(*views)), _table(dots, axes))
+    return Figure(name, label, finish(alt.vconcat(*views), data), _table(dots, axes))
 
 
 def cost_title(metric: str) -> str:
@@ -138,14 +145,15 @@ def cost_title(metric: str) -> str:
     return words.get(metric, metric.replace("_", " "))
 
 
-def _points(dots: Sequence[Dot], axes: Axes, pickable: Sequence[Dot]) -> Chart:
+def _points(data: Datasets, dots: Sequence[Dot], axes: Axes, pickable: Sequence[Dot]) -> Chart:
     import altair as alt
 
     rows = [_row(dot, axes) for dot in dots]
     scale = fitted_scale(logarithmic=axes.logarithmic)
     x_axis = alt.Axis(format="~s", tickCount=6)
     x = alt.X("cost:Q", title=cost_title(axes.metric), scale=fitted_scale(), axis=x_axis)
-    y_axis = alt.Axis(format=number_format(logarithmic=axes.logarithmic), tickCount=5)
+    numbers = "~%" if axes.shares else number_format(logarithmic=axes.logarithmic)
+    y_axis = alt.Axis(format=numbers, tickCount=5)
     # The bound between two plans is that of the dearer one: what costs less than it loses no less.
     y = alt.Y("loss:Q", title=axes.loss, scale=scale, axis=y_axis)
     words = list(dict.fromkeys(KINDS[kind][0] for kind in KINDS if any(dot.kind == kind for dot in dots)))
@@ -158,7 +166,7 @@ def _points(dots: Sequence[Dot], axes: Axes, pickable: Sequence[Dot]) -> Chart:
         alt.Tooltip(f"{at}:N", title=name) if name else f"{at}:N"
         for at, name in zip(told, names, strict=True)
     ]
-    base = alt.Chart(alt.InlineData(values=rows), width=WIDTH, height=300).encode(x=x, y=y)
+    base = alt.Chart(data.add(rows), width=WIDTH, height=300).encode(x=x, y=y)
     line = base.transform_filter(f"indexof(['{KINDS['front'][0]}', '{KINDS['plan'][0]}'], datum.kind) >= 0")
     layers: list[Any] = [line.mark_line(interpolate="step-after", color=WEIGHTS, opacity=0.5)]
     if any(dot.bound is not None for dot in dots):
@@ -196,7 +204,7 @@ def _row(dot: Dot, axes: Axes) -> dict[str, Any]:
     return base | {"bound": dot.bound, "bound_told": bound} | told
 
 
-def _bits(pickable: Sequence[Dot], axes: Axes, side: str) -> Chart:
+def _bits(data: Datasets, pickable: Sequence[Dot], axes: Axes, side: str) -> Chart:
     import altair as alt
 
     field, color = ("weight_bits", WEIGHTS) if side == "weight bits" else ("act_bits", ACTS)
@@ -212,10 +220,10 @@ def _bits(pickable: Sequence[Dot], axes: Axes, side: str) -> Chart:
     names = [{"at": at, "layer": layer} for at, layer in enumerate(axes.layers)]
     tooltip = [alt.Tooltip("plan:N"), alt.Tooltip("layer:N"), alt.Tooltip("bits:Q", title=side)]
     return (
-        alt.Chart(alt.InlineData(values=rows), width=WIDTH, height=64)
+        alt.Chart(data.add(rows), width=WIDTH, height=64)
         .transform_filter({"param": PICKED})
         .transform_flatten(["bits", "at"])
-        .transform_lookup("at", alt.LookupData(alt.InlineData(values=names), "at", ["layer"]))
+        .transform_lookup("at", alt.LookupData(data.add(names), "at", ["layer"]))
         .mark_bar(color=color)
         .encode(x=x, y=y, tooltip=tooltip)
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtool.report.charts.figure import INK, WIDTH, Chart, Figure, Table, finish
+from qtool.report.charts.figure import INK, WIDTH, Chart, Datasets, Figure, Table, finish
 from qtool.report.format import plain
 
 if TYPE_CHECKING:
@@ -35,13 +35,14 @@ def heat_figure(problem: AllocationProblem, taken: Mapping[str, tuple[int, int]]
     most = max((loss for rows in losses.values() for row in rows for loss in row.values()), default=0.0)
     # Two colours at least: a scale from a number to itself has none.
     least = max(most, 1e-12) * DECADES
+    data = Datasets()
     panels = [
-        _panel(_cells(problem, losses[side], at, taken), side, (least, max(most, 1e-12)))
+        _panel(data, _cells(problem, losses[side], at, taken), side, (least, max(most, 1e-12)))
         for at, side in enumerate(sides)
     ]
     chart = alt.vconcat(*panels).resolve_scale(x="shared", color="shared")
     label = f"Expected loss of {len(problem.layers)} layers at every width of weights and activations."
-    return Figure("sensitivity", label, finish(chart), _table(problem, losses))
+    return Figure("sensitivity", label, finish(chart, data), _table(problem, losses))
 
 
 def losses_of(layer: LayerChoices, side: int) -> dict[int, float]:
@@ -73,7 +74,7 @@ def _cells(
     ]
 
 
-def _panel(cells: list[dict[str, Any]], side: str, ends: tuple[float, float]) -> Chart:
+def _panel(data: Datasets, cells: list[dict[str, Any]], side: str, ends: tuple[float, float]) -> Chart:
     import altair as alt
 
     rows = len({cell["bits"] for cell in cells})
@@ -89,7 +90,7 @@ def _panel(cells: list[dict[str, Any]], side: str, ends: tuple[float, float]) ->
         alt.Tooltip("bits:O", title=f"bits of {side}"),
         alt.Tooltip("loss:Q", title="expected loss", format=".4g"),
     ]
-    base = alt.Chart(alt.InlineData(values=cells), width=WIDTH, height=ROW * rows)
+    base = alt.Chart(data.add(cells), width=WIDTH, height=ROW * rows)
     # A logarithm has no place for zero, nor for the little below it that rounding may leave.
     base = base.transform_calculate(shown=f"max(datum.loss, {ends[0]!r})")
     heat = base.mark_rect().encode(x=x, y=y, color=color, tooltip=tooltip)

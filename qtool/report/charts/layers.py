@@ -12,6 +12,7 @@ from qtool.report.charts.figure import (
     WEIGHTS,
     WIDTH,
     Chart,
+    Datasets,
     Figure,
     Table,
     finish,
@@ -35,7 +36,8 @@ def layers_figure(report: Report) -> Figure | None:
     rows = [_row(at, layer) for at, layer in enumerate(report.layers)]
     if not any(layer.quantized for layer in report.layers):
         return None
-    data = alt.InlineData(values=rows)
+    kept = Datasets()
+    data = kept.add(rows)
     panels = [_bits(data, "weight_bits", "weight bits", WEIGHTS), _bits(data, "act_bits", "act. bits", ACTS)]
     panels += [_cost(data, name, title) for name, title in _COSTS.items() if rows[0].get(name) is not None]
     if any(row["loss"] is not None for row in rows):
@@ -44,7 +46,7 @@ def layers_figure(report: Report) -> Figure | None:
     label = (
         f"Bits, cost and expected loss of {len(rows)} layers from input to output; the table has the data."
     )
-    return Figure("layers", label, finish(chart), _table(report))
+    return Figure("layers", label, finish(chart, kept), _table(report))
 
 
 def _row(at: int, layer: LayerReport) -> dict[str, Any]:
@@ -72,14 +74,14 @@ def _tooltip() -> list[alt.Tooltip]:
     return [alt.Tooltip(f"{field}:N", title=title) for field, title in (names | told).items()]
 
 
-def _bits(data: alt.InlineData, field: str, title: str, color: str) -> Chart:
+def _bits(data: alt.NamedData, field: str, title: str, color: str) -> Chart:
     import altair as alt
 
     y = alt.Y(f"{field}:Q", title=title, axis=alt.Axis(tickMinStep=1, tickCount=4))
     return _base(data, 64).mark_bar(color=color).encode(x=_x(), y=y, tooltip=_tooltip())
 
 
-def _cost(data: alt.InlineData, field: str, title: str) -> Chart:
+def _cost(data: alt.NamedData, field: str, title: str) -> Chart:
     """Return bars of a cost in front of the same at 8 bits."""
     import altair as alt
 
@@ -90,14 +92,14 @@ def _cost(data: alt.InlineData, field: str, title: str) -> Chart:
     return alt.layer(eight, base.mark_bar(color=GOOD).encode(x=_x(), y=y, tooltip=_tooltip()))
 
 
-def _bars(data: alt.InlineData, field: str, title: str, color: str) -> Chart:
+def _bars(data: alt.NamedData, field: str, title: str, color: str) -> Chart:
     import altair as alt
 
     y = alt.Y(f"{field}:Q", title=title, axis=alt.Axis(tickCount=3, format=number_format()))
     return _base(data, 64).mark_bar(color=color).encode(x=_x(last=True), y=y, tooltip=_tooltip())
 
 
-def _base(data: alt.InlineData, height: int) -> Chart:
+def _base(data: alt.NamedData, height: int) -> Chart:
     import altair as alt
 
     return alt.Chart(data, width=WIDTH, height=height)

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtool.report.charts.figure import WEIGHTS, WIDTH, Figure, Table, finish, fitted_scale, number_format
+from qtool.report.charts.figure import (
+    WEIGHTS,
+    WIDTH,
+    Datasets,
+    Figure,
+    Table,
+    finish,
+    fitted_scale,
+    number_format,
+)
 from qtool.report.format import plain
 
 if TYPE_CHECKING:
@@ -30,8 +39,9 @@ def ranking_figure(name: str, pairs: Sequence[tuple[float, float]], measured: st
         scales[side] = fitted_scale(logarithmic=positive)
         axes[side] = alt.Axis(format=number_format(logarithmic=positive), tickCount=5)
     tooltip = [alt.Tooltip(f"{side}:Q", format=".4g") for side in axes]
+    data = Datasets()
     chart = (
-        alt.Chart(alt.InlineData(values=rows), width=WIDTH, height=260)
+        alt.Chart(data.add(rows), width=WIDTH, height=260)
         .mark_circle(size=60, color=WEIGHTS, opacity=0.8)
         .encode(
             x=alt.X("predicted:Q", title="expected loss", scale=scales["predicted"], axis=axes["predicted"]),
@@ -41,4 +51,4 @@ def ranking_figure(name: str, pairs: Sequence[tuple[float, float]], measured: st
     )
     label = f"{measured} against expected loss of {len(pairs)} plans."
     table = Table(("expected loss", measured), tuple((plain(a), plain(b)) for a, b in pairs))
-    return Figure(name, label, finish(chart), table)
+    return Figure(name, label, finish(chart, data), table)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtool.report.charts.figure import INK, MUTED, WIDTH, Chart, Figure, Table, finish, fitted_scale
+from qtool.report.charts.figure import INK, MUTED, WIDTH, Chart, Datasets, Figure, Table, finish, fitted_scale
 from qtool.report.format import cost, plain, share
 
 if TYPE_CHECKING:
@@ -31,10 +31,11 @@ def spent_figure(report: Report) -> Figure | None:
     known = [metric for metric in _METRICS if getattr(report.cost, metric) is not None]
     if not known:
         return None
-    panels = [_stack(_parts(report, metric), _METRICS[metric]) for metric in known]
+    data = Datasets()
+    panels = [_stack(data, _parts(report, metric), _METRICS[metric]) for metric in known]
     chart = alt.vconcat(*panels).resolve_scale(x="independent", color="shared")
     label = "Stacked bars: the share of every layer in time and energy, at 8 bits and of the plan."
-    return Figure("spent", label, finish(chart), _table(report, known))
+    return Figure("spent", label, finish(chart, data), _table(report, known))
 
 
 def _parts(report: Report, metric: str) -> list[dict[str, Any]]:
@@ -51,13 +52,13 @@ def _parts(report: Report, metric: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _stack(rows: list[dict[str, Any]], title: str) -> Chart:
+def _stack(data: Datasets, rows: list[dict[str, Any]], title: str) -> Chart:
     import altair as alt
 
     kinds = list(dict.fromkeys(row["op"] for row in rows))
     colors = [COLORS[min(at, len(COLORS) - 1)] for at in range(len(kinds))]
     return (
-        alt.Chart(alt.InlineData(values=rows), width=WIDTH - 60, height=70)
+        alt.Chart(data.add(rows), width=WIDTH - 60, height=70)
         .mark_bar(stroke="var(--paper)", strokeWidth=0.5)
         .encode(
             x=alt.X("value:Q", title=title, axis=alt.Axis(format="~s", tickCount=6)),
@@ -90,7 +91,7 @@ def roofline_figure(report: Report) -> Figure | None:
     if not layers:
         return None
     rows = [_dot(layer) for layer in layers]
-    roof = _roof(layers, [row["intensity"] for row in rows])
+    data, roof = Datasets(), _roof(layers, [row["intensity"] for row in rows])
     scale = fitted_scale(logarithmic=True)
     x = alt.X(
         "intensity:Q",
@@ -105,18 +106,18 @@ def roofline_figure(report: Report) -> Figure | None:
     pairs = sorted({row["precision"] for row in rows})
     color = alt.Color("precision:N", title=None, scale=alt.Scale(domain=pairs, range=_cycle(len(pairs))))
     dots = (
-        alt.Chart(alt.InlineData(values=rows), width=WIDTH, height=300)
+        alt.Chart(data.add(rows), width=WIDTH, height=300)
         .mark_circle(size=70, opacity=0.85)
         .encode(x=x, y=y, color=color, tooltip=[alt.Tooltip(f"{field}:N") for field in told])
     )
-    line = alt.Chart(alt.InlineData(values=roof)).mark_line(color=MUTED, strokeDash=[6, 4]).encode(x=x, y=y)
+    line = alt.Chart(data.add(roof)).mark_line(color=MUTED, strokeDash=[6, 4]).encode(x=x, y=y)
     label = "Roofline: rate of every layer against its MACs per byte, under the limits of the machine."
     head = ("layer", "precision", "MACs per byte", "MACs per second", "bound by")
     table = tuple(
         (row["layer"], row["precision"], plain(row["intensity"]), plain(row["rate"]), row["bound by"])
         for row in rows
     )
-    return Figure("roofline", label, finish(alt.layer(line, dots)), Table(head, table))
+    return Figure("roofline", label, finish(alt.layer(line, dots), data), Table(head, table))
 
 
 def _placed(layer: LayerReport) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qtool.report.charts.figure import (
     ACTS,
@@ -11,6 +11,7 @@ from qtool.report.charts.figure import (
     WEIGHTS,
     WIDTH,
     Chart,
+    Datasets,
     Figure,
     Table,
     finish,
@@ -31,54 +32,63 @@ def spread_figure(report: Report) -> Figure | None:
 
     if not report.distributions:
         return None
-    cells = [_cell(entry) for entry in report.distributions]
-    chart = alt.concat(*cells, columns=2).resolve_scale(x="independent", y="independent")
-    label = f"Distributions of {len(cells)} tensors of the layers of which most loss is expected."
-    return Figure("distributions", label, finish(chart), _table(report))
+    data = Datasets()
+    rows = [row for at, entry in enumerate(report.distributions) for row in _rows(at, entry)]
+    titles = list(dict.fromkeys(row["tensor"] for row in rows))
+    facet = alt.Facet("tensor:N", title=None, sort=titles, header=alt.Header(labelLimit=WIDTH // 2 - 20))
+    cells = alt.layer(_bars(), _ends("narrowest", MUTED), _ends("widest", CHOSEN), data=data.add(rows))
+    sized = cells.properties(width=WIDTH // 2 - 5, height=90)
+    chart = sized.facet(facet, columns=2).resolve_scale(x="independent", y="independent")
+    label = f"Distributions of {len(titles)} tensors of the layers of which most loss is expected."
+    return Figure("distributions", label, finish(chart, data), _table(report))
 
 
-def _cell(entry: DistributionReport) -> Chart:
-    import altair as alt
-
-    rows = [
-        {"from": entry.start + at * entry.width, "to": entry.start + (at + 1) * entry.width, "count": count}
-        for at, count in enumerate(entry.counts)
+def _rows(at: int, entry: DistributionReport) -> list[dict[str, Any]]:
+    """Return the bins of one tensor that hold values, and the ends of its ranges."""
+    words = f"{entry.bits}-bit {_WORDS[entry.role]}: {entry.layer}"
+    # Blanks at the end keep tensors of one layer apart, and are not seen.
+    tensor = {"tensor": words + " " * at, "role": _WORDS[entry.role]}
+    rows: list[dict[str, Any]] = [
+        tensor
+        | {
+            "from": entry.start + bin_ * entry.width,
+            "to": entry.start + (bin_ + 1) * entry.width,
+            "count": count,
+        }
+        for bin_, count in enumerate(entry.counts)
         if count
     ]
+    rows += [tensor | {"end": end, "of": "widest"} for end in (entry.low, entry.high)]
+    narrow = (entry.narrow_low, entry.narrow_high)
+    return rows + [tensor | {"end": end, "of": "narrowest"} for end in narrow]
+
+
+def _bars() -> Chart:
+    import altair as alt
+
     x = alt.X(
         "from:Q", title=None, scale=alt.Scale(zero=False), axis=alt.Axis(format=number_format(), tickCount=5)
     )
-    y = alt.Y(
-        "count:Q",
-        title=None,
-        scale=alt.Scale(type="symlog"),
-        axis=alt.Axis(labels=False, ticks=False, grid=False),
-    )
+    axis = alt.Axis(labels=False, ticks=False, grid=False)
+    y = alt.Y("count:Q", title=None, scale=alt.Scale(type="symlog"), axis=axis)
+    colors = alt.Scale(domain=list(_WORDS.values()), range=[WEIGHTS, ACTS])
     tooltip = [
         alt.Tooltip("from:Q", format=".4g"),
         alt.Tooltip("to:Q", format=".4g"),
         alt.Tooltip("count:Q", title="values"),
     ]
-    color = WEIGHTS if entry.role == "weight" else ACTS
-    bars = alt.Chart(alt.InlineData(values=rows)).mark_bar(color=color)
-    title = alt.TitleParams(f"{entry.bits}-bit {_WORDS[entry.role]}: {entry.layer}", limit=WIDTH // 2 - 20)
-    ground = alt.Y2Datum(0)
-    layers = [
-        bars.encode(x=x, x2="to:Q", y=y, y2=ground, tooltip=tooltip),
-        _rules((entry.low, entry.high), CHOSEN),
-    ]
-    if (entry.narrow_low, entry.narrow_high) != (entry.low, entry.high):
-        layers.append(_rules((entry.narrow_low, entry.narrow_high), MUTED))
-    return alt.layer(*layers, title=title, width=WIDTH // 2 - 5, height=90)
+    bars = alt.Chart().transform_filter("isValid(datum.count)").mark_bar()
+    color = alt.Color("role:N", title=None, scale=colors)
+    return bars.encode(x=x, x2="to:Q", y=y, y2=alt.Y2Datum(0), color=color, tooltip=tooltip)
 
 
-def _rules(ends: tuple[float, float], color: str) -> Chart:
+def _ends(of: str, color: str) -> Chart:
     import altair as alt
 
-    rows = [{"end": ends[0]}, {"end": ends[1]}]
-    tooltip = alt.Tooltip("end:Q", title="end of the range", format=".4g")
-    rules = alt.Chart(alt.InlineData(values=rows)).mark_rule(color=color, strokeWidth=1.5, strokeDash=[4, 2])
-    return rules.encode(x=alt.X("end:Q", title=None), tooltip=tooltip)
+    rules = alt.Chart().transform_filter(f"datum.of == '{of}'")
+    tooltip = alt.Tooltip("end:Q", title=f"end of the {of} range", format=".4g")
+    marks = rules.mark_rule(color=color, strokeWidth=1.5, strokeDash=[4, 2])
+    return marks.encode(x=alt.X("end:Q", title=None), tooltip=tooltip)
 
 
 def _table(report: Report) -> Table:
