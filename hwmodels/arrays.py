@@ -84,8 +84,14 @@ class PairArrays:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Estimate:
-    """What an architecture says of layers, each of shape (layers, pairs); ``None`` is unknown."""
+    """What an architecture says of layers, each of shape (layers, pairs); ``None`` is unknown.
+
+    `compute_s`, `memory_s` and `traffic_bytes` are as in `Cost`.
+    """
 
     latency_s: Floats | None = None
     energy_j: Floats | None = None
     cycles: Floats | None = None
+    compute_s: Floats | None = None
+    memory_s: Floats | None = None
+    traffic_bytes: Floats | None = None

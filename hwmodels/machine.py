@@ -167,6 +167,9 @@ class ArrayMachine(ABC):
             "latency_s": found.latency_s,
             "energy_j": found.energy_j,
             "cycles": found.cycles,
+            "compute_s": found.compute_s,
+            "memory_s": found.memory_s,
+            "traffic_bytes": found.traffic_bytes,
             "weight_bytes": np.ceil(layers.weight_count * stored.weight / 8)
             + layers.multiplier_count * (asked.weight <= MULTIPLIED_BITS),
             "peak_memory_bytes": np.ceil(read * stored.act / 8) + np.ceil(written * stored.act / 8),

@@ -81,6 +81,10 @@ class Cost:
         bops: bit operations, MACs times weight bits times activation bits.
         peak_memory_bytes: activations alive at once, in bytes.
         cycles: clock cycles, where the machine has a clock.
+        compute_s: seconds that the arithmetic alone would take, where arithmetic and memory overlap: a layer
+            takes as long as the slower of the two. ``None`` for a network.
+        memory_s: seconds that moving its operands alone would take, likewise.
+        traffic_bytes: bytes that it moves across the memory interface, likewise.
         priced_as: the supported pair that the precision asked for was rounded up to; ``None`` for a network.
 
     Raises:
@@ -93,11 +97,14 @@ class Cost:
     bops: float | None = None
     peak_memory_bytes: float | None = None
     cycles: float | None = None
+    compute_s: float | None = None
+    memory_s: float | None = None
+    traffic_bytes: float | None = None
     priced_as: Precision | None = None
 
     def __post_init__(self) -> None:
         """Check every quantity."""
-        for name in (*Metric, "cycles"):
+        for name in (*Metric, "cycles", "compute_s", "memory_s", "traffic_bytes"):
             value: float | None = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value >= 0):
                 raise HardwareError(f"cost: {name} must be finite and not negative, found {value!r}")

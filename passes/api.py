@@ -101,6 +101,7 @@ class PassContext:
         workers: threads for ONNX Runtime; 0 leaves the choice to it.
         observes: union of the statistics wanted by all passes of the pipeline.
         journal: refusals and remarks, in order.
+        decisions: what allocations have solved, in order; each a `passes.allocation.decision.Decision`.
         progress: called with (stage, done, total) by long loops.
         seconds: wall-clock time that each analysis took by itself, nested analyses excluded.
     """
@@ -112,6 +113,7 @@ class PassContext:
     workers: int = 0
     observes: frozenset[str] = frozenset()
     journal: list[JournalEntry] = field(default_factory=list)
+    decisions: list[Any] = field(default_factory=list)
     progress: Callable[[str, int, int], None] = lambda stage, done, total: None
     seconds: dict[str, float] = field(default_factory=dict)
     _cache: dict[Analysis[Any], tuple[Aspect, Any]] = field(default_factory=dict, repr=False)

@@ -10,6 +10,7 @@
     |   +-- PlanError              a plan.json
     |   +-- ProblemError           an allocation problem
     |   +-- ArtifactError          a .qpk file
+    |   +-- ReportError            a report.json or front.json
     |   +-- LoweringError          a plan that a form cannot express
     +-- InfeasibleError        4   no plan meets the budgets
     +-- AccuracyError          5   the result is below what was asked
@@ -62,6 +63,10 @@ class ProblemError(InputError):
 
 class ArtifactError(InputError):
     """A packed artifact is truncated, of another version, or lies about its contents."""
+
+
+class ReportError(InputError):
+    """A report of an earlier run is missing, damaged, or of another version."""
 
 
 class LoweringError(InputError):

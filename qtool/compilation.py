@@ -25,6 +25,7 @@ from qtool.sensitivity_quality import sensitivity_quality
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from passes.allocation.decision import Decision
     from passes.api import Pass
     from passes.instruments import PassRecord
     from passes.ir.model import Model
@@ -54,6 +55,16 @@ class Compilation:
     proof: Proof
     quality: SensitivityReport | None
     seconds: dict[str, float]
+
+    @property
+    def decision(self) -> Decision | None:
+        """The allocation that chose the bits of the plan; ``None`` where nothing was solved.
+
+        ``--max-drop`` solves many and keeps one; passes may have changed bits after it.
+        """
+        bits = {name: layer.precision for name, layer in self.model.plan.layers.items()}
+        pairs = {name: (it.weight_bits, it.act_bits) for name, it in bits.items()}
+        return next((it for it in reversed(self.ctx.decisions) if it.pairs == pairs), None)
 
 
 def compile_request(request: QuantizeRequest, tell: Callable[[str, int, int], None]) -> Compilation:

@@ -11,8 +11,11 @@ from passes.errors import AccuracyError
 from passes.ir.plan import write_plan
 from qtool.bundle import bundle
 from qtool.compilation import Compilation, compile_request
+from qtool.files import write_json
 from qtool.lowering import write_forms
 from qtool.report import report_json, report_markdown
+from qtool.report.folder import PAGE, PROBLEM
+from qtool.report.page.compiled import report_html
 from qtool.summary import build_report
 
 if TYPE_CHECKING:
@@ -61,6 +64,9 @@ def write_outputs(request: QuantizeRequest, compilation: Compilation, report: Re
         write_plan(model.plan, staging / "plan.json", model.sha256, machine)
         _write(staging / "report.json", report_json(report))
         _write(staging / "report.md", report_markdown(report))
+        if compilation.decision is not None:
+            write_json(compilation.decision.to_json(), staging / PROBLEM)
+        _write(staging / PAGE, report_html(report, compilation.decision))
 
 
 def peak_rss_bytes() -> int:

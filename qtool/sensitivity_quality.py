@@ -81,7 +81,8 @@ def sensitivity_quality(
 def _report(name: str, predicted: list[float], noise: list[float], samples: int) -> SensitivityReport:
     found = rank_correlation(predicted, noise)
     low, high = interval(found.spearman, len(noise))
-    return SensitivityReport(name, len(noise), samples, found.spearman, low, high, found.kendall)
+    judged = (found.spearman, low, high, found.kendall)
+    return SensitivityReport(name, len(noise), samples, *judged, tuple(predicted), tuple(noise))
 
 
 def interval(correlation: float, count: int) -> tuple[float, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from hwmodels import FLOAT, Cost, Metric, Precision
@@ -17,6 +16,7 @@ from passes.ir.setup import BY_PLAN, quantizer_setup
 from passes.ir.weight_groups import group_size
 from passes.pipeline import parse
 from qtool import __version__
+from qtool.environment import versions
 from qtool.report import (
     AccumulatorReport,
     AgreementReport,
@@ -29,9 +29,12 @@ from qtool.report import (
     ModelReport,
     OutlierReport,
     Report,
+    StepReport,
     TimeReport,
     UnquantizedReport,
 )
+from qtool.report.distributions import distributions
+from qtool.report.front import estimated_front
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,8 +44,6 @@ if TYPE_CHECKING:
     from qtool.proof import Proof
     from qtool.request import QuantizeRequest
 
-PACKAGES = ("onnx", "onnxruntime", "onnx-graphsurgeon", "numpy", "scipy")
-"""Packages whose versions decide the result."""
 _HEAVY = ("Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU", "RNN")
 
 
@@ -59,7 +60,7 @@ def build_report(request: QuantizeRequest, done: Compilation, seconds: float, pe
     setup = fitted(quantizer_setup(model.graph, ctx.target), model.plan)
     bits = {name: layer.precision for name, layer in model.plan.layers.items()}
     total, by_layer = price_plan(model, ctx, bits, group_size(model.plan), points=True)
-    eight, _ = price_plan(model, ctx, dict.fromkeys(bits, Precision(8, 8)))
+    eight, by_layer_8bit = price_plan(model, ctx, dict.fromkeys(bits, Precision(8, 8)))
     journal = [JournalLine(entry.source, entry.subject, entry.message) for entry in ctx.journal]
     if done.lowered.refusal:
         journal.append(JournalLine("lower", "packed", done.lowered.refusal))
@@ -73,13 +74,13 @@ def build_report(request: QuantizeRequest, done: Compilation, seconds: float, pe
         cost=_cost(total),
         cost_8bit=_cost(eight),
         budgets=_budgets(done, total, eight),
-        layers=(*_layers(done, by_layer), *_float_layers(setup)),
+        layers=(*_layers(done, by_layer, by_layer_8bit), *_float_layers(setup)),
         coverage=_coverage(done, setup),
         agreement=_agreement(done.proof),
         time_s=_times(done, seconds),
         peak_rss_bytes=peak,
         pipeline=",".join(record.text for record in done.records),
-        versions={"python": _python()} | {name: version(name) for name in PACKAGES},
+        versions=versions(),
         unquantized=tuple(
             UnquantizedReport(entry.name, entry.op, entry.reason) for entry in setup.unquantized
         ),
@@ -92,6 +93,9 @@ def build_report(request: QuantizeRequest, done: Compilation, seconds: float, pe
             OutlierReport.of(found) for found in find_outliers(setup, ctx.known(CollectActivations()))
         ),
         sensitivity_quality=done.quality,
+        front=None if done.decision is None else estimated_front(done.decision),
+        steps=tuple(StepReport.of(found) for found in done.proof.layers),
+        distributions=distributions(setup, model.plan, ctx.known(CollectActivations())),
     )
 
 
@@ -127,7 +131,10 @@ def _budgets(done: Compilation, total: Cost, eight: Cost) -> tuple[BudgetReport,
     return tuple(reports)
 
 
-def _layers(done: Compilation, prices: Mapping[str, Cost]) -> list[LayerReport]:
+def _layers(
+    done: Compilation, prices: Mapping[str, Cost], prices_8bit: Mapping[str, Cost]
+) -> list[LayerReport]:
+    works = done.ctx.get(Workloads(), done.model)
     return [
         LayerReport(
             name=name,
@@ -141,6 +148,12 @@ def _layers(done: Compilation, prices: Mapping[str, Cost]) -> list[LayerReport]:
             energy_j=prices[name].energy_j,
             weight_bytes=prices[name].weight_bytes,
             bops=prices[name].bops,
+            latency_8bit_s=prices_8bit[name].latency_s,
+            energy_8bit_j=prices_8bit[name].energy_j,
+            macs=float(works[name].macs),
+            compute_s=prices[name].compute_s,
+            memory_s=prices[name].memory_s,
+            traffic_bytes=prices[name].traffic_bytes,
         )
         for name, layer in done.model.plan.layers.items()
     ]
@@ -197,9 +210,3 @@ def _times(done: Compilation, seconds: float) -> TimeReport:
         lower=done.seconds["lower"],
         compare=done.seconds["compare"],
     )
-
-
-def _python() -> str:
-    import platform
-
-    return platform.python_version()

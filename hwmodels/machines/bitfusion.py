@@ -68,7 +68,9 @@ class BitFusion(ArrayMachine):
 
     def estimate(self, layers: LayerArrays, run: PairArrays, stored: PairArrays) -> Estimate:
         """Price layers: the slower of array and memory interface sets the time."""
-        memory_cycles = np.ceil(dram_bits(layers, stored) / self.array.dram_bits_per_cycle)
-        cycles = np.maximum(compute_cycles(layers, run, self.array), memory_cycles)
+        moved, clock = dram_bits(layers, stored), self.array.clock_hz
+        memory_cycles = np.ceil(moved / self.array.dram_bits_per_cycle)
+        busy_cycles = compute_cycles(layers, run, self.array)
+        cycles = np.maximum(busy_cycles, memory_cycles)
         energy = self.energy.energy_j(layers, run, stored, cycles) if self.energy else None
-        return Estimate(cycles / self.array.clock_hz, energy, cycles)
+        return Estimate(cycles / clock, energy, cycles, busy_cycles / clock, memory_cycles / clock, moved / 8)

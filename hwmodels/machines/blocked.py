@@ -79,12 +79,11 @@ class BlockedMachine(ArrayMachine):
 
     def estimate(self, layers: LayerArrays, run: PairArrays, stored: PairArrays) -> Estimate:
         """Price layers: the slower of arithmetic and memory, which overlap."""
-        moving = self.memory.seconds(self.traffic_bytes(layers, stored))
-        seconds = self.compute.overhead_s + np.maximum(
-            self.cycles(layers, run) / self.compute.clock_hz, moving
-        )
+        moved = self.traffic_bytes(layers, stored)
+        moving, busy = self.memory.seconds(moved), self.cycles(layers, run) / self.compute.clock_hz
+        seconds = self.compute.overhead_s + np.maximum(busy, moving)
         energy = self.power.energy_j(seconds) if self.power else None
-        return Estimate(seconds, energy, seconds * self.compute.clock_hz)
+        return Estimate(seconds, energy, seconds * self.compute.clock_hz, busy, moving, moved)
 
     def cycles(self, layers: LayerArrays, run: PairArrays) -> Floats:
         """Return the cycles of the arithmetic, blocks padded."""

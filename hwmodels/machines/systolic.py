@@ -78,6 +78,7 @@ class Systolic(ArrayMachine):
     def estimate(self, layers: LayerArrays, run: PairArrays, stored: PairArrays) -> Estimate:
         """Price layers: the slower of array and memory, since buffers are filled while the array works."""
         busy = compute_cycles(layers, run, self.grid) / self.grid.clock_hz
-        moving = self.memory.seconds(self.memory.traffic_bytes(layers, stored))
+        moved = self.memory.traffic_bytes(layers, stored)
+        moving = self.memory.seconds(moved)
         seconds = np.maximum(busy, moving)
-        return Estimate(seconds, None, seconds * self.grid.clock_hz)
+        return Estimate(seconds, None, seconds * self.grid.clock_hz, busy, moving, moved)

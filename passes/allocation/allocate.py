@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from hwmodels import Cost, HardwareModel, Metric, Precision
 from passes.allocation.budget import Budget
 from passes.allocation.build import build_problem, check_pins, match_pins, uniform_bits
+from passes.allocation.decision import Decision
 from passes.allocation.memory import PEAK, MemoryBudget
 from passes.allocation.problem import LOSS
 from passes.allocation.quantities import (
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from passes.allocation.allocation import Allocation
+    from passes.allocation.memory import Solved
     from passes.allocation.problem import AllocationProblem
     from passes.analysis.sensitivity import SensitivityTable
     from passes.ir.model import Model
@@ -140,7 +142,10 @@ class Allocate(Pass):
             else _known_metric(ctx.target, self.minimize, ctx.target.metrics & ctx.target.additive)
         )
         problem = self.problem(model, ctx, pins)
-        found = self._allocation(model, ctx, problem, self.budgets(ctx.target, eight), minimize)
+        budgets = self.budgets(ctx.target, eight)
+        priced = problem.metrics
+        problem, budgets, found = self._allocation(model, ctx, problem, budgets, minimize)
+        ctx.decisions.append(Decision.of(problem, budgets, minimize, found))
         chosen = [layer.choices[index] for layer, index in zip(problem.layers, found.choices, strict=True)]
         named = {layer.name: choice for layer, choice in zip(problem.layers, chosen, strict=True)}
         bits = {name: Precision(choice.weight_bits, choice.act_bits) for name, choice in named.items()}
@@ -152,13 +157,13 @@ class Allocate(Pass):
             "status": found.status,
             "loss": found.loss,
         }
-        costs = {metric: found.cost[metric] for metric in problem.metrics}
+        costs = {metric: found.cost[metric] for metric in priced}
         return PassResult(Aspect.PLAN, _histogram(bits), facts | {"bound": found.bound} | costs)
 
     def _allocation(
         self, model: Model, ctx: PassContext, problem: AllocationProblem, limits: Sequence[Budget], goal: str
-    ) -> Allocation:
-        """Return the solver's answer within budgets on sums, and on peak memory, which is none."""
+    ) -> Solved:
+        """Solve within budgets on sums, and on peak memory, which is none."""
 
         def solve(asked: AllocationProblem, budgets: Sequence[Budget]) -> Allocation:
             return solver(self.solver).solve(
@@ -168,7 +173,7 @@ class Allocate(Pass):
         sums = [budget for budget in limits if budget.metric != PEAK]
         peaks = [budget.limit for budget in limits if budget.metric == PEAK]
         if not peaks:
-            return solve(problem, sums)
+            return problem, sums, solve(problem, sums)
         return MemoryBudget.of(model, ctx, problem, min(peaks)).solve(problem, sums, solve)
 
     def budgets(self, target: HardwareModel, eight: Cost) -> list[Budget]:

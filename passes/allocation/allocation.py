@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from passes.allocation.evaluate import evaluate
 from passes.allocation.problem import LOSS
+from passes.html_table import html_table
 
 if TYPE_CHECKING:
     from passes.allocation.problem import AllocationProblem
@@ -47,6 +48,10 @@ class Allocation:
         ]
         totals = {"status": self.status, "objective": self.objective, "loss": self.loss, "cost": self.cost}
         return totals | {"bound": self.bound, "layers": layers}
+
+    def _repr_html_(self) -> str:
+        rows = [("loss", self.loss), *self.cost.items(), (f"bound of {self.objective}", self.bound)]
+        return html_table(f"An {self.status} allocation", ("", "value"), rows)
 
 
 def make_allocation(

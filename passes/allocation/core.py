@@ -93,13 +93,19 @@ def make_core(compiled: CompiledProblem, budgets: Sequence[Budget], objective: s
     Raises:
         UsageError: a metric that the problem does not have.
     """
+    core = whole_core(compiled, budgets, objective)
+    return core.restrict(undominated(np.vstack([core.value, core.use]), compiled.tree.cell))
+
+
+def whole_core(compiled: CompiledProblem, budgets: Sequence[Budget], objective: str) -> Core:
+    """Select the columns that count, of every option; errors as for `make_core`."""
     for metric in (objective, *(budget.metric for budget in budgets)):
         if metric not in compiled.names:
             raise unknown_name("metric", metric, compiled.names)
     value = compiled.column(objective)
     use = np.array([compiled.column(budget.metric) for budget in budgets]).reshape(len(budgets), len(value))
     limit = np.array([budget.limit + SLACK * abs(budget.limit) for budget in budgets])
-    core = Core(
+    return Core(
         compiled.tree,
         np.arange(len(value)),
         value,
@@ -108,4 +114,3 @@ def make_core(compiled: CompiledProblem, budgets: Sequence[Budget], objective: s
         tuple(budget.metric for budget in budgets),
         compiled.links,
     )
-    return core.restrict(undominated(np.vstack([value, use]), compiled.tree.cell))

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from passes.ir.tensor_groups import TensorGroup
 
     Solve = Callable[[AllocationProblem, Sequence[Budget]], Allocation]
+    Solved = tuple[AllocationProblem, list[Budget], Allocation]
 
 PEAK = Metric.PEAK_MEMORY.value
 
@@ -85,8 +86,8 @@ class MemoryBudget:
         groups = {group.name: live(group) for group in quantizer_setup(model.graph, ctx.target).groups}
         return cls(lives.schedule, {tensor: groups[name] for tensor, name in lives.group.items()}, limit)
 
-    def solve(self, problem: AllocationProblem, budgets: Sequence[Budget], solve: Solve) -> Allocation:
-        """Solve a problem within this budget and others.
+    def solve(self, problem: AllocationProblem, budgets: Sequence[Budget], solve: Solve) -> Solved:
+        """Solve a problem within this budget and others; return it with the steps that counted.
 
         Args:
             problem: of the model.
@@ -106,7 +107,7 @@ class MemoryBudget:
                 raise self._named(error) from error
             above = [at for at, size in enumerate(self._loads(problem, found)) if size > self.limit]
             if not above:
-                return found
+                return problem, limits, found
             problem = self._with_steps(problem, above)
             limits += [Budget(_metric(at), self.limit) for at in above]
 

@@ -119,20 +119,23 @@ class AllocationProblem:
 
     @classmethod
     def load(cls, path: Path) -> AllocationProblem:
-        """Read a PROBLEM.json file.
+        """Read a PROBLEM.json file; errors as for `document` and `from_json`."""
+        return cls.from_json(cls.document(path), str(path))
+
+    @staticmethod
+    def document(path: Path) -> Any:
+        """Return what a PROBLEM.json file holds, unchecked.
 
         Raises:
-            ProblemError: the file is missing, too large (`MAX_PROBLEM_BYTES`), not JSON, or as for
-            `from_json`.
+            ProblemError: the file is missing, too large (`MAX_PROBLEM_BYTES`) or not JSON.
         """
         try:
             size = path.stat().st_size
             if size > MAX_PROBLEM_BYTES:
                 raise refuse(str(path), f"a problem of at most {MAX_PROBLEM_BYTES} bytes", size)
-            document = json.loads(path.read_text(encoding="utf-8"))
+            return json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError) as error:
             raise ProblemError(f"{path}: cannot be read as a problem: {error}") from error
-        return cls.from_json(document, str(path))
 
 
 def _check_names(problem: AllocationProblem) -> None:

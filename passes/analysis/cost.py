@@ -10,6 +10,7 @@ from passes.analysis.between import BetweenLayers
 from passes.analysis.schedule import ActivationLives
 from passes.analysis.workloads import Workloads
 from passes.api import Analysis, Aspect, PassContext
+from passes.html_table import html_table
 from passes.ir.setup import quantizer_setup
 from passes.ir.specs import group_bits
 from passes.ir.widened_workload import widened_workload
@@ -50,6 +51,15 @@ class CostTable:
             }
             for name, prices in self.layers.items()
         }
+
+    def _repr_html_(self) -> str:
+        names = sorted(self.metrics)
+        rows = [
+            (name, str(precision), *(cost.get(metric) for metric in names))
+            for name, prices in self.layers.items()
+            for precision, cost in prices.items()
+        ]
+        return html_table(f"Costs on {self.target}", ("layer", "precision", *names), rows)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hwmodels import FLOAT
+from passes.html_table import html_table
 
 Losses = Mapping[str, Mapping[int, float]]
 
@@ -33,6 +34,20 @@ class SensitivityTable:
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
         return {"metric": self.metric, "weights": _plain(self.weights), "acts": _plain(self.acts)}
+
+    def _repr_html_(self) -> str:
+        sides = {"w": self.weights, "a": self.acts}
+        columns = [(side, bits) for side, table in sides.items() for bits in _widths(table)]
+        rows = [
+            (name, *(sides[side].get(name, {}).get(bits) for side, bits in columns))
+            for name in dict.fromkeys((*self.acts, *self.weights))
+        ]
+        head = ("layer", *(f"{side}{bits}" for side, bits in columns))
+        return html_table(f"Sensitivity: {self.metric}", head, rows)
+
+
+def _widths(losses: Losses) -> list[int]:
+    return sorted({bits for by_bits in losses.values() for bits in by_bits})
 
 
 def _plain(losses: Losses) -> dict[str, dict[str, float]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from passes.html_table import html_table
 from passes.search.front import hypervolume, pareto_front
 
 if TYPE_CHECKING:
@@ -79,6 +80,15 @@ class SearchResult:
     hypervolume: float
     stopped: str
     seconds: float
+
+    def _repr_html_(self) -> str:
+        names = list(self.front[0].costs) if self.front else []
+        rows = [
+            (at, point.evaluation.value, point.loss, *(point.costs[name] for name in names), point.estimate)
+            for at, point in enumerate(self.front)
+        ]
+        head = ("point", "value", "loss", *names, "expected loss")
+        return html_table(f"Front of {len(self.points)} plans", head, rows)
 
 
 def search(

@@ -11,6 +11,8 @@ from qtool.cli import (
     allocate,
     analyze,
     compare,
+    compare_runs,
+    explain,
     inspect,
     lint,
     lower,
@@ -19,6 +21,7 @@ from qtool.cli import (
     plan,
     probe,
     quantize,
+    report,
     run,
     search,
     targets,
@@ -71,6 +74,9 @@ _add(app, "lower", lower.lower, "lower model.onnx --plan out/plan.json --to qdq,
 _add(app, "run", run.run, "run out/model.qpk --input x.npz -o y.npz")
 _add(app, "compare", compare.compare, "compare model.onnx out/model.qdq.onnx --data eval.npz")
 _add(app, "lint", lint.lint, "lint out/model.qdq.onnx --runtime onnxruntime==1.31.1")
+_add(app, "compare-runs", compare_runs.compare_runs, "compare-runs out-before/ out/ --format markdown")
+_add(app, "explain", explain.explain, "explain out/ conv1")
+_add(app, "report", report.report, "report out/")
 _add(app, "opt", opt.opt, "opt model.onnx -p canonicalize,fold-batchnorm -o folded.onnx")
 _plan = _group("Plans from and for other tools.")
 app.add_typer(_plan, name="plan")

@@ -78,8 +78,8 @@ def search(  # noqa: PLR0913 - one parameter per option
 ) -> None:
     """Search for the plans of least measured loss at every cost.
 
-    Writes front.json, front.csv and front.svg. Every measurement is kept in the folder at once: the same
-    command goes on where an earlier one was stopped, and measures nothing twice.
+    Writes front.json, front.csv, front.svg and report.html. Every measurement is kept in the folder at once:
+    the same command goes on where an earlier one was stopped, and measures nothing twice.
     """
     from passes.allocation import quantities as q
     from qtool.request import QuantizeRequest

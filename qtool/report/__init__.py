@@ -1,5 +1,7 @@
 """What a compilation reports: the data, and the files written from them."""
 
+from qtool.report.distributions import DistributionReport
+from qtool.report.front import FrontPoint, FrontReport
 from qtool.report.json import report_json
 from qtool.report.markdown import report_markdown
 from qtool.report.outliers import OutlierReport
@@ -18,6 +20,7 @@ from qtool.report.report import (
     UnquantizedReport,
 )
 from qtool.report.sensitivity import SensitivityReport
+from qtool.report.steps import StepReport
 
 __all__ = [
     "AccumulatorReport",
@@ -25,6 +28,9 @@ __all__ = [
     "BudgetReport",
     "CostReport",
     "CoverageReport",
+    "DistributionReport",
+    "FrontPoint",
+    "FrontReport",
     "JournalLine",
     "LayerReport",
     "MetricReport",
@@ -32,6 +38,7 @@ __all__ = [
     "OutlierReport",
     "Report",
     "SensitivityReport",
+    "StepReport",
     "TimeReport",
     "UnquantizedReport",
     "report_json",

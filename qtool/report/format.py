@@ -7,6 +7,8 @@ from math import isfinite
 COST_UNITS = {"latency_s": "s", "energy_j": "J", "weight_bytes": "B", "bops": "", "peak_memory_bytes": "B"}
 """The fields of `qtool.report.report.CostReport`, in order, with the unit of each."""
 
+SHARES = ("top1", "top5", "agreement")
+"""Task metrics that are shares of the samples, from 0 to 1."""
 NOTHING = "-"
 """What stands for a number that is not known."""
 
@@ -24,13 +26,18 @@ def cost(metric: str, value: float | None) -> str:
     return f"{value / factor:.3g} {prefix}{unit}".rstrip()
 
 
+def cost_or_number(metric: str, value: float | None) -> str:
+    """Write a cost of any name; one that `COST_UNITS` does not have is a plain number."""
+    return cost(metric, value) if metric in COST_UNITS else plain(value)
+
+
 def task(metric: str, value: float | None) -> str:
     """Write the value of a task metric: a share as ``98.90 %``, a ratio of signal to noise as ``31.2 dB``."""
     if value is None or not isfinite(value):
         return NOTHING
     if metric == "sqnr":
         return f"{value:.1f} dB"
-    return f"{100 * value:.2f} %" if metric in ("top1", "top5", "agreement") else f"{value:.5g}"
+    return f"{100 * value:.2f} %" if metric in SHARES else f"{value:.5g}"
 
 
 def share(value: float | None) -> str:

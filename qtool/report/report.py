@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from math import isfinite
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from qtool.report.outliers import OutlierReport
-    from qtool.report.sensitivity import SensitivityReport
+from qtool.report.distributions import DistributionReport
+from qtool.report.front import FrontReport
+from qtool.report.outliers import OutlierReport
+from qtool.report.sensitivity import SensitivityReport
+from qtool.report.steps import StepReport
 
 SCHEMA_VERSION = 1
 
@@ -92,6 +93,12 @@ class LayerReport:
         bops: bit operations.
         quantized: whether it runs on integers.
         reason: why it does not.
+        latency_8bit_s: seconds at 8 bits.
+        energy_8bit_j: joules at 8 bits.
+        macs: multiply-accumulate operations.
+        compute_s: seconds that its arithmetic alone would take, where the target tells it from memory.
+        memory_s: seconds that moving its operands alone would take, likewise.
+        traffic_bytes: bytes that it moves across the memory interface, likewise.
     """
 
     name: str
@@ -105,6 +112,12 @@ class LayerReport:
     bops: float | None = None
     quantized: bool = True
     reason: str | None = None
+    latency_8bit_s: float | None = None
+    energy_8bit_j: float | None = None
+    macs: float | None = None
+    compute_s: float | None = None
+    memory_s: float | None = None
+    traffic_bytes: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +218,9 @@ class Report:
         accumulators: of every integer operator that adds, in graph order.
         outliers: tensors whose range a few values dominate, worst first.
         sensitivity_quality: how well the sensitivity in use ranks plans; ``None`` where none was used.
+        front: expected loss against cost around the plan; ``None`` where no allocation was solved.
+        steps: QDQ against packed, operator by operator, in graph order.
+        distributions: values of the layers of which most loss is expected, and their ranges.
     """
 
     qtool: str
@@ -228,11 +244,19 @@ class Report:
     accumulators: tuple[AccumulatorReport, ...] = ()
     outliers: tuple[OutlierReport, ...] = ()
     sensitivity_quality: SensitivityReport | None = None
+    front: FrontReport | None = None
+    steps: tuple[StepReport, ...] = ()
+    distributions: tuple[DistributionReport, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the report.json document; numbers that are not finite become ``None``."""
         document: dict[str, Any] = _plain(asdict(self))
         return {"schema_version": SCHEMA_VERSION} | document
+
+    def _repr_html_(self) -> str:
+        from qtool.report.notebook import report_tables
+
+        return report_tables(self)
 
 
 def _plain(value: Any) -> Any:

@@ -17,6 +17,8 @@ class SensitivityReport:
         low: lower end of its 95 % interval.
         high: upper end.
         kendall: share of pairs of plans in the same order less the share in the other.
+        predicted: per plan, the loss that the sensitivity expects.
+        measured: per plan, energy of the noise at the output.
     """
 
     name: str
@@ -26,6 +28,8 @@ class SensitivityReport:
     low: float
     high: float
     kendall: float
+    predicted: tuple[float | None, ...] = ()
+    measured: tuple[float | None, ...] = ()
 
 
 def sensitivity_line(found: SensitivityReport) -> str:

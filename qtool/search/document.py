@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,10 @@ import numpy as np
 from passes.allocation import Budget, InfeasibleBudgetError
 from passes.allocation.ilp import Ilp
 from passes.search.front import knee
+from passes.search.point import Evaluation
 from qtool import __version__
+from qtool.environment import versions
+from qtool.report.front import uniform_choices
 
 if TYPE_CHECKING:
     from passes.search.point import Point
@@ -29,7 +33,9 @@ def front_document(request: SearchRequest, run: SearchRun) -> dict[str, Any]:
 
     Of every point: its measured ``loss`` (metric of the float model less its own), its costs, the loss that
     the additive estimate expects (``estimate``), and the least estimate that any plan of at most its costs
-    has (``estimate_bound``; ``null`` where that was not proven in time, or where a cost is no sum).
+    has (``estimate_bound``; ``null`` where that was not proven in time, or where a cost is no sum). Of every
+    plan that was measured on all samples: loss, costs and estimate. Of uniform plans, besides: their name,
+    with a loss where they were measured.
     """
     task, result = run.task, run.result
     base = request.base
@@ -49,6 +55,9 @@ def front_document(request: SearchRequest, run: SearchRun) -> dict[str, Any]:
         "hypervolume": result.hypervolume,
         "knee": knee_of(run),
         "front": [_entry(task, point, index) for index, point in enumerate(result.front)],
+        "measured": [_measured(point) for point in result.points if point.whole and isfinite(point.loss)],
+        "uniform": _uniform(run),
+        "versions": versions(),
     }
 
 
@@ -89,6 +98,22 @@ def _entry(task: SearchTask, point: Point, index: int) -> dict[str, Any]:
         "estimate_bound": _bound(task, point),
         "layers": layers,
     }
+
+
+def _measured(point: Point) -> dict[str, Any]:
+    return {"loss": point.loss, "cost": dict(point.costs), "estimate": point.estimate}
+
+
+def _uniform(run: SearchRun) -> list[dict[str, Any]]:
+    """Return the uniform plans, whose costs are known whether or not they were measured."""
+    known = {point.choices: point for point in run.result.points if point.whole}
+    entries = []
+    for name, choices in uniform_choices(run.task.problem).items():
+        point = known.get(choices) or run.task.point(choices, Evaluation.failed("not measured"))
+        loss = point.loss if isfinite(point.loss) else None
+        costs = {metric: value for metric, value in point.costs.items() if isfinite(value)}
+        entries.append({"name": name, "loss": loss, "cost": costs, "estimate": point.estimate})
+    return entries
 
 
 def _bound(task: SearchTask, point: Point) -> float | None:

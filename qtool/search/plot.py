@@ -1,4 +1,4 @@
-"""front.svg: measured plans and their front; needs the extra ``search``."""
+"""front.svg: measured plans and their front."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from passes.search.point import Point
     from qtool.search.run import SearchRun
 
-MISSING = "front.svg needs altair and vl-convert-python; install them with: pip install 'qtool[search]'"
-
 
 def write_plot(run: SearchRun, path: Path) -> str:
     """Write a picture of the loss over the first cost.
@@ -20,11 +18,8 @@ def write_plot(run: SearchRun, path: Path) -> str:
     Returns:
         Why there is no picture; empty when there is one.
     """
-    try:
-        import altair as alt
-        import vl_convert  # noqa: F401 - altair needs it to save pictures
-    except ImportError:
-        return MISSING
+    import altair as alt
+
     name = run.task.objectives[1]
     whole = [point for point in run.result.points if point.whole and not point.evaluation.failure]
     if not whole:

@@ -10,6 +10,7 @@ from hwmodels import Precision
 from passes.errors import UsageError
 from qtool.files import write_json, write_text
 from qtool.quantize import run_quantize
+from qtool.report.folder import PROBLEM, write_page
 from qtool.search.document import front_csv, front_document
 from qtool.search.plot import write_plot
 
@@ -22,14 +23,16 @@ if TYPE_CHECKING:
 
 
 def write_search(request: SearchRequest, run: SearchRun) -> tuple[dict[str, Any], str]:
-    """Write front.json, front.csv and, where it can be drawn, front.svg.
+    """Write front.json, front.csv, problem.json, report.html and, where it can be drawn, front.svg.
 
     Returns:
         The document, and why there is no picture or nothing.
     """
     out, document = request.base.out, front_document(request, run)
     write_json(document, out / "front.json")
+    write_json(run.task.problem.to_json(), out / PROBLEM)
     write_text(front_csv(document), out / "front.csv")
+    write_page(out)
     return document, write_plot(run, out / "front.svg")
 
 

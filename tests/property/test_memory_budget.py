@@ -83,4 +83,5 @@ def test_the_answer_is_the_best_of_all_plans(seed: int, layers: int, share: floa
         with pytest.raises(InfeasibleBudgetError, match=r"peak_memory_bytes|size"):
             budget.solve(problem, [Budget("size", size)], solve)
     else:
-        assert budget.solve(problem, [Budget("size", size)], solve).loss == pytest.approx(best, abs=1e-12)
+        _, _, found = budget.solve(problem, [Budget("size", size)], solve)
+        assert found.loss == pytest.approx(best, abs=1e-12)

@@ -1,0 +1,1 @@
+"""The charts of report.html: data in, Vega-Lite specifications out, by Altair."""

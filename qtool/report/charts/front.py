@@ -1,0 +1,252 @@
+"""Loss against cost: the plan, uniform plans, the best there is, the bound, and the bits of a point."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from qtool.report.charts.figure import (
+    ACTS,
+    CHOSEN,
+    INK,
+    MUTED,
+    WEIGHTS,
+    WIDTH,
+    Chart,
+    Datasets,
+    Figure,
+    Table,
+    finish,
+    fitted_scale,
+    number_format,
+)
+from qtool.report.format import NOTHING, SHARES, cost_or_number, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import altair as alt
+
+    from qtool.report.report import Report
+    from qtool.report.search import SearchReport
+
+PICKED = "picked"
+"""Name of the selection: the point whose plan is shown."""
+KINDS = {
+    "measured": ("measured", "circle", MUTED),
+    "uniform": ("uniform", "diamond", ACTS),
+    "front": ("front", "circle", WEIGHTS),
+    "plan": ("chosen", "square", CHOSEN),
+}
+"""By kind of point: its word in the legend, its shape and its colour; later ones lie on top."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dot:
+    """One plan on the chart.
+
+    Attributes:
+        name: unique among those that can be picked.
+        kind: a key of `KINDS`.
+        cost: on the horizontal axis.
+        loss: on the vertical axis.
+        bound: least loss of any plan of at most this cost; ``None`` where it is not known.
+        weight_bits: by layer; empty where the plan is not shown.
+        act_bits: likewise.
+    """
+
+    name: str
+    kind: str
+    cost: float
+    loss: float
+    bound: float | None = None
+    weight_bits: tuple[int, ...] = ()
+    act_bits: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Axes:
+    """What a front is drawn over: the metric of the cost, the word for the loss, and names of layers.
+
+    Losses may span powers of ten (``logarithmic``), or be shares from 0 to 1 (``shares``).
+    """
+
+    metric: str
+    loss: str
+    layers: tuple[str, ...]
+    logarithmic: bool = False
+    shares: bool = False
+
+
+def estimated_figure(report: Report) -> Figure | None:
+    """Return the front around the plan of a compilation, by what is expected of plans."""
+    front = report.front
+    if front is None:
+        return None
+    kinds = {"plan": "plan", "uniform": "uniform", "optimal": "front"}
+    dots = [
+        Dot(it.name, kinds.get(it.kind, "front"), it.cost, it.loss, it.bound, it.weight_bits, it.act_bits)
+        for it in front.points
+    ]
+    # Small losses are what a front is about: on a linear axis the narrowest plan would flatten the others.
+    logarithmic = all(dot.loss > 0 and (dot.bound is None or dot.bound > 0) for dot in dots)
+    axes = Axes(front.metric, "expected loss", front.layers, logarithmic)
+    return front_figure("front", dots, axes)
+
+
+def measured_figure(search: SearchReport) -> Figure | None:
+    """Return the front of a search, by what was measured."""
+    if not search.front:
+        return None
+    metric = search.objectives[1]
+    dots = [Dot("", "measured", it.cost[metric], it.loss) for it in search.measured if it.loss is not None]
+    dots += [
+        Dot(it.name, "uniform", it.cost[metric], it.loss) for it in search.uniform if it.loss is not None
+    ]
+    for it in search.front:
+        kind = "plan" if it.index == search.knee else "front"
+        bits = tuple(layer.weight_bits for layer in it.layers), tuple(layer.act_bits for layer in it.layers)
+        dots.append(Dot(f"point {it.index}", kind, it.cost[metric], it.loss, None, *bits))
+    layers = tuple(layer.name for layer in search.front[0].layers)
+    loss, shares = f"measured loss of {search.metric.name}", search.metric.name in SHARES
+    return front_figure("front", dots, Axes(metric, loss, layers, shares=shares))
+
+
+def expected_figure(search: SearchReport) -> Figure | None:
+    """Return the same plans by what was expected of them, with the bound of the exact solver."""
+    metric = search.objectives[1]
+    dots = [Dot("", "measured", it.cost[metric], it.estimate) for it in search.measured]
+    dots += [Dot(it.name, "uniform", it.cost[metric], it.estimate) for it in search.uniform]
+    for it in search.front:
+        kind = "plan" if it.index == search.knee else "front"
+        dots.append(Dot(f"point {it.index}", kind, it.cost[metric], it.estimate, it.estimate_bound))
+    if not search.front:
+        return None
+    logarithmic = all(dot.loss > 0 and (dot.bound is None or dot.bound > 0) for dot in dots)
+    return front_figure("estimates", dots, Axes(metric, "expected loss", (), logarithmic))
+
+
+def front_figure(name: str, dots: Sequence[Dot], axes: Axes) -> Figure:
+    """Return a chart of plans; where some can be picked, the bits of the picked one are shown below."""
+    import altair as alt
+
+    pickable = [dot for dot in dots if dot.weight_bits]
+    data = Datasets()
+    views: list[Any] = [_points(data, dots, axes, pickable)]
+    if pickable:
+        views += [_bits(data, pickable, axes, side) for side in ("weight bits", "activation bits")]
+    label = f"{axes.loss} against {cost_title(axes.metric)} of {len(dots)} plans; the table has the data."
+    return Figure(name, label, finish(alt.vconcat(*views), data), _table(dots, axes))
+
+
+def cost_title(metric: str) -> str:
+    """Return the title of an axis, such as ``latency (s)``."""
+    words = {"latency_s": "latency (s)", "energy_j": "energy (J)", "weight_bytes": "weights (bytes)"}
+    return words.get(metric, metric.replace("_", " "))
+
+
+def _points(data: Datasets, dots: Sequence[Dot], axes: Axes, pickable: Sequence[Dot]) -> Chart:
+    import altair as alt
+
+    rows = [_row(dot, axes) for dot in dots]
+    scale = fitted_scale(logarithmic=axes.logarithmic)
+    x_axis = alt.Axis(format="~s", tickCount=6)
+    x = alt.X("cost:Q", title=cost_title(axes.metric), scale=fitted_scale(), axis=x_axis)
+    numbers = "~%" if axes.shares else number_format(logarithmic=axes.logarithmic)
+    y_axis = alt.Axis(format=numbers, tickCount=5)
+    # The bound between two plans is that of the dearer one: what costs less than it loses no less.
+    y = alt.Y("loss:Q", title=axes.loss, scale=scale, axis=y_axis)
+    words = list(dict.fromkeys(KINDS[kind][0] for kind in KINDS if any(dot.kind == kind for dot in dots)))
+    looks = {word: (shape, color) for word, shape, color in KINDS.values()}
+    shape = alt.Shape("kind:N", title=None, scale=_range(words, [looks[word][0] for word in words]))
+    color = alt.Color("kind:N", title=None, scale=_range(words, [looks[word][1] for word in words]))
+    told = ("plan", "cost_told", "loss_told", "bound_told")
+    names = (None, cost_title(axes.metric).split(" (")[0], axes.loss, "bound")
+    tooltip = [
+        alt.Tooltip(f"{at}:N", title=name) if name else f"{at}:N"
+        for at, name in zip(told, names, strict=True)
+    ]
+    base = alt.Chart(data.add(rows), width=WIDTH, height=300).encode(x=x, y=y)
+    line = base.transform_filter(f"indexof(['{KINDS['front'][0]}', '{KINDS['plan'][0]}'], datum.kind) >= 0")
+    layers: list[Any] = [line.mark_line(interpolate="step-after", color=WEIGHTS, opacity=0.5)]
+    if any(dot.bound is not None for dot in dots):
+        bound = base.transform_filter("isValid(datum.bound)").encode(y=alt.Y("bound:Q"))
+        layers.append(bound.mark_line(strokeDash=[5, 4], color=INK, interpolate="step-before"))
+    marks = base.mark_point(filled=True, opacity=1).encode(shape=shape, color=color, tooltip=tooltip)
+    if not pickable:
+        return alt.layer(*layers, marks.encode(size=alt.value(50)))
+    picked = _selection(pickable)
+    size = alt.condition(picked, alt.value(190), alt.value(60))
+    return alt.layer(*layers, marks.encode(size=size).add_params(picked))
+
+
+def _selection(pickable: Sequence[Dot]) -> alt.Parameter:
+    import altair as alt
+
+    names = [dot.name for dot in pickable]
+    chosen = next((dot.name for dot in pickable if dot.kind == "plan"), names[0])
+    select = alt.binding_select(options=names, name="Show the plan of: ")
+    return alt.selection_point(
+        name=PICKED,
+        fields=["plan"],
+        on="click",
+        clear=False,
+        bind=select,
+        value=[{"plan": chosen}],
+        nearest=False,
+    )
+
+
+def _row(dot: Dot, axes: Axes) -> dict[str, Any]:
+    told = {"cost_told": cost_or_number(axes.metric, dot.cost), "loss_told": plain(dot.loss)}
+    bound = NOTHING if dot.bound is None else plain(dot.bound)
+    base = {"plan": dot.name, "kind": KINDS[dot.kind][0], "cost": dot.cost, "loss": dot.loss}
+    return base | {"bound": dot.bound, "bound_told": bound} | told
+
+
+def _bits(data: Datasets, pickable: Sequence[Dot], axes: Axes, side: str) -> Chart:
+    import altair as alt
+
+    field, color = ("weight_bits", WEIGHTS) if side == "weight bits" else ("act_bits", ACTS)
+    rows = [
+        {"plan": dot.name, "bits": list(getattr(dot, field)), "at": list(range(len(axes.layers)))}
+        for dot in pickable
+    ]
+    last = side == "activation bits"
+    title = "layer, from input to output" if last else None
+    most = max(bits for dot in pickable for bits in getattr(dot, field))
+    x = alt.X("at:O", title=title, axis=alt.Axis(labels=False, ticks=False))
+    y = alt.Y("bits:Q", title=side, scale=alt.Scale(domain=[0, most]), axis=alt.Axis(tickCount=4))
+    names = [{"at": at, "layer": layer} for at, layer in enumerate(axes.layers)]
+    tooltip = [alt.Tooltip("plan:N"), alt.Tooltip("layer:N"), alt.Tooltip("bits:Q", title=side)]
+    return (
+        alt.Chart(data.add(rows), width=WIDTH, height=64)
+        .transform_filter({"param": PICKED})
+        .transform_flatten(["bits", "at"])
+        .transform_lookup("at", alt.LookupData(data.add(names), "at", ["layer"]))
+        .mark_bar(color=color)
+        .encode(x=x, y=y, tooltip=tooltip)
+    )
+
+
+def _range(words: list[str], values: list[str]) -> alt.Scale:
+    import altair as alt
+
+    return alt.Scale(domain=words, range=values)
+
+
+def _table(dots: Sequence[Dot], axes: Axes) -> Table:
+    head = ("plan", "kind", cost_title(axes.metric).split(" (")[0], axes.loss, "bound", "bits")
+    rows = tuple(
+        (
+            dot.name or NOTHING,
+            KINDS[dot.kind][0],
+            cost_or_number(axes.metric, dot.cost),
+            plain(dot.loss),
+            NOTHING if dot.bound is None else plain(dot.bound),
+            " ".join(f"w{weight}a{act}" for weight, act in zip(dot.weight_bits, dot.act_bits, strict=True))
+            or NOTHING,
+        )
+        for dot in dots
+    )
+    return Table(head, rows)
