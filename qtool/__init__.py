@@ -21,8 +21,8 @@ __all__ = ["QuantizeRequest", "Report", "__version__", "run_analyze", "run_quant
 _HOMES = {
     "QuantizeRequest": "qtool.request",
     "Report": "qtool.report.report",
-    "run_analyze": "qtool.analyze",
-    "run_quantize": "qtool.quantize",
+    "run_analyze": "qtool.analysis",
+    "run_quantize": "qtool.quantization",
 }
 
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from passes.search.point import Point
-    from qtool.search.run import SearchRun
+    from qtool.exploration.run import SearchRun
 
 MISSING = "front.svg needs altair and vl-convert-python; install them with: pip install 'qtool[search]'"
 
