@@ -10,6 +10,7 @@ from qtool import __version__
 from qtool.cli import (
     allocate,
     analyze,
+    check,
     compare,
     inspect,
     lint,
@@ -70,6 +71,7 @@ _add(app, "allocate", allocate.allocate, "allocate PROBLEM.json --budget bops=0.
 _add(app, "lower", lower.lower, "lower model.onnx --plan out/plan.json --to qdq,packed -o lowered/")
 _add(app, "run", run.run, "run out/model.qpk --input x.npz -o y.npz")
 _add(app, "compare", compare.compare, "compare model.onnx out/model.qdq.onnx --data eval.npz")
+_add(app, "check", check.check, "check qtool.toml --update-baseline")
 _add(app, "lint", lint.lint, "lint out/model.qdq.onnx --runtime onnxruntime==1.31.1")
 _add(app, "opt", opt.opt, "opt model.onnx -p canonicalize,fold-batchnorm -o folded.onnx")
 _plan = _group("Plans from and for other tools.")
