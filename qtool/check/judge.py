@@ -13,6 +13,9 @@ from qtool.check.verdict import ERROR, NOTE, WARNING, Case, Finding
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from qtool.check.baseline import Known
+    from qtool.check.cache import Entry
+
 ABSENT = "-"
 
 
@@ -32,6 +35,31 @@ def judge(trial: Trial) -> tuple[Case, ...]:
         _lint_case(trial),
     )
     return tuple(case for case in cases if case is not None)
+
+
+def rebuild_case(entry: Entry, known: Known | None, again: Mapping[str, str]) -> Case:
+    """Compare the files of two compilations, and those of the baseline where it was made from the same.
+
+    Args:
+        entry: the first compilation.
+        known: the baseline, if there is one.
+        again: names and digests of the files of the second.
+    """
+    expected = [("the first compilation", entry.files)]
+    if known is not None and dict(known.inputs) == dict(entry.inputs):
+        expected.append(("the baseline", known.files))
+    findings = tuple(
+        Finding(
+            "rebuild",
+            ERROR,
+            f"{name} is not that of {which}, made from the same inputs; report this as a bug",
+        )
+        for which, files in expected
+        for name in sorted(files.keys() | again.keys())
+        if files.get(name) != again.get(name)
+    )
+    found = f"{len(findings)} differ" if findings else f"{len(again)} files the same"
+    return Case("rebuild", ABSENT, found, "byte for byte", findings)
 
 
 def _baseline_case(trial: Trial) -> Case | None:

@@ -15,10 +15,10 @@ from passes.errors import QtoolError
 from qtool.check.baseline import Known, read_baseline, write_baseline
 from qtool.check.cache import ENTRY, Cache, Entry
 from qtool.check.facts import Facts
-from qtool.check.judge import judge
+from qtool.check.judge import judge, rebuild_case
 from qtool.check.key import inputs_of, key_of, surroundings
 from qtool.check.trial import Trial
-from qtool.check.verdict import ERROR, Case, CheckRun, Finding, Verdict
+from qtool.check.verdict import CheckRun, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -111,7 +111,7 @@ def _compiled(model: ModelConfig, session: _Session, tell: Tell) -> _Result:
 def _verdict(model: ModelConfig, result: _Result, known: Known | None) -> Verdict:
     now, then = result.known.facts, None if known is None else known.facts
     cases = judge(Trial(model.tolerances, result.entry, now, then))
-    again = () if result.again is None else (_rebuild_case(result.entry, known, result.again),)
+    again = () if result.again is None else (rebuild_case(result.entry, known, result.again),)
     return Verdict(
         model=model,
         cases=(*cases, *again),
@@ -137,25 +137,6 @@ def _rebuilt(model: ModelConfig, tell: Tell) -> dict[str, str]:
     tell(f"{model.name}: rebuild", 0, 0)
     with TemporaryDirectory(prefix="qtool-rebuild-") as scratch:
         return rebuilt_files(model, Path(scratch) / "out")
-
-
-def _rebuild_case(entry: Entry, known: Known | None, again: Mapping[str, str]) -> Case:
-    """Compare what two compilations wrote, and the baseline where it was made from the same."""
-    expected = [("the first compilation", entry.files)]
-    if known is not None and dict(known.inputs) == dict(entry.inputs):
-        expected.append(("the baseline", known.files))
-    findings = tuple(
-        Finding(
-            "rebuild",
-            ERROR,
-            f"{name} is not that of {which}, made from the same inputs; report this as a bug",
-        )
-        for which, files in expected
-        for name in sorted(files.keys() | again.keys())
-        if files.get(name) != again.get(name)
-    )
-    found = f"{len(findings)} differ" if findings else f"{len(again)} files the same"
-    return Case("rebuild", "-", found, "byte for byte", findings)
 
 
 def _publish(entry: Entry, folder: Path) -> Path:
