@@ -54,10 +54,8 @@ def test_models_stand_over_the_defaults(tmp_path: Path) -> None:
     assert (second.line, second.path) == (18, Path("/nets/b.onnx"))
     assert second.options.target == str(tmp_path / "board.toml")
     assert (second.options.samples, second.options.pin) == (20, ("op:Conv=w8a8",))
-    assert [(it.tolerances.size, it.tolerances.plan) for it in config.models] == [
-        ("2%", "any"),
-        ("1MB", "any"),
-    ]
+    assert [it.tolerances.size for it in config.models] == ["2%", "1MB"]
+    assert [it.tolerances.plan for it in config.models] == ["any", "any"]
 
 
 def test_a_file_with_a_colon_in_its_name_is_a_file(tmp_path: Path) -> None:
@@ -76,13 +74,10 @@ def test_a_file_with_a_colon_in_its_name_is_a_file(tmp_path: Path) -> None:
         ("[models.a]\nmodel = 'x'", r"\[models.a\] target: expected a machine"),
         ("[models.'../a']\nmodel = 'x'", r"a name has letters, digits"),
         ("[models]\na = 1", r"\[models.a\]: expected a table, found 1"),
-        (
-            "[defaults]\nmax_laten = '1ms'\n[models.a]",
-            r"\[defaults\] max_laten: .* did you mean max_latency\?",
-        ),
+        ("[defaults]\nmax_laten = '1ms'\n[models.a]", r"max_laten: .* did you mean max_latency\?"),
         (
             "[defaults]\nsamples = '1'\n[models.a]",
-            r"\[defaults\] samples: expected a whole number, found '1'",
+            r"samples: expected a whole number, found",
         ),
         ("[defaults]\nmodel = 'x'\n[models.a]", r"\[defaults\] model: .* unknown key"),
         (
