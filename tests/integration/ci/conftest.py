@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -90,6 +90,5 @@ def regress() -> Callable[[Path], None]:
 @pytest.fixture
 def repo(checked: Path, tmp_path: Path) -> Path:
     """A copy of it for a test to change; what was compiled is kept."""
-    command = ["cp", "-r", str(checked), str(tmp_path / "repo")]
-    subprocess.run(command, check=True)
+    shutil.copytree(checked, tmp_path / "repo")
     return tmp_path / "repo"

@@ -57,11 +57,9 @@ class Action:
 
     def __init__(self, file: Path, folder: Path, **inputs: str) -> None:
         self._action = document(file)
-        self._values = {
-            f"inputs.{name}": inputs.get(name, spec["default"])
-            for name, spec in self._action["inputs"].items()
-        }
-        assert not inputs.keys() - self._action["inputs"].keys()
+        known = self._action["inputs"]
+        self._values = {f"inputs.{name}": inputs.get(name, spec["default"]) for name, spec in known.items()}
+        assert not inputs.keys() - known.keys()
         self._values |= {"github.action_path": str(file.parent), "github.sha": "0", "runner.os": "Linux"}
         self._values["runner.arch"] = "X64"
         self.output, self.summary = folder / "output", folder / "summary"
