@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import MISSING, fields
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, TypeVar, get_type_hints
 
 from hwmodels.errors import SpecError
@@ -27,7 +28,9 @@ def fill(file: str, name: str, table: Mapping[str, object], kind: type[Table]) -
     """
     types = get_type_hints(kind)
     for key in sorted(table.keys() - types.keys()):
-        raise spec_error(file, f"[{name}] {key}", f"only the keys {', '.join(types)}", "an unknown key")
+        near = get_close_matches(key, types, n=1, cutoff=0.5)
+        found = f"an unknown key; did you mean {near[0]}?" if near else "an unknown key"
+        raise spec_error(file, f"[{name}] {key[:60]}", f"only the keys {', '.join(types)}", found)
     needed = {field.name for field in fields(kind) if field.default is MISSING}  # type: ignore[arg-type]
     for key in sorted(needed - table.keys()):
         raise spec_error(file, f"[{name}] {key}", "this key", "nothing")

@@ -8,6 +8,7 @@
     |   +-- ModelError             the .onnx file, or what it describes
     |   +-- DataError              calibration or evaluation data
     |   +-- PlanError              a plan.json
+    |   +-- ConfigError            a qtool.toml, or the baseline beside it
     |   +-- ProblemError           an allocation problem
     |   +-- ArtifactError          a .qpk file
     |   +-- ReportError            a report.json or front.json
@@ -55,6 +56,10 @@ class DataError(InputError):
 
 class PlanError(InputError):
     """A plan file is damaged or belongs to another model."""
+
+
+class ConfigError(InputError):
+    """A qtool.toml or its baseline is damaged or has keys that it must not have."""
 
 
 class ProblemError(InputError):

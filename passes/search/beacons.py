@@ -2,7 +2,7 @@
 
 MOHAQ [arXiv 2108.01192] retrains a few plans of its search, and judges others with the parameters of the
 nearest of them. Here a beacon is any plan with codes: refined by `gptq`, which needs no gradients, or by
-passes that train. `qtool.search.beacons` makes them.
+passes that train. `qtool.exploration.beacons` makes them.
 """
 
 from __future__ import annotations

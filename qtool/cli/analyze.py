@@ -35,7 +35,7 @@ def analyze(  # noqa: PLR0913 - one parameter per option
     Both at every precision that the target runs.
     """
     from passes.errors import unknown_name
-    from qtool.analyze import run_analyze
+    from qtool.analysis import run_analyze
     from qtool.output_folder import check_output_file
     from qtool.request import SENSITIVITIES
 

@@ -10,6 +10,7 @@ from qtool import __version__
 from qtool.cli import (
     allocate,
     analyze,
+    check,
     compare,
     compare_runs,
     explain,
@@ -73,6 +74,7 @@ _add(app, "allocate", allocate.allocate, "allocate PROBLEM.json --budget bops=0.
 _add(app, "lower", lower.lower, "lower model.onnx --plan out/plan.json --to qdq,packed -o lowered/")
 _add(app, "run", run.run, "run out/model.qpk --input x.npz -o y.npz")
 _add(app, "compare", compare.compare, "compare model.onnx out/model.qdq.onnx --data eval.npz")
+_add(app, "check", check.check, "check qtool.toml --update-baseline")
 _add(app, "lint", lint.lint, "lint out/model.qdq.onnx --runtime onnxruntime==1.31.1")
 _add(app, "compare-runs", compare_runs.compare_runs, "compare-runs out-before/ out/ --format markdown")
 _add(app, "explain", explain.explain, "explain out/ conv1")

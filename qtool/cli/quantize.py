@@ -112,7 +112,7 @@ def _print_pipeline(request: QuantizeRequest) -> None:
 
 def _run(request: QuantizeRequest, *, as_json: bool, quiet: bool) -> None:
     from qtool.cli.summary import show_summary
-    from qtool.quantize import run_quantize
+    from qtool.quantization import run_quantize
 
     with progress(silent=as_json or quiet) as tell:
         report = run_quantize(request, tell)

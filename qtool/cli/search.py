@@ -15,7 +15,7 @@ from qtool.cli.search_progress import search_progress
 
 if TYPE_CHECKING:
     from passes.allocation.quantities import BudgetRequest
-    from qtool.search.request import SearchRequest
+    from qtool.exploration.request import SearchRequest
 
 EVAL = Annotated[str, typer.Option("--eval", help="Held-out samples to measure plans on.")]
 SOLVER = Annotated[
@@ -82,8 +82,8 @@ def search(  # noqa: PLR0913 - one parameter per option
     the same command goes on where an earlier one was stopped, and measures nothing twice.
     """
     from passes.allocation import quantities as q
+    from qtool.exploration.request import SearchRequest, parse_workers
     from qtool.request import QuantizeRequest
-    from qtool.search.request import SearchRequest, parse_workers
 
     budgets = _budgets(max_latency, max_energy, max_size, max_bops)
     # Filled in steps: as one call with a line per argument it would not fit a screen.
@@ -111,8 +111,8 @@ def _budgets(*texts: str | None) -> tuple[BudgetRequest, ...]:
 
 
 def _run(request: SearchRequest, *, as_json: bool, quiet: bool) -> None:
-    from qtool.search.run import run_search
-    from qtool.search.write import lower_point, write_search
+    from qtool.exploration.run import run_search
+    from qtool.exploration.write import lower_point, write_search
 
     silent = as_json or quiet
     with progress(silent=silent) as stage, search_progress(silent=silent) as tell:

@@ -1,4 +1,4 @@
-"""`SearchReport`: what front.json says, as data; see `qtool.search.document`."""
+"""`SearchReport`: what front.json says, as data; see `qtool.exploration.document`."""
 
 from __future__ import annotations
 

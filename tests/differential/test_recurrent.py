@@ -24,7 +24,7 @@ from passes.lowering.packed import Origin, emit_packed
 from passes.lowering.qdq import emit_qdq
 from passes.transform.canonicalize import Canonicalize
 from qtool.agreement import layer_agreement
-from qtool.quantize import run_quantize
+from qtool.quantization import run_quantize
 from qtool.request import QuantizeRequest
 from qtool.runtime import Engine, open_engine
 

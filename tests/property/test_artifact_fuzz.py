@@ -22,7 +22,7 @@ from passes.artifact import Artifact
 from passes.artifact.container import read_container, write_container
 from passes.artifact.ops import OPS
 from passes.errors import ArtifactError, InputError
-from qtool.quantize import run_quantize
+from qtool.quantization import run_quantize
 from qtool.request import QuantizeRequest
 from qtool.runtime import Engine
 

@@ -14,7 +14,7 @@ from passes.errors import PlanError
 from passes.execution.dataset import Dataset, graph_inputs, open_dataset
 from passes.ir.onnx_io import read_model
 from qtool.layer_compare import compare_layers
-from qtool.quantize import run_quantize
+from qtool.quantization import run_quantize
 from qtool.request import QuantizeRequest
 
 

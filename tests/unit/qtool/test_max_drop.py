@@ -24,7 +24,7 @@ from passes.transform.gptq import Gptq
 from qtool.drop_trials import Trial, Trials
 from qtool.max_drop import EXACT_TRIALS, cheapest_within_drop
 from qtool.presets import preset
-from qtool.quantize import run_quantize
+from qtool.quantization import run_quantize
 from qtool.request import QuantizeRequest
 
 SAMPLES = 64

@@ -16,8 +16,8 @@ from passes.execution.collect import HISTOGRAMS, PATCHES
 from passes.execution.dataset import graph_inputs, open_dataset
 from passes.ir.model import Model
 from passes.ir.onnx_io import read_model
-from qtool.analyze import run_analyze
-from qtool.quantize import run_quantize
+from qtool.analysis import run_analyze
+from qtool.quantization import run_quantize
 from qtool.report.sensitivity import sensitivity_line
 from qtool.request import QuantizeRequest
 from qtool.sensitivity_quality import interval, sensitivity_quality

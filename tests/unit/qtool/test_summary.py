@@ -13,7 +13,7 @@ from onnx import parser
 
 from hwmodels import Metric
 from passes.allocation.quantities import parse_budget
-from qtool.quantize import run_quantize
+from qtool.quantization import run_quantize
 from qtool.report import Report
 from qtool.request import QuantizeRequest
 

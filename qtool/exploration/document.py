@@ -20,8 +20,8 @@ from qtool.report.front import uniform_choices
 if TYPE_CHECKING:
     from passes.search.point import Point
     from passes.search.task import SearchTask
-    from qtool.search.request import SearchRequest
-    from qtool.search.run import SearchRun
+    from qtool.exploration.request import SearchRequest
+    from qtool.exploration.run import SearchRun
 
 SCHEMA_VERSION = 1
 BOUND_S = 5.0

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from passes.search.point import Point
-    from qtool.search.run import SearchRun
+    from qtool.exploration.run import SearchRun
 
 
 def write_plot(run: SearchRun, path: Path) -> str:

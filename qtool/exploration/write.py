@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from hwmodels import Precision
 from passes.errors import UsageError
+from qtool.exploration.document import front_csv, front_document
+from qtool.exploration.plot import write_plot
 from qtool.files import write_json, write_text
-from qtool.quantize import run_quantize
+from qtool.quantization import run_quantize
 from qtool.report.folder import PROBLEM, write_page
-from qtool.search.document import front_csv, front_document
-from qtool.search.plot import write_plot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from qtool.search.request import SearchRequest
-    from qtool.search.run import SearchRun
+    from qtool.exploration.request import SearchRequest
+    from qtool.exploration.run import SearchRun
 
 
 def write_search(request: SearchRequest, run: SearchRun) -> tuple[dict[str, Any], str]:

@@ -24,9 +24,9 @@ from passes.search.payload import make_payload
 from passes.search.runners import Processes, Serial
 from passes.search.solver import search_solver
 from passes.transform.assign_scales import AssignScales
+from qtool.exploration.beacons import light_beacons
+from qtool.exploration.request import CACHE
 from qtool.presets import preset
-from qtool.search.beacons import light_beacons
-from qtool.search.request import CACHE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from passes.search.payload import Payload
     from passes.search.runners import Runner
     from passes.search.task import SearchTask
-    from qtool.search.request import SearchRequest
+    from qtool.exploration.request import SearchRequest
 
 
 @dataclass(frozen=True)

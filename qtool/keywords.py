@@ -1,0 +1,171 @@
+"""The options of ``qtool quantize`` and ``qtool search`` as keywords, and the requests that they make."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from passes.allocation import quantities as q
+from passes.errors import unknown_name
+from passes.execution.preprocess import Preprocess
+from qtool.request import QuantizeRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from qtool.exploration.request import SearchRequest
+
+
+class SharedOptions(TypedDict, total=False):
+    """What every compilation can be told; names and values are those of the command line.
+
+    Lists may be given as text with commas, as on the command line, or as sequences.
+    """
+
+    calib: str | Path
+    eval: str | Path
+    preprocess: str
+    samples: int
+    metric: str
+    label_offset: int
+    max_latency: str
+    max_energy: str
+    max_size: str
+    max_bops: str
+    max_drop: str
+    bits: str | Iterable[int]
+    pin: str | Iterable[str]
+    group_size: int
+    to: str | Iterable[str]
+    ranges: str
+    sensitivity: str
+    solver: str
+    time_limit: float
+    seed: int
+    force: bool
+
+
+class QuantizeOptions(SharedOptions, total=False):
+    """The options of ``qtool quantize``."""
+
+    max_memory: str
+    minimize: str
+    quality_plans: int
+    pipeline: str
+    workers: int
+
+
+class SearchOptions(SharedOptions, total=False):
+    """The options of ``qtool search``; ``solver``, ``time_limit`` and ``max_drop`` are the search's own."""
+
+    evaluations: int
+    objectives: str | Iterable[str]
+    hopeless: str
+    beacons: int
+    select: int
+    knee: bool
+    workers: int | str
+
+
+def check_options(options: Mapping[str, Any], kind: type) -> None:
+    """Refuse options that a command does not have.
+
+    Args:
+        options: by name.
+        kind: the `TypedDict` that lists those there are.
+
+    Raises:
+        UsageError: an unknown option; names the nearest.
+    """
+    known = kind.__annotations__
+    for name in options:
+        if name not in known:
+            raise unknown_name("option", name, known)
+
+
+def quantize_request(
+    model: str | Path, target: str, out: str | Path, options: Mapping[str, Any]
+) -> QuantizeRequest:
+    """Return the request that a command line with these options would make.
+
+    Args:
+        model: the .onnx file.
+        target: name of a machine, or its .toml file.
+        out: folder for the results.
+        options: out of `QuantizeOptions`; ``None`` stands for one that is left out.
+
+    Raises:
+        UsageError: an option is unknown, cannot be read, or contradicts another.
+        HardwareError: the target is unknown or its file is damaged.
+    """
+    check_options(options, QuantizeOptions)
+    given = {name: value for name, value in options.items() if value is not None}
+    limits = {metric: given.pop(f"max_{word}", None) for word, metric in q.METRICS.items()}
+    budgets = tuple(q.parse_budget(metric, text) for metric, text in limits.items() if text is not None)
+    return QuantizeRequest(
+        model=Path(model), target=str(target), out=Path(out), budgets=budgets, **_fields(given)
+    )
+
+
+def search_request(
+    model: str | Path, target: str, out: str | Path, options: Mapping[str, Any]
+) -> SearchRequest:
+    """Return the request that ``qtool search`` with these options would make.
+
+    Args:
+        model: the .onnx file.
+        target: name of a machine, or its .toml file.
+        out: folder of the search.
+        options: out of `SearchOptions`; ``None`` stands for one that is left out.
+
+    Raises:
+        UsageError: an option is unknown, cannot be read, or contradicts another.
+        HardwareError: the target is unknown or its file is damaged.
+    """
+    from qtool.exploration.request import SearchRequest, parse_workers
+
+    check_options(options, SearchOptions)
+    given = {name: value for name, value in options.items() if value is not None}
+    own = {name: given.pop(name) for name in _OF_SEARCH if name in given}
+    processes, cluster = parse_workers(str(own.pop("workers", 0)))
+    # The folder may hold files: those of the search that is resumed, which SearchRequest checks.
+    base = quantize_request(model, target, out, given | {"force": True})
+    return SearchRequest(base=base, processes=processes, cluster=cluster, **_fields(own))
+
+
+def _fields(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return fields of a request with their values, from options as they were given."""
+    return {
+        _FIELDS.get(name, name): _READERS[name](value) if name in _READERS else value
+        for name, value in options.items()
+    }
+
+
+def _text(value: str | Iterable[object]) -> str:
+    """Write a sequence as the command line does."""
+    return value if isinstance(value, str) else ",".join(str(item) for item in value)
+
+
+def _pins(value: str | Iterable[str]) -> tuple[object, ...]:
+    return tuple(q.parse_pin(text) for text in ([value] if isinstance(value, str) else value))
+
+
+_FIELDS = {"time_limit": "time_limit_s", "to": "forms", "pin": "pins"}
+"""Options whose field of `QuantizeRequest` has another name."""
+_READERS: dict[str, Callable[[Any], object]] = {
+    "calib": str,
+    "eval": str,
+    "preprocess": Preprocess.parse,
+    "max_drop": q.parse_drop,
+    "minimize": q.parse_metric,
+    "bits": lambda value: q.parse_bits(_text(value)),
+    "pin": _pins,
+    "to": lambda value: q.parse_names(_text(value)),
+    "objectives": lambda value: q.parse_names(_text(value)),
+    "hopeless": q.parse_drop,
+}
+_OF_SEARCH = (
+    *("evaluations", "objectives", "hopeless", "beacons", "select", "knee", "workers"),
+    *("solver", "time_limit", "max_drop", "force"),
+)
+"""Options that a search takes for itself, rather than for the compilation of its points."""
