@@ -41,6 +41,7 @@ from passes.search.runners import Serial
 from passes.search.solver import SEARCH_SOLVERS, search_solver
 from passes.search.task import SearchTask
 from passes.transform.assign_scales import AssignScales
+from qtool.exploration.request import SENSITIVITY
 
 RESULTS = Path(__file__).resolve().parent / "results" / "search.json"
 CIFAR = "mean=0.485,0.456,0.406 std=0.229,0.224,0.225"
@@ -156,7 +157,8 @@ def prepare(case: Case, options: argparse.Namespace, folder: Path) -> tuple[Sear
     ctx.observes = frozenset({HISTOGRAMS, MEANS, PATCHES})
     metric = choose_metric(None, ctx.evaluation.labels)
     payload = make_payload(model, ctx, metric, AssignScales())
-    task = model_task(model, ctx, Allocate(), case.objectives, payload.float_value, ctx.evaluation.count)
+    allocate = Allocate(sensitivity=SENSITIVITY)
+    task = model_task(model, ctx, allocate, case.objectives, payload.float_value, ctx.evaluation.count)
     cache = EvaluationCache(folder / "evaluations.sqlite")
     return task, Evaluator(task.problem, Serial(payload), cache, payload.digest), payload.digest
 

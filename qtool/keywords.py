@@ -122,14 +122,14 @@ def search_request(
         UsageError: an option is unknown, cannot be read, or contradicts another.
         HardwareError: the target is unknown or its file is damaged.
     """
-    from qtool.exploration.request import SearchRequest, parse_workers
+    from qtool.exploration.request import SENSITIVITY, SearchRequest, parse_workers
 
     check_options(options, SearchOptions)
     given = {name: value for name, value in options.items() if value is not None}
     own = {name: given.pop(name) for name in _OF_SEARCH if name in given}
     processes, cluster = parse_workers(str(own.pop("workers", 0)))
     # The folder may hold files: those of the search that is resumed, which SearchRequest checks.
-    base = quantize_request(model, target, out, given | {"force": True})
+    base = quantize_request(model, target, out, {"sensitivity": SENSITIVITY} | given | {"force": True})
     return SearchRequest(base=base, processes=processes, cluster=cluster, **_fields(own))
 
 

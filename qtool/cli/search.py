@@ -68,7 +68,7 @@ def search(  # noqa: PLR0913 - one parameter per option
     metric: options.METRIC = None,
     label_offset: options.LABEL_OFFSET = 0,
     ranges: RANGES = "mse",
-    sensitivity: SENSITIVITY = "scaled",
+    sensitivity: SENSITIVITY = "kl",
     seed: options.SEED = 0,
     workers: WORKERS = "0",
     force: options.FORCE = False,

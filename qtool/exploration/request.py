@@ -20,6 +20,8 @@ AUTO = "auto"
 SUMS, NO_SUMS = "sweep", "nsga2"
 """What ``auto`` stands for, where all objectives are sums over layers and where one is not; see
 `benchmarks/search.py`."""
+SENSITIVITY = "kl"
+"""Estimate of losses unless another is asked for: measured at all widths, as a search affords it."""
 DASK = "dask://"
 MOST_BEACONS = 64
 
