@@ -8,7 +8,17 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = {"onnx", "onnxruntime", "onnx_graphsurgeon", "scipy", "networkx", "torch", "altair", "jinja2", "vl_convert"}
+HEAVY = {
+    "onnx",
+    "onnxruntime",
+    "onnx_graphsurgeon",
+    "scipy",
+    "networkx",
+    "torch",
+    "altair",
+    "jinja2",
+    "vl_convert",
+}
 
 
 def loaded_by(statement: str, folder: Path) -> set[str]:

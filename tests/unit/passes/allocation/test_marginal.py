@@ -28,12 +28,13 @@ def one_layer(*choices: tuple[float, float], act_ties: tuple[tuple[str, ...], ..
     """A layer called ``a`` with choices of (loss, latency) at 2, 4, 8 bits."""
     bits = (2, 4, 8)
     return LayerChoices(
-        "a", tuple(Choice(b, b, loss, {LATENCY: cost}) for b, (loss, cost) in zip(bits, choices, strict=False))
+        "a",
+        tuple(Choice(b, b, loss, {LATENCY: cost}) for b, (loss, cost) in zip(bits, choices, strict=False)),
     )
 
 
 def test_the_price_is_the_slope_between_the_plans_around_the_budget() -> None:
-    # Within a latency of 2 the relaxation mixes (5, 1) and (1, 3) in halves: a loss of 3, falling by 2 per unit.
+    # Within a latency of 2 the relaxation mixes (5, 1) and (1, 3) in halves: a loss of 3, 2 less per unit.
     problem = AllocationProblem("one", (one_layer((5.0, 1.0), (1.0, 3.0)),))
     found = margin(decided(problem, Budget(LATENCY, 2.0)))
     assert found.bound == pytest.approx(3.0)

@@ -15,7 +15,8 @@ def problem() -> AllocationProblem:
     rows = {"a": ((2, 9.0, 1.0), (4, 3.0, 2.0), (8, 0.0, 4.0)), "b": ((4, 2.0, 2.0), (8, 0.0, 4.0))}
     layers = (
         LayerChoices(
-            name, tuple(Choice(bits, bits, loss, {"bops": 1.0, "latency_s": time}) for bits, loss, time in choices)
+            name,
+            tuple(Choice(bits, bits, loss, {"bops": 1.0, "latency_s": time}) for bits, loss, time in choices),
         )
         for name, choices in rows.items()
     )
