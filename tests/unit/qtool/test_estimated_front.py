@@ -7,7 +7,7 @@ import pytest
 from passes.allocation import AllocationProblem, Budget, Choice, LayerChoices
 from passes.allocation.decision import Decision
 from passes.allocation.ilp import Ilp
-from qtool.report.front import estimated_front, uniform_choices
+from qtool.estimated_front import estimated_front, uniform_choices
 
 
 def problem() -> AllocationProblem:

@@ -11,7 +11,7 @@ from passes.ir.onnx_io import model_from_text
 from passes.ir.plan import LayerBits, QuantPlan, Role, TensorQuant
 from passes.ir.setup import QuantizerSetup, quantizer_setup
 from passes.numerics import Histogram, IntFormat, PerChannel, PerTensor, QuantParams, QuantSpec
-from qtool.report.distributions import BINS, distributions
+from qtool.distributions import BINS, distributions
 
 
 @pytest.fixture
