@@ -16,7 +16,9 @@ from passes.ir.setup import BY_PLAN, quantizer_setup
 from passes.ir.weight_groups import group_size
 from passes.pipeline import parse
 from qtool import __version__
+from qtool.distributions import distributions
 from qtool.environment import versions
+from qtool.estimated_front import estimated_front
 from qtool.report import (
     AccumulatorReport,
     AgreementReport,
@@ -33,8 +35,6 @@ from qtool.report import (
     TimeReport,
     UnquantizedReport,
 )
-from qtool.report.distributions import distributions
-from qtool.report.front import estimated_front
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,7 +15,7 @@ from passes.search.front import knee
 from passes.search.point import Evaluation
 from qtool import __version__
 from qtool.environment import versions
-from qtool.report.front import uniform_choices
+from qtool.estimated_front import uniform_choices
 
 if TYPE_CHECKING:
     from passes.search.point import Point

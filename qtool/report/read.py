@@ -84,7 +84,9 @@ def _plain(kind: type, value: object, where: str) -> Any:
             raise _refused(where, "a finite number", value)
         # A count stays whole, so that a document that is read and written again is the same.
         return value
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+    surrogates = isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value)
+    # Half of a pair cannot be written to any file.
+    if surrogates or not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise _refused(where, {int: "a whole number", str: "a text", bool: "true or false"}[kind], value)
     return value
 

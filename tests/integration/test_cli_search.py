@@ -57,6 +57,22 @@ def test_the_front_is_written_as_json_and_csv(searched: Path) -> None:
     assert all(entry["estimate_bound"] <= entry["estimate"] * (1 + 1e-9) for entry in front)
 
 
+def test_the_front_is_told_as_a_page_and_its_points_are_explained(cli: Cli, searched: Path) -> None:
+    document = json.loads((searched / "front.json").read_text())
+    page = (searched / "report.html").read_bytes()
+    assert len(document["measured"]) == EVALUATIONS
+    assert [entry["name"] for entry in document["uniform"]][-1] == "w8a8"
+    assert cli("report", searched).exit_code == 0
+    assert (searched / "report.html").read_bytes() == page
+    found = cli("explain", searched, "residual_out.conv", "--json")
+    layers = {layer["name"]: layer for layer in document["front"][document["knee"]]["layers"]}
+    chosen = layers["residual_out.conv"]
+    assert json.loads(found.stdout)["taken"] == f"w{chosen['weight_bits']}a{chosen['act_bits']}"
+    beyond = cli("explain", searched, "residual_out.conv", "--point", len(document["front"]))
+    assert beyond.exit_code == 2
+    assert "counted from 0" in beyond.stderr
+
+
 def test_the_same_command_measures_nothing_twice_and_can_lower_a_point(
     cli: Cli, quickstart: Path, searched: Path
 ) -> None:

@@ -98,7 +98,7 @@ def finish(chart: Chart, data: Datasets) -> dict[str, Any]:
         font="system-ui, sans-serif",
         axis=axis | {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal"},
         legend=text | {"titleFontWeight": "normal", "orient": "top"},
-        title={"color": INK, "anchor": "start", "fontSize": 13, "fontWeight": "normal"},
+        header={"labelColor": INK, "labelFontSize": 12, "labelAnchor": "start"},
         view={"stroke": None},
         concat={"spacing": 14},
     )

@@ -52,4 +52,5 @@
     }, 200);
   });
   if (window.vegaEmbed) draw();
+  else document.body.dataset.drawn = "yes";
 })();

@@ -64,7 +64,9 @@ def render(page: Page) -> str:
 
     from qtool.report.page.vega import vega_script
 
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
     figures = [figure for section in page.sections for figure in section.figures]
     return environment.from_string(_asset("page.html.jinja")).render(
         page=page,

@@ -19,8 +19,8 @@ def vega_script() -> str:
     Bundling them takes seconds, so that they are kept in the user's cache folder, with a digest at their
     head: a damaged file is made again. Where there is no such folder, nothing is kept.
     """
-    file = _cache_folder() / f"vega-{version('vl-convert-python')}.js"
-    kept = _read(file)
+    file = _cache_file()
+    kept = None if file is None else _read(file)
     if kept is not None:
         return kept
     import vl_convert
@@ -29,13 +29,17 @@ def vega_script() -> str:
     bundled: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]
     # Inside of HTML a script ends where its text says so.
     script = LICENCE + bundled.replace("</script", "<\\/script").replace("<!--", "<\\!--")
-    with suppress(OSError):
-        write_text(f"{_digest(script)}\n{script}", file)
+    if file is not None:
+        with suppress(OSError):
+            write_text(f"{_digest(script)}\n{script}", file)
     return script
 
 
-def _cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "qtool"
+def _cache_file() -> Path | None:
+    """Return the file of this version, in the cache folder of the XDG base directory specification."""
+    named, home = os.environ.get("XDG_CACHE_HOME"), os.environ.get("HOME")
+    folder = Path(named) if named else Path(home) / ".cache" if home else None
+    return folder / "qtool" / f"vega-{version('vl-convert-python')}.js" if folder else None
 
 
 def _read(file: Path) -> str | None:

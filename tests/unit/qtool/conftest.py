@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from qtool.report import DistributionReport, FrontPoint, FrontReport, SensitivityReport, StepReport
 from qtool.report.report import (
     AgreementReport,
     BudgetReport,
@@ -19,6 +20,9 @@ from qtool.report.report import (
     TimeReport,
     UnquantizedReport,
 )
+
+HOSTILE = '</script><img src=x onerror="alert(1)">\'`${1}\u2028 <b>conv</b>'
+"""A name that would be markup, or the end of a script, if it were written as it is."""
 
 
 def make_report(**changes: Any) -> Report:
@@ -53,3 +57,33 @@ def make_report(**changes: Any) -> Report:
 def report() -> Report:
     """The report of `make_report`."""
     return make_report()
+
+
+@pytest.fixture
+def full_report() -> Report:
+    """A report with every part, a layer of which is called after an attack."""
+    wide, narrow = (4, 8), (2, 8)
+    points = (
+        FrontPoint("this plan", "plan", 0.25, 0.25, 0.5e-3, (4,), (8,)),
+        FrontPoint("w2a8", "uniform", 0.75, None, 0.2e-3, (2,), (8,)),
+        FrontPoint("optimum 1", "optimal", 0.75, 0.75, 0.2e-3, (2,), (8,)),
+        FrontPoint("optimum 2", "optimal", 0.25, 0.25, 0.5e-3, (4,), (8,)),
+    )
+    layer = LayerReport(
+        HOSTILE, "Conv", *wide, 0.25, 0.5e-3, 2e-6, 1000.0, 2e6, True, None, 1e-3, 4e-6, 1e6, 4e-4, 5e-4, 2e3
+    )
+    spread = DistributionReport(
+        HOSTILE, "w", "weight", narrow[0], -1.0, 0.5, (1, 5, 5, 2), -1, 0.5, -0.5, 0.25
+    )
+    return make_report(
+        layers=(layer, LayerReport("fc", "Gemm", quantized=False, reason="its bias is computed at run time")),
+        front=FrontReport("latency_s", (HOSTILE,), points),
+        steps=(
+            StepReport("conv", "conv", 0.0, 1.0, 0.0, 0.0, 0.0, 96),
+            StepReport("fc", "gemm", 2.0, 0.5, 0.25, 0.25, 0.0, 4),
+        ),
+        distributions=(spread,),
+        sensitivity_quality=SensitivityReport(
+            "scaled", 3, 32, 0.5, -0.9, 0.99, 0.3, (0.1, 0.2, 0.4), (1.0, 3.0, 2.0)
+        ),
+    )
