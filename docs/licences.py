@@ -1,6 +1,6 @@
 """Writes licences.md: the licences of everything that qtool installs, from the packages' own metadata.
 
-Run it in an environment with all extras: ``pip install -c constraints.txt '.[dev,docs,train,search,distributed,rl]'``.
+Run it in an environment with all extras of pyproject.toml; what is not installed keeps the line that it had.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "licences.md"
 HEAD = """# Licences
 
-qtool itself is Apache-2.0. These are the packages that an installation may bring along, in the tested versions
-(`constraints.txt`), with the licences that they name; `python docs/licences.py` writes this page. None is shipped with qtool.
+qtool itself is Apache-2.0. These are the packages that an installation may bring along, in the versions of
+`constraints.txt`, with the licences that they name; none is shipped with qtool. `python docs/licences.py`
+writes this page.
 """
+TABLE = ("| package | version | licence |", "|---|---|---|")
 LONGEST = 60
 
 
@@ -33,7 +35,7 @@ def sections() -> dict[str, dict[str, str]]:
 
 
 def licence_of(package: str) -> str | None:
-    """Return the licence that an installed package names: its expression, else its classifiers, else its text.
+    """Return the licence that a package names: its expression, else its classifiers, else its first line.
 
     Returns:
         ``None`` where the package is not installed.
@@ -66,9 +68,7 @@ def page() -> str:
             for name, version in packages.items()
         ]
         title = heading[0].upper() + heading[1:]
-        parts.append(
-            "\n".join([f"## {title}", "", "| package | version | licence |", "|---|---|---|", *rows, ""])
-        )
+        parts.append("\n".join([f"## {title}", "", *TABLE, *rows, ""]))
     return "\n".join(parts)
 
 
