@@ -11,7 +11,7 @@ INPUTS := pyproject.toml constraints.txt CMakeLists.txt $(wildcard native/*.* na
 export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 
-.PHONY: help install demo test check clean
+.PHONY: help install demo test check dist clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -33,6 +33,16 @@ check: $(VENV)/.stamp-dev  ## everything a change must pass
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q -W error
 
+dist: $(VENV)/.stamp-release  ## wheel and source archive, checked in a new environment
+	rm -rf dist build/clean
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/check-wheel-contents dist/*.whl
+	$(PYTHON) -m venv build/clean
+	build/clean/bin/python -m pip install --quiet dist/*.whl
+	build/clean/bin/qtool --version
+	build/clean/bin/qtool check samples/ci/qtool.toml -o build/clean/out
+
 clean:  ## remove what the targets above made
 	rm -rf $(VENV) $(OUT) build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -48,6 +58,10 @@ $(VENV)/.stamp-run: $(INPUTS) | $(BIN)/python
 
 $(VENV)/.stamp-test: $(INPUTS) | $(BIN)/python
 	$(PIP_INSTALL) --editable '.[test]'
+	@touch $@
+
+$(VENV)/.stamp-release: $(INPUTS) | $(BIN)/python
+	$(PIP_INSTALL) --editable '.[release]'
 	@touch $@
 
 $(VENV)/.stamp-dev: $(INPUTS) | $(BIN)/python

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from passes.instruments import Instrument
     from passes.ir.model import Model
 
+_LOG = logging.getLogger("qtool.passes")
 _EVERYTHING = Aspect.GRAPH | Aspect.WEIGHTS | Aspect.PLAN
 
 
@@ -71,6 +73,7 @@ class PassManager:
         seconds = perf_counter() - start
         ctx.invalidate(result.wrote)
         record = PassRecord(step.name, to_text([step]), result.summary, result.facts, result.wrote, seconds)
+        _LOG.info("%s: %s (%.2f s)", record.text, record.summary, seconds)
         for instrument in self.instruments:
             instrument.after(position, record, model)
         return record

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hwmodels import FLOAT, Metric, load_target
-from passes.allocation import SOLVERS
+from passes.allocation import solver_names
 from passes.allocation.quantities import BudgetRequest, supported, word_of
 from passes.analysis.names import SENSITIVITIES
 from passes.errors import UsageError, unknown_name
@@ -106,7 +106,7 @@ class QuantizeRequest:
 
 
 def _check_names(request: QuantizeRequest) -> None:
-    _known("solver", request.solver, [solver.name for solver in SOLVERS])
+    _known("solver", request.solver, solver_names())
     _known("range method", request.ranges, list(RangeMethod))
     _known("sensitivity", request.sensitivity, SENSITIVITIES)
     for form in request.forms:

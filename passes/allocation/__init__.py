@@ -9,7 +9,7 @@ from passes.allocation.choices import Choice, LayerChoices
 from passes.allocation.evaluate import cheapest, evaluate
 from passes.allocation.feasibility import InfeasibleBudgetError
 from passes.allocation.problem import AllocationProblem
-from passes.allocation.solver import SOLVERS, Solver, solver
+from passes.allocation.solver import SOLVERS, Solver, solver, solver_names
 
 __all__ = [
     "SOLVERS",
@@ -25,4 +25,5 @@ __all__ = [
     "evaluate",
     "parse_budget",
     "solver",
+    "solver_names",
 ]

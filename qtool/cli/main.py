@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qtool import __version__
 from qtool.cli import (
     allocate,
     analyze,
@@ -28,27 +27,28 @@ from qtool.cli import (
     targets,
 )
 from qtool.cli.errors import Command
+from qtool.cli.logs import logged
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def _group(text: str) -> typer.Typer:
+def _group(text: str, *, completion: bool = False) -> typer.Typer:
     # Without rich, --help and errors come up in half the time.
     return typer.Typer(
         help=text,
         no_args_is_help=True,
-        add_completion=False,
+        add_completion=completion,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
     )
 
 
 def _add(group: typer.Typer, name: str, function: Callable[..., None], example: str) -> None:
-    group.command(name, cls=Command, epilog=f"Example: qtool {example}")(function)
+    group.command(name, cls=Command, epilog=f"Example: qtool {example}")(logged(function))
 
 
-app = _group("Mixed-precision quantization of ONNX models for a given machine.")
+app = _group("Mixed-precision quantization of ONNX models for a given machine.", completion=True)
 _targets, _passes = _group("The machines there are, and what they cost."), _group("The passes there are.")
 
 _add(app, "inspect", inspect.inspect, "inspect model.onnx")
@@ -107,14 +107,17 @@ _add(_passes, "show", passes.show_pass, "passes show equalize")
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"qtool {__version__}")
+        from qtool.cli.versions import version_lines
+
+        typer.echo("\n".join(version_lines()))
         raise typer.Exit
 
 
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print versions."),
     ] = False,
 ) -> None:
     """Mixed-precision quantization of ONNX models for a given machine."""

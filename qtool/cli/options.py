@@ -10,12 +10,23 @@ import typer
 if TYPE_CHECKING:
     from passes.execution.preprocess import Preprocess
 
+
+def names_of_targets() -> list[str]:
+    """Return what a shell completes a target with."""
+    from hwmodels import target_names
+
+    return list(target_names())
+
+
 MODEL = Annotated[Path, typer.Argument(help="An .onnx file.", show_default=False)]
 CALIB = Annotated[str, typer.Option(help="Samples to choose ranges on: .npz, folder, or module:function.")]
 CALIB_IF_ANY = Annotated[str | None, typer.Option("--calib", help="Samples to choose ranges on.")]
 EVAL = Annotated[str | None, typer.Option("--eval", help="Held-out samples to measure the result on.")]
 DATA = Annotated[str, typer.Option(help="Samples to run both on: .npz, folder, or module:function.")]
-TARGET = Annotated[str, typer.Option(help="A machine of `qtool targets list`, or a .toml file.")]
+TARGET = Annotated[
+    str,
+    typer.Option(help="A machine of `qtool targets list`, or a .toml file.", autocompletion=names_of_targets),
+]
 PREPROCESS = Annotated[
     str | None, typer.Option(help="How images become inputs: imagenet, tf, or key=value pairs.")
 ]

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from qtool.cli.logs import LOG
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -28,12 +30,28 @@ def progress(*, silent: bool) -> Iterator[Report]:
         silent: show nothing, for ``--quiet`` and ``--json``.
     """
     if silent:
-        yield lambda _stage, _done, _total: None
+        yield _Logged(lambda _stage, _done, _total: None)
     elif sys.stderr.isatty():
         with _bars() as report:
-            yield report
+            yield _Logged(report)
     else:
-        yield _Lines()
+        yield _Logged(_Lines())
+
+
+class _Logged:
+    """Logs how long every stage took, and passes on what it is told."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._stage, self._since = "", monotonic()
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        if stage != self._stage:
+            now = monotonic()
+            if self._stage:
+                LOG.debug("stage %s: %.2f s", self._stage, now - self._since)
+            self._stage, self._since = stage, now
+        self._report(stage, done, total)
 
 
 class _Lines:

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from qtool import __version__
 from qtool.cli.main import app
 
 COMMANDS = [
@@ -44,18 +43,6 @@ def test_help_has_an_example_of_options_that_exist(command: list[str]) -> None:
         assert re.search(rf"(^|\s){re.escape(option)}\b", text), option
     for option in ("--json", "--quiet", "--debug"):
         assert option in text
-
-
-def test_version() -> None:
-    result = CliRunner().invoke(app, ["--version"])
-    assert (result.exit_code, result.stdout) == (0, f"qtool {__version__}\n")
-
-
-@pytest.mark.parametrize("arguments", [["quantise"], ["targets", "sow"], ["inspect", "--jason", "x"]])
-def test_what_does_not_exist_is_answered_with_what_does(arguments: list[str]) -> None:
-    result = CliRunner().invoke(app, arguments)
-    assert result.exit_code == 2
-    assert re.search(r"Did you mean|Possible options", result.stderr)
 
 
 def test_help_loads_nothing_heavy(repository: Path) -> None:

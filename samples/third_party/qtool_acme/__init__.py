@@ -1,0 +1,1 @@
+"""What Acme adds to qtool: a pass, a solver and a machine."""
