@@ -24,7 +24,7 @@ from qtool.files import write_json
 from qtool.sensitivity_quality import sensitivity_quality
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from passes.execution.preprocess import Preprocess
@@ -44,6 +44,7 @@ def run_analyze(  # noqa: PLR0913, PLR0917 - one parameter per option of the com
     out: Path | None,
     plans: int,
     compare: bool,
+    shapes: Mapping[str, tuple[int, ...]],
     tell: Callable[[str, int, int], None],
 ) -> dict[str, Any]:
     """Analyze a model.
@@ -64,7 +65,7 @@ def run_analyze(  # noqa: PLR0913, PLR0917 - one parameter per option of the com
         raise UsageError(f"--quality-plans: expected 0, or 2 and more, to compare 2 and more, found {plans}")
     opened = read_model(model)
     verify_model(opened)
-    ctx = PassContext(load_target(target), progress=tell)
+    ctx = PassContext(load_target(target), shapes=shapes, progress=tell)
     ctx.calibration = open_dataset(calib, graph_inputs(opened.graph), preprocess, samples)
     allocate = Allocate(sensitivity=sensitivity, minimize="size", bits=EVERY_WIDTH)
     PassManager((Canonicalize(), FoldBatchNorm(), Equalize(), SplitNorms())).run(opened, ctx)

@@ -13,6 +13,7 @@ import numpy as np
 
 from passes.artifact import Artifact
 from passes.execution.dataset import InputSpec, graph_inputs
+from passes.execution.joined import joined
 from passes.execution.prefetch import prefetch
 from passes.execution.session import Level, Session
 from passes.ir.onnx_io import read_model, to_proto
@@ -134,4 +135,4 @@ def run_all(
             outputs.append(runner.run(feeds))
         done += len(next(iter(feeds.values())))
         tell("compare", done, total)
-    return [[np.concatenate(parts) for parts in zip(*outputs, strict=True)] for outputs in collected]
+    return [joined(outputs) for outputs in collected]

@@ -26,6 +26,7 @@ from passes.ir.text_fields import check_text
 
 MIN_OPSET, MAX_OPSET, MAX_IR = 7, 26, 13
 MAX_FILE_BYTES = 2**31
+_CONSTANTS_IR = 4
 
 logging.getLogger("onnx_graphsurgeon").setLevel(logging.ERROR)
 gs.logger.G_LOGGER.severity = gs.logger.G_LOGGER.ERROR
@@ -108,6 +109,8 @@ def to_proto(model: Model) -> onnx.ModelProto:
     out = onnx.ModelProto()
     out.CopyFrom(model.carried.header)
     out.graph.CopyFrom(proto.graph)
+    # Before version 4 constants had to be inputs as well, which they are no longer.
+    out.ir_version = max(out.ir_version, _CONSTANTS_IR)
     sort_nodes(out.graph)
     helper.set_model_props(out.graph, model.carried.graph_metadata) if model.carried.graph_metadata else None
     for node in out.graph.node:

@@ -23,6 +23,7 @@ def analyze(  # noqa: PLR0913 - one parameter per option
     out: options.FILE_IF_ANY = None,
     preprocess: options.PREPROCESS = None,
     samples: options.SAMPLES = None,
+    shape: options.SHAPE = None,
     sensitivity: SENSITIVITY = "scaled",
     quality_plans: PLANS = 0,
     compare: COMPARE = False,
@@ -34,6 +35,7 @@ def analyze(  # noqa: PLR0913 - one parameter per option
 
     Both at every precision that the target runs.
     """
+    from passes.allocation.quantities import parse_shapes
     from passes.errors import unknown_name
     from qtool.analyze import run_analyze
     from qtool.output_folder import check_output_file
@@ -45,7 +47,7 @@ def analyze(  # noqa: PLR0913 - one parameter per option
         check_output_file(out)
     steps = options.read_preprocess(preprocess)
     with progress(silent=json or quiet) as tell:
-        judged = quality_plans, compare
+        judged = quality_plans, compare, parse_shapes(shape or ())
         document = run_analyze(model, calib, target, steps, samples, sensitivity, out, *judged, tell)
     if not json:
         shown = ("model_sha256", "target", "ranking", "quality")

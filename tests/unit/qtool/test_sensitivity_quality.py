@@ -94,7 +94,7 @@ def test_analyze_compares_what_is_installed(quickstart: Path) -> None:
     )
 
     def analyzed(plans: int, compare: bool) -> dict:
-        return run_analyze(*arguments, plans, compare, lambda stage, done, total: None)
+        return run_analyze(*arguments, plans, compare, {}, lambda stage, done, total: None)
 
     assert "quality" not in analyzed(0, compare=False)
     names = [entry["name"] for entry in analyzed(3, compare=True)["quality"]]
