@@ -1,10 +1,10 @@
-"""What goes through: real networks, odd graphs, and the onnx package's own tests, from the file to a comparison.
+"""What goes through: real networks, odd graphs and the onnx package's tests, from file to comparison.
 
     python benchmarks/coverage.py --data ../shared/data [--only models,odd,suite] [--names PART]
 
-Every case runs the command line in a process of its own, with no option but data and target, and must end with
-exit code 0, or 3 and a reason. Writes benchmarks/results/coverage.json; benchmarks/coverage_page.py writes
-docs/coverage.md from it. Parts and cases that are not asked for keep their results.
+Every case runs the command line in a process of its own, with no option but data and target, and must end
+with exit code 0, or 3 and a reason. Writes benchmarks/results/coverage.json, of which
+benchmarks/coverage_page.py makes docs/coverage.md. Parts and cases that are not asked for keep their results.
 """
 
 from __future__ import annotations

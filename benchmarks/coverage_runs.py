@@ -1,4 +1,4 @@
-"""What benchmarks/coverage.py does with a case, each time in a process of its own with a limit on its time."""
+"""What benchmarks/coverage.py does with a case, in a process of its own with a limit on its time."""
 
 from __future__ import annotations
 
@@ -17,6 +17,15 @@ import onnx
 import onnxruntime
 from coverage_cases import Case
 from numpy.typing import NDArray
+from typer.testing import CliRunner
+
+import qtool.quantize  # noqa: F401 - imported here, a process that a case is forked into has it at once
+from hwmodels import load_target
+from passes.api import PassContext
+from passes.errors import QtoolError
+from passes.ir.onnx_io import read_model, to_proto
+from passes.transform.canonicalize import Canonicalize
+from qtool.cli.main import app
 
 TOLERANCE, HALF_TOLERANCE = 1e-5, 1e-2
 """Relative to the largest result; in half precision sums round earlier."""
@@ -57,12 +66,6 @@ def canonical(case: Case, limit: int) -> Outcome:
 
 
 def _canonical(case: Case) -> Outcome:
-    from hwmodels import load_target
-    from passes.api import PassContext
-    from passes.errors import QtoolError
-    from passes.ir.onnx_io import read_model, to_proto
-    from passes.transform.canonicalize import Canonicalize
-
     try:
         model = read_model(case.model)
         Canonicalize().run(model, PassContext(load_target("generic")))
@@ -70,7 +73,7 @@ def _canonical(case: Case) -> Outcome:
     except QtoolError as error:
         return {"outcome": "refused", "reason": str(error)[:200]}
     feeds = dict(np.load(case.eval))
-    before = outputs(onnx.load(case.model), feeds)
+    before = outputs(onnx.ModelProto.FromString(case.model.read_bytes()), feeds)
     if before is None:
         return {"outcome": "not run", "reason": "ONNX Runtime does not run the original"}
     after = outputs(written, feeds)
@@ -119,10 +122,6 @@ def compiled(case: Case, work: Path, limit: int, *, networks: bool) -> Outcome:
 
 
 def _called(words: list[Any]) -> Outcome:
-    from typer.testing import CliRunner
-
-    from qtool.cli.main import app
-
     result = CliRunner().invoke(app, [str(word) for word in words])
     outcome: Outcome = {"outcome": f"exit {result.exit_code}"}
     return outcome | ({"reason": result.stderr.strip()[:300]} if result.exit_code else {})

@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import onnx
+from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 from PIL import Image, UnidentifiedImageError
 
 from passes.errors import DataError, UsageError
 from passes.execution.feed_source import FeedSource, samples_in
 from passes.execution.npz import read_npz
+from passes.ir.onnx_io import check_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -115,7 +117,14 @@ class ImageSource(Even):
         try:
             with Image.open(path) as picture:
                 return self.preprocess.image(picture)
-        except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+        # Pillow has the last two for damaged chunks and headers.
+        except (
+            UnidentifiedImageError,
+            OSError,
+            Image.DecompressionBombError,
+            SyntaxError,
+            ValueError,
+        ) as error:
             raise DataError(f"{path}: cannot be decoded as an image: {error}") from error
 
 
@@ -178,8 +187,9 @@ def _read_test_data(files: list[Path], inputs: Sequence[str]) -> list[dict[str, 
         tensors = [folder / f"input_{index}.pb" for index in range(len(inputs))]
         try:
             protos = [onnx.TensorProto.FromString(file.read_bytes()) for file in tensors]
+            check_tensors(onnx.GraphProto(initializer=protos), str(folder))
             batches.append({name: numpy_helper.to_array(p) for name, p in zip(inputs, protos, strict=True)})
-        except (OSError, ValueError, onnx.onnx_cpp2py_export.checker.ValidationError) as error:
+        except (OSError, ValueError, TypeError, DecodeError) as error:
             raise DataError(
                 f"{folder}: expected input_0.pb to input_{len(inputs) - 1}.pb: {error}"
             ) from error
