@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwmodels import Precision
 from passes.errors import UsageError
+from qtool.bundle import bundle
 from qtool.files import write_json, write_text
 from qtool.quantize import run_quantize
 from qtool.search.document import front_csv, front_document
@@ -27,10 +28,11 @@ def write_search(request: SearchRequest, run: SearchRun) -> tuple[dict[str, Any]
     Returns:
         The document, and why there is no picture or nothing.
     """
-    out, document = request.base.out, front_document(request, run)
-    write_json(document, out / "front.json")
-    write_text(front_csv(document), out / "front.csv")
-    return document, write_plot(run, out / "front.svg")
+    document = front_document(request, run)
+    with bundle(request.base.out) as staging:
+        write_json(document, staging / "front.json")
+        write_text(front_csv(document), staging / "front.csv")
+        return document, write_plot(run, staging / "front.svg")
 
 
 def lower_point(

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 WORDS = [
-    b"-1", b"0", b"1e308", b"1e999", b"NaN", b"-Infinity", b"99999999999999999999", b"4294967296", b"null", b"true",
-    b"{}", b"[]", b'""', b"[[[[[[[[", b"\x00", b"\xff\xfe", b"../../../etc/passwd", b"\n", b"=", b",", b"2",
+    b"-1", b"0", b"1e308", b"1e999", b"NaN", b"-Infinity", b"99999999999999999999", b"4294967296", b"null",
+    b"true", b"{}", b"[]", b'""', b"[[[[[[[[", b"\x00", b"\xff\xfe", b"../../../etc/passwd", b"\n", b"=",
+    b",", b"2",
 ]  # fmt: skip
 VALUES: list[Any] = [
-    -1, 0, 1, 2, 3, 33, 2**31, 2**63, 2**200, -(2**63), 0.5, 1e308, -1e-300, 1e999, float("nan"), None, True, "",
-    "..", "x", "int4", "w4a8", "/etc/passwd", [], [[]], [1], [0, 0, 0], {}, {"name": "x"}, "9" * 400,
+    -1, 0, 1, 2, 3, 33, 2**31, 2**63, 2**200, -(2**63), 0.5, 1e308, -1e-300, 1e999, float("nan"), None, True,
+    "", "..", "x", "int4", "w4a8", "/etc/passwd", [], [[]], [1], [0, 0, 0], {}, {"name": "x"}, "9" * 400,
 ]  # fmt: skip
 NUMBER = re.compile(rb"[-+]?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 
