@@ -25,8 +25,8 @@ COMMANDS = {
 
 def start(command: str, quickstart: Path, out: Path, seed: int) -> subprocess.Popen[bytes]:
     data = ["--calib", quickstart / "digits_calib.npz", "--eval", quickstart / "digits_eval.npz"]
-    words = [command, quickstart / "digits.onnx", *data, "--target", "generic", "--samples", "16", "-o", out]
-    words += [*COMMANDS[command], "--seed", str(seed), "--quiet"]
+    words = [command, quickstart / "digits.onnx", *data, "--target", "bitfusion", "--samples", "16"]
+    words += ["-o", out, *COMMANDS[command], "--seed", str(seed), "--quiet"]
     return subprocess.Popen([sys.executable, "-m", "qtool", *map(str, words)], stderr=subprocess.DEVNULL)
 
 
