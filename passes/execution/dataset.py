@@ -165,7 +165,7 @@ class Dataset:
                 raw, dtype
             )
         self._check_fit(array, spec)
-        array = np.ascontiguousarray(array, dtype=dtype)
+        array = np.asarray(array, dtype=dtype, order="C")
         if np.issubdtype(dtype, np.floating) and not np.isfinite(array).all():
             raise DataError(f"{self.where}: the data for input {spec.name!r} hold NaN or infinity")
         return array

@@ -14,6 +14,7 @@ from qtool.report.report import (
     MetricReport,
     ModelReport,
     Report,
+    Shares,
     TimeReport,
     UnquantizedReport,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "OutlierReport",
     "Report",
     "SensitivityReport",
+    "Shares",
     "TimeReport",
     "UnquantizedReport",
     "report_json",
