@@ -16,6 +16,7 @@ CIFAR = "mean=0.485,0.456,0.406 std=0.229,0.224,0.225"
 IMAGES = ("imagenet/calib", "imagenet/eval")
 SMALL_IMAGES = "resize=183 crop=160 scale=127.5 mean=1"
 TEXT = ("text/sst2_calib.npz", "text/sst2_eval.npz")
+LAYERS = {"Conv", "ConvTranspose", "Einsum", "Gemm", "GRU", "LSTM", "MatMul", "RNN"}
 OPEN_SIZE = 2
 """Size of an axis that a model leaves open, when its input is made up."""
 
@@ -77,20 +78,35 @@ def odd_cases(data: Path, folder: Path) -> Iterator[Case]:
 
 
 def suite_cases(data: Path, folder: Path) -> Iterator[Case]:
-    """Yield the models of the onnx package's tests that hold a constant of floating point."""
+    """Yield the onnx package's tests of operators that multiply.
+
+    Their weights are inputs; all inputs but the first become constants, as a network would have them.
+    """
     from onnx.backend.test.case.node import collect_testcases
 
     for case in sorted(collect_testcases(None), key=lambda case: case.name):
-        if any(
-            value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT for value in case.model.graph.input
-        ):
-            model = folder / f"{case.name}.onnx"
-            model.write_bytes(case.model.SerializeToString())
-            arrays = {
-                value.name: np.asarray(array)
-                for value, array in zip(case.model.graph.input, case.data_sets[0][0], strict=False)
-            }
-            yield _stored(case.name, model, arrays, folder)
+        inputs = list(case.model.graph.input)
+        multiplies = {node.op_type for node in case.model.graph.node} & LAYERS
+        if multiplies and inputs[0].type.tensor_type.elem_type == onnx.TensorProto.FLOAT:
+            arrays = [np.asarray(array) for array in case.data_sets[0][0]]
+            model = with_constants(
+                case.model, dict(zip([it.name for it in inputs[1:]], arrays[1:], strict=False))
+            )
+            (folder / f"{case.name}.onnx").write_bytes(model.SerializeToString())
+            yield _stored(case.name, folder / f"{case.name}.onnx", {inputs[0].name: arrays[0]}, folder)
+
+
+def with_constants(proto: onnx.ModelProto, values: dict[str, NDArray[Any]]) -> onnx.ModelProto:
+    """Return a model some of whose inputs are constants."""
+    model = onnx.ModelProto.FromString(proto.SerializeToString())
+    kept = [value for value in model.graph.input if value.name not in values]
+    del model.graph.input[:]
+    model.graph.input.extend(kept)
+    model.graph.initializer.extend(
+        onnx.numpy_helper.from_array(value, name) for name, value in values.items()
+    )
+    model.ir_version = max(model.ir_version, 4)
+    return model
 
 
 def made_up(name: str, model: Path, folder: Path) -> Case:

@@ -62,10 +62,11 @@ def measured(work: Callable[..., Outcome], *arguments: Any) -> Outcome:
 
 def canonical(case: Case, limit: int) -> Outcome:
     """Return whether a model computes after canonicalization what it computed before."""
-    return apart(_canonical, case, limit=limit)
+    return apart(canonicalized, case, limit=limit)
 
 
-def _canonical(case: Case) -> Outcome:
+def canonicalized(case: Case) -> Outcome:
+    """Return ``same``, ``refused``, ``not run`` (nobody can tell), ``broken`` or ``differs``."""
     try:
         model = read_model(case.model)
         Canonicalize().run(model, PassContext(load_target("generic")))
