@@ -97,6 +97,7 @@ class PassContext:
         target: the machine that prices the work.
         calibration: samples for statistics; ``None`` when none were given.
         evaluation: held-out samples, read only by measured accuracy budgets.
+        shapes: of inputs, by name, at which work is priced; empty for those of the first calibration sample.
         seed: root of every random choice.
         workers: threads for ONNX Runtime; 0 leaves the choice to it.
         observes: union of the statistics wanted by all passes of the pipeline.
@@ -109,6 +110,7 @@ class PassContext:
     target: HardwareModel
     calibration: Any = None
     evaluation: Any = None
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     seed: int = 0
     workers: int = 0
     observes: frozenset[str] = frozenset()

@@ -18,6 +18,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Analysis",
+    "AnalyzeRequest",
     "Aspect",
     "BudgetRequest",
     "HardwareModel",
@@ -51,7 +52,7 @@ _HOMES = {
     "passes.ir.model": ("Model",),
     "passes.ir.onnx_io": ("read_model",),
     "passes.manager": ("PassManager",),
-    "qtool.analysis": ("run_analyze",),
+    "qtool.analysis": ("AnalyzeRequest", "run_analyze"),
     "qtool.api": ("analyze", "quantize", "search"),
     "qtool.quantization": ("run_quantize",),
     "qtool.report.report": ("Report",),

@@ -15,6 +15,7 @@ from passes.errors import QtoolError as QtoolError
 from passes.ir.model import Model as Model
 from passes.ir.onnx_io import read_model as read_model
 from passes.manager import PassManager as PassManager
+from qtool.analysis import AnalyzeRequest as AnalyzeRequest
 from qtool.analysis import run_analyze as run_analyze
 from qtool.api import analyze as analyze
 from qtool.api import quantize as quantize

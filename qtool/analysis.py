@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hwmodels import load_target
@@ -24,7 +24,7 @@ from qtool.files import write_json
 from qtool.sensitivity_quality import sensitivity_quality
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from passes.execution.preprocess import Preprocess
@@ -34,22 +34,56 @@ QUALITY_SAMPLES = 128
 """Calibration samples on which random plans are measured."""
 
 
-def run_analyze(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
-    model: Path,
-    calib: str,
-    target: str,
-    preprocess: Preprocess | None,
-    samples: int | None,
-    sensitivity: str,
-    out: Path | None,
-    plans: int,
-    compare: bool,
-    tell: Callable[[str, int, int], None],
-) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnalyzeRequest:
+    """One analysis; valid by construction, as far as that can be told without opening the model.
+
+    Attributes:
+        model: the .onnx file.
+        calib: where the calibration samples are.
+        target: name of a machine, or path of its .toml file.
+        preprocess: how images become inputs.
+        samples: use the first so many.
+        sensitivity: a name in `passes.analysis.names.SENSITIVITIES`.
+        out: file for the result, if any.
+        quality_plans: random plans to measure; 0 for none.
+        compare: judge every sensitivity whose package is installed by them, and not this one alone.
+        shapes: of inputs, by name, at which work is priced.
+
+    Raises:
+        UsageError: an unknown sensitivity, or plans that judge nothing.
+    """
+
+    model: Path
+    calib: str
+    target: str
+    preprocess: Preprocess | None = None
+    samples: int | None = None
+    sensitivity: str = "scaled"
+    out: Path | None = None
+    quality_plans: int = 0
+    compare: bool = False
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check the name and the number."""
+        find_sensitivity(self.sensitivity)
+        plans = self.quality_plans
+        if plans < 0 or plans == 1 or (self.compare and not plans):
+            raise UsageError(
+                f"--quality-plans: expected 0, or 2 and more, to compare 2 and more, found {plans}"
+            )
+
+
+def run_analyze(request: AnalyzeRequest, tell: Callable[[str, int, int], None]) -> dict[str, Any]:
     """Analyze a model.
 
     With random plans to measure, the document says under ``quality`` how well the sensitivity ranks them, or,
     to compare, every sensitivity whose package is installed.
+
+    Args:
+        request: what to do.
+        tell: called with (stage, done, total) as work proceeds.
 
     Returns:
         The document that is written: layers with choices as in PROBLEM.json, so that ``qtool allocate``
@@ -57,21 +91,19 @@ def run_analyze(  # noqa: PLR0913, PLR0917 - one parameter per option of the com
 
     Raises:
         InputError: model or data cannot be used.
-        UsageError: an unknown sensitivity or target.
+        UsageError: an unknown target.
     """
-    find_sensitivity(sensitivity)
-    if plans < 0 or plans == 1 or (compare and not plans):
-        raise UsageError(f"--quality-plans: expected 0, or 2 and more, to compare 2 and more, found {plans}")
-    opened = read_model(model)
+    opened = read_model(request.model)
     verify_model(opened)
-    ctx = PassContext(load_target(target), progress=tell)
-    ctx.calibration = open_dataset(calib, graph_inputs(opened.graph), preprocess, samples)
-    allocate = Allocate(sensitivity=sensitivity, minimize="size", bits=EVERY_WIDTH)
+    ctx = PassContext(load_target(request.target), shapes=request.shapes, progress=tell)
+    inputs = graph_inputs(opened.graph)
+    ctx.calibration = open_dataset(request.calib, inputs, request.preprocess, request.samples)
+    allocate = Allocate(sensitivity=request.sensitivity, minimize="size", bits=EVERY_WIDTH)
     PassManager((Canonicalize(), FoldBatchNorm(), Equalize(), SplitNorms())).run(opened, ctx)
     ctx.observes = allocate.observes
     setup = quantizer_setup(opened.graph, ctx.target)
     if not setup.layers:
-        raise ModelError(f"{model}: nothing can be quantized")
+        raise ModelError(f"{request.model}: nothing can be quantized")
     problem = allocate.problem(opened, ctx, {})
     table = allocate.sensitivities(opened, ctx, ctx.get(Costs(EVERY_WIDTH), opened))
     document = problem.to_json() | {
@@ -81,12 +113,12 @@ def run_analyze(  # noqa: PLR0913, PLR0917 - one parameter per option of the com
         "ranking": _ranking(problem.to_json()["layers"]),
         "unquantized": [{"name": it.name, "op": it.op, "reason": it.reason} for it in setup.unquantized],
     }
-    if plans:
-        names = installed_sensitivities() if compare else (sensitivity,)
-        found = sensitivity_quality(names, plans, opened, ctx, samples=QUALITY_SAMPLES)
+    if request.quality_plans:
+        names = installed_sensitivities() if request.compare else (request.sensitivity,)
+        found = sensitivity_quality(names, request.quality_plans, opened, ctx, samples=QUALITY_SAMPLES)
         document["quality"] = [asdict(entry) for entry in found]
-    if out is not None:
-        write_json(document, out)
+    if request.out is not None:
+        write_json(document, request.out)
     return document
 
 

@@ -9,7 +9,7 @@ from passes.execution.preprocess import Preprocess
 from qtool.keywords import QuantizeOptions, SearchOptions, quantize_request, search_request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from qtool.report import Report
 
@@ -65,6 +65,7 @@ def analyze(  # noqa: PLR0913 - one parameter per option of the command
     out: str | Path | None = None,
     preprocess: str | None = None,
     samples: int | None = None,
+    shape: Iterable[str] = (),
     sensitivity: str = "scaled",
     quality_plans: int = 0,
     compare: bool = False,
@@ -79,6 +80,7 @@ def analyze(  # noqa: PLR0913 - one parameter per option of the command
         out: file for the result, if any.
         preprocess: how images become inputs, as on the command line.
         samples: use the first so many.
+        shape: ``NAME=1,3,480,640`` entries: work is priced for inputs of these shapes.
         sensitivity: estimate of the harm.
         quality_plans: random plans that judge the estimate; 0 for none.
         compare: judge every estimate by these plans.
@@ -91,12 +93,22 @@ def analyze(  # noqa: PLR0913 - one parameter per option of the command
         UsageError: an option cannot be read.
         InputError: model or data cannot be used.
     """
-    from qtool.analysis import run_analyze
+    from passes.allocation.quantities import parse_shapes
+    from qtool.analysis import AnalyzeRequest, run_analyze
 
-    steps = None if preprocess is None else Preprocess.parse(preprocess)
-    file = None if out is None else Path(out)
-    judged = quality_plans, compare
-    return run_analyze(Path(model), str(calib), target, steps, samples, sensitivity, file, *judged, tell)
+    request = AnalyzeRequest(
+        model=Path(model),
+        calib=str(calib),
+        target=target,
+        preprocess=None if preprocess is None else Preprocess.parse(preprocess),
+        samples=samples,
+        sensitivity=sensitivity,
+        out=None if out is None else Path(out),
+        quality_plans=quality_plans,
+        compare=compare,
+        shapes=parse_shapes(shape),
+    )
+    return run_analyze(request, tell)
 
 
 def search(

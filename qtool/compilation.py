@@ -70,6 +70,7 @@ class Compilation:
 def compile_request(request: QuantizeRequest, tell: Callable[[str, int, int], None]) -> Compilation:
     """Do everything but write files."""
     ctx = PassContext(load_target(request.target), seed=request.seed, workers=request.workers, progress=tell)
+    ctx.shapes = request.shapes
     model = read_model(request.model)
     verify_model(model)
     _open_data(request, model, ctx)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from passes.allocation.allocate import Allocate
 from passes.api import Aspect
 from passes.errors import LoweringError
+from passes.execution.joined import joined
 from passes.execution.metrics import choose_metric
 from passes.execution.session import Level
 from passes.execution.simulator import Simulator
@@ -147,18 +146,18 @@ class Trials:
     def _look(self) -> float:
         """Run batch by batch, up to the point from which the drop cannot be allowed any more."""
         batches: list[list[NDArray[Any]]] = []
-        done, look = 0, FIRST_LOOK
+        done, look, early = 0, FIRST_LOOK, self._ctx.evaluation.even
         for outputs in self._simulator.stream(self._model.plan):
             batches.append(outputs)
-            done += len(outputs[0])
+            done += len(outputs[0]) if early else 0
             if done < look or self._metric.name not in SHARES:
                 continue
             look *= 2
-            drop = self._drop([np.concatenate(parts) for parts in zip(*batches, strict=True)], done)
+            drop = self._drop(joined(batches), done)
             before = self._value(self._reference, done)
             if upper_bound(before - drop, done) < before - self._allowed:
                 return drop
-        return self._drop([np.concatenate(parts) for parts in zip(*batches, strict=True)])
+        return self._drop(joined(batches))
 
     def _drop(self, outputs: list[NDArray[Any]], count: int | None = None) -> float:
         """Return how far the metric lies below that of the float model on the first samples, or on all."""

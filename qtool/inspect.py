@@ -7,8 +7,10 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from hwmodels import load_target
+from passes.analysis.sizes import Sizes
 from passes.api import PassContext
 from passes.errors import ModelError
+from passes.ir.layers import NO_SIZES
 from passes.ir.onnx_io import opset_of, read_model
 from passes.ir.recurrent import BIAS, operand
 from passes.ir.setup import quantizer_setup
@@ -21,12 +23,16 @@ if TYPE_CHECKING:
 
     from onnx_graphsurgeon import Tensor
 
-    from passes.ir.layers import Layer
+    from passes.ir.layers import Layer, TensorShapes
     from passes.ir.model import Model
 
 
-def inspect_model(path: Path) -> dict[str, Any]:
+def inspect_model(path: Path, shapes: TensorShapes = NO_SIZES) -> dict[str, Any]:
     """Describe a model for a batch of one; layers and what stays float as they are once it is prepared.
+
+    Args:
+        path: an .onnx file.
+        shapes: of inputs, by name, at which work is counted; open sizes of others count as one.
 
     Returns:
         The document that ``qtool inspect --json`` prints.
@@ -36,9 +42,10 @@ def inspect_model(path: Path) -> dict[str, Any]:
     """
     model = read_model(path)
     operators = Counter(node.op for node in model.graph.nodes)
-    _prepare(model)
-    setup = quantizer_setup(model.graph)
-    layers = [_layer(layer) for layer in setup.layers]
+    ctx = PassContext(load_target("generic"), shapes=shapes)
+    _prepare(model, ctx)
+    setup, sizes = quantizer_setup(model.graph), Sizes().run(model, ctx)
+    layers = [_layer(layer, sizes) for layer in setup.layers]
     return {
         "model": str(path),
         "sha256": model.sha256,
@@ -53,26 +60,25 @@ def inspect_model(path: Path) -> dict[str, Any]:
     }
 
 
-def _prepare(model: Model) -> None:
+def _prepare(model: Model, ctx: PassContext) -> None:
     """Do what every compilation does first: a batch normalization that will be folded does not stay float."""
-    ctx = PassContext(load_target("generic"))
     for step in (Canonicalize(), FoldBatchNorm()):
         step.run(model, ctx)
 
 
-def _layer(layer: Layer) -> dict[str, Any]:
+def _layer(layer: Layer, sizes: TensorShapes) -> dict[str, Any]:
     bias = operand(layer.node, BIAS) if layer.recurrent else layer.bias
     held = [*(part.weight for part in layer.parts), bias]
     constants = [tensor for tensor in held if tensor is not None]
     shape = "computed" if layer.weight is None else "x".join(str(size) for size in layer.weight.shape)
-    counts = {"macs": _macs(layer), "parameters": sum(prod(tensor.shape) for tensor in constants)}
+    counts = {"macs": _macs(layer, sizes), "parameters": sum(prod(tensor.shape) for tensor in constants)}
     return {"name": layer.name, "op": layer.op, "weight": shape, **counts}
 
 
-def _macs(layer: Layer) -> int | None:
+def _macs(layer: Layer, sizes: TensorShapes) -> int | None:
     """Count multiplications; ``None`` where shapes are not known."""
     try:
-        return workload(layer).macs
+        return workload(layer, sizes=sizes).macs
     except ModelError:
         return None
 

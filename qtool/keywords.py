@@ -36,6 +36,7 @@ class SharedOptions(TypedDict, total=False):
     bits: str | Iterable[int]
     pin: str | Iterable[str]
     group_size: int
+    shape: str | Iterable[str]
     to: str | Iterable[str]
     ranges: str
     sensitivity: str
@@ -150,7 +151,7 @@ def _pins(value: str | Iterable[str]) -> tuple[object, ...]:
     return tuple(q.parse_pin(text) for text in ([value] if isinstance(value, str) else value))
 
 
-_FIELDS = {"time_limit": "time_limit_s", "to": "forms", "pin": "pins"}
+_FIELDS = {"time_limit": "time_limit_s", "to": "forms", "pin": "pins", "shape": "shapes"}
 """Options whose field of `QuantizeRequest` has another name."""
 _READERS: dict[str, Callable[[Any], object]] = {
     "calib": str,
@@ -160,6 +161,7 @@ _READERS: dict[str, Callable[[Any], object]] = {
     "minimize": q.parse_metric,
     "bits": lambda value: q.parse_bits(_text(value)),
     "pin": _pins,
+    "shape": lambda value: q.parse_shapes([value] if isinstance(value, str) else value),
     "to": lambda value: q.parse_names(_text(value)),
     "objectives": lambda value: q.parse_names(_text(value)),
     "hopeless": q.parse_drop,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hwmodels import FLOAT, Metric, load_target
@@ -16,7 +16,7 @@ from passes.numerics.formats import SUPPORTED_BITS
 from qtool.output_folder import check_output_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Mapping
     from pathlib import Path
 
     from hwmodels import Precision
@@ -40,6 +40,7 @@ class QuantizeRequest:
         eval: where the held-out samples are; ``None`` to measure nothing.
         preprocess: how images become inputs.
         samples: use the first so many of each set.
+        shapes: of inputs, by name, at which work is priced; others are as in the first calibration sample.
         metric: task metric; ``None`` lets the data decide.
         label_offset: added to labels, 1 for models with a background class.
         budgets: all are to be met.
@@ -70,6 +71,7 @@ class QuantizeRequest:
     eval: str | None = None
     preprocess: Preprocess | None = None
     samples: int | None = None
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     metric: str | None = None
     label_offset: int = 0
     budgets: tuple[BudgetRequest, ...] = ()

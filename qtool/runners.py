@@ -13,6 +13,8 @@ import numpy as np
 
 from passes.artifact import Artifact
 from passes.execution.dataset import InputSpec, graph_inputs
+from passes.execution.feed_source import samples_in
+from passes.execution.joined import joined
 from passes.execution.prefetch import prefetch
 from passes.execution.session import Level, Session
 from passes.ir.onnx_io import read_model, to_proto
@@ -82,8 +84,11 @@ class PackedRunner:
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
         """Return the outputs of one batch."""
+        if not self._samples_are_free(feeds):
+            result = self.engine.run(feeds)
+            return [result[name] for name in self.outputs]
         count = len(next(iter(feeds.values())))
-        parts = min(self.threads or os.cpu_count() or 1, count) if self._samples_are_free(feeds) else 1
+        parts = min(self.threads or os.cpu_count() or 1, count)
         bounds = [count * index // parts for index in range(parts + 1)]
         slices = [
             {name: array[start:stop] for name, array in feeds.items()} for start, stop in pairwise(bounds)
@@ -132,6 +137,6 @@ def run_all(
     for feeds in prefetch(data.batches(BATCH, limit)):
         for runner, outputs in zip(runners, collected, strict=True):
             outputs.append(runner.run(feeds))
-        done += len(next(iter(feeds.values())))
+        done += samples_in(feeds) or 1
         tell("compare", done, total)
-    return [[np.concatenate(parts) for parts in zip(*outputs, strict=True)] for outputs in collected]
+    return [joined(outputs) for outputs in collected]

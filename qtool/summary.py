@@ -12,10 +12,11 @@ from passes.analysis.outliers import find_outliers
 from passes.analysis.workloads import Workloads
 from passes.execution.collect import CollectActivations
 from passes.ir.float_layers import fitted
-from passes.ir.setup import BY_PLAN, quantizer_setup
+from passes.ir.setup import quantizer_setup
 from passes.ir.weight_groups import group_size
 from passes.pipeline import parse
 from qtool import __version__
+from qtool.coverage import FLOATING, HEAVY, coverage, runs
 from qtool.distributions import distributions
 from qtool.environment import versions
 from qtool.estimated_front import estimated_front
@@ -24,7 +25,6 @@ from qtool.report import (
     AgreementReport,
     BudgetReport,
     CostReport,
-    CoverageReport,
     JournalLine,
     LayerReport,
     MetricReport,
@@ -39,12 +39,11 @@ from qtool.report import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from passes.ir.layers import Unquantized
     from passes.ir.setup import QuantizerSetup
     from qtool.compilation import Compilation
     from qtool.proof import Proof
     from qtool.request import QuantizeRequest
-
-_HEAVY = ("Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU", "RNN")
 
 
 def build_report(request: QuantizeRequest, done: Compilation, seconds: float, peak: int) -> Report:
@@ -75,7 +74,7 @@ def build_report(request: QuantizeRequest, done: Compilation, seconds: float, pe
         cost_8bit=_cost(eight),
         budgets=_budgets(done, total, eight),
         layers=(*_layers(done, by_layer, by_layer_8bit), *_float_layers(setup)),
-        coverage=_coverage(done, setup),
+        coverage=coverage(done, setup),
         agreement=_agreement(done.proof),
         time_s=_times(done, seconds),
         peak_rss_bytes=peak,
@@ -143,7 +142,8 @@ def _layers(
             act_bits=_integer(layer.precision.act_bits),
             loss=layer.loss,
             quantized=layer.precision.act_bits != FLOAT.act_bits,
-            reason=BY_PLAN if layer.precision.act_bits == FLOAT.act_bits else None,
+            runs=runs(done, layer)[0],
+            reason=runs(done, layer)[1],
             latency_s=prices[name].latency_s,
             energy_j=prices[name].energy_j,
             weight_bytes=prices[name].weight_bytes,
@@ -165,31 +165,12 @@ def _integer(bits: int) -> int | None:
 
 def _float_layers(setup: QuantizerSetup) -> list[LayerReport]:
     kept = {layer.name for layer in setup.floats}
-    heavy = [entry for entry in setup.unquantized if entry.op in _HEAVY and entry.name not in kept]
-    return [LayerReport(entry.name, entry.op, quantized=False, reason=entry.reason) for entry in heavy]
+    heavy = [entry for entry in setup.unquantized if entry.op in HEAVY and entry.name not in kept]
+    return [_float_layer(entry) for entry in heavy]
 
 
-def _coverage(done: Compilation, setup: QuantizerSetup) -> CoverageReport:
-    """Weigh layers that stay float by their constants; their work is counted once per constant."""
-    works = done.ctx.get(Workloads(), done.model)
-    kept = [works[layer.name] for layer in setup.floats]
-    nodes = {node.name: node for node in done.model.graph.nodes}
-    left = sum(
-        tensor.values.size
-        for entry in setup.unquantized
-        if entry.op in _HEAVY and entry.name in nodes and entry.name not in works
-        for tensor in nodes[entry.name].inputs
-        if hasattr(tensor, "values")
-    )
-    macs, weights = (sum(getattr(work, name) for work in works.values()) for name in ("macs", "weight_count"))
-    stored = done.model.plan.tensors
-    lost = sum(
-        work.weight_count
-        for layer, work in zip(setup.floats, kept, strict=True)
-        if layer.weight is None or layer.weight.name not in stored
-    )
-    done_macs = macs - sum(work.macs for work in kept)
-    return CoverageReport(done_macs / max(macs + left, 1), (weights - lost) / max(weights + left, 1))
+def _float_layer(entry: Unquantized) -> LayerReport:
+    return LayerReport(entry.name, entry.op, quantized=False, runs=FLOATING, reason=entry.reason)
 
 
 def _agreement(proof: Proof) -> AgreementReport | None:

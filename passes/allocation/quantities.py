@@ -11,6 +11,8 @@ from hwmodels import FLOAT, HardwareError, Metric, Precision
 from passes.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from hwmodels import HardwareModel
 
 _TIME = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
@@ -34,6 +36,7 @@ _UNITS = {
     Metric.BOPS: _COUNT,
     Metric.PEAK_MEMORY: _BYTES,
 }
+_SHAPE = re.compile(r"[1-9][0-9]{0,8}(,[1-9][0-9]{0,8}){0,15}")
 _QUANTITY = re.compile(r"([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([A-Za-z%]*)")
 
 
@@ -123,6 +126,21 @@ def parse_bits(text: str) -> tuple[int, ...]:
 def parse_names(text: str) -> tuple[str, ...]:
     """Read names separated by commas, in their order, without repetitions."""
     return tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
+
+
+def parse_shapes(texts: Iterable[str]) -> dict[str, tuple[int, ...]]:
+    """Read shapes of inputs such as ``image=1,3,480,640``.
+
+    Raises:
+        UsageError: not of this form, or an input twice.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+    for text in texts:
+        name, _, sizes = text.rpartition("=")
+        if not name or name in shapes or not _SHAPE.fullmatch(sizes):
+            raise UsageError(f"--shape: expected NAME=1,3,480,640, every input once, found {text[:80]!r}")
+        shapes[name] = tuple(int(size) for size in sizes.split(","))
+    return shapes
 
 
 def parse_pin(text: str) -> tuple[str, Precision]:

@@ -9,6 +9,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from hwmodels import Elementwise, ElementwiseStep
+from passes.analysis.sizes import Sizes
 from passes.api import Analysis, Aspect, PassContext
 from passes.ir.kinds import act_inputs
 from passes.ir.layers import elements
@@ -18,7 +19,7 @@ from passes.ir.setup import quantizer_setup
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from passes.ir.layers import Layer
+    from passes.ir.layers import Layer, TensorShapes
     from passes.ir.model import Model
 
 FLOAT_BITS = 32
@@ -59,42 +60,53 @@ class BetweenLayers(Analysis[tuple[Between, ...]]):
 
     def run(self, model: Model, ctx: PassContext) -> tuple[Between, ...]:
         """Walk the graph."""
-        setup = quantizer_setup(model.graph, ctx.target)
-        group = {member: it.name for it in setup.groups for member in it.members}
-        layers = {layer.name: layer for layer in setup.layers}
+        setup, sizes = quantizer_setup(model.graph, ctx.target), ctx.get(Sizes(), model)
+        walk = _Walk(
+            {member: it.name for it in setup.groups for member in it.members},
+            {layer.name: layer for layer in setup.layers},
+            sizes,
+        )
         nodes = {node.name: node for node in model.graph.nodes}
         found = [
-            _conversion(tensor, None, group[tensor.name])
+            walk.conversion(tensor, None, walk.group[tensor.name])
             for tensor in model.graph.inputs
-            if tensor.name in group
+            if tensor.name in walk.group
         ]
         for node in model.graph.nodes:
             if node.name not in setup.fused.values():
-                last = nodes[setup.fused.get(node.name, node.name)]
-                found.extend(_work(node, last.outputs[0], layers.get(node.name), group))
+                found.extend(walk.work(node, nodes[setup.fused.get(node.name, node.name)].outputs[0]))
         return tuple(found)
 
 
-def _work(
-    node: gs.Node, result: gs.Variable, layer: Layer | None, group: Mapping[str, str]
-) -> Iterator[Between]:
-    sink = group.get(result.name)
-    if layer is not None:
-        yield _conversion(result, group[layer.act.name], sink)
-        return
-    operands = act_inputs(node, op_info(node.op, node.domain))
-    if not operands or not _elementwise(node):
-        return
-    read = sum(elements(tensor) for tensor in operands)
-    work = Elementwise(node.name, node.op, read, elements(result))
-    sources = [group.get(tensor.name) for tensor in operands]
-    if len(operands) == 1:
-        yield Between(work, sources[0], sink)
-        return
-    yield Between(work, sink, sink)
-    for tensor, source in zip(operands, sources, strict=True):
-        if source != sink:
-            yield _conversion(tensor, source, sink)
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """What is known about every node on the way: groups by tensor, layers by node, shapes by tensor."""
+
+    group: Mapping[str, str]
+    layers: Mapping[str, Layer]
+    sizes: TensorShapes
+
+    def work(self, node: gs.Node, result: gs.Variable) -> Iterator[Between]:
+        sink, layer = self.group.get(result.name), self.layers.get(node.name)
+        if layer is not None:
+            yield self.conversion(result, self.group[layer.act.name], sink)
+            return
+        operands = act_inputs(node, op_info(node.op, node.domain))
+        if not operands or not _elementwise(node):
+            return
+        read = sum(elements(tensor, self.sizes) for tensor in operands)
+        work = Elementwise(node.name, node.op, read, elements(result, self.sizes))
+        sources = [self.group.get(tensor.name) for tensor in operands]
+        if len(operands) == 1:
+            yield Between(work, sources[0], sink)
+            return
+        yield Between(work, sink, sink)
+        for tensor, source in zip(operands, sources, strict=True):
+            if source != sink:
+                yield self.conversion(tensor, source, sink)
+
+    def conversion(self, tensor: gs.Variable, source: str | None, sink: str | None) -> Between:
+        return Between(Elementwise.conversion(tensor.name, elements(tensor, self.sizes)), source, sink)
 
 
 def _elementwise(node: gs.Node) -> bool:
@@ -103,7 +115,3 @@ def _elementwise(node: gs.Node) -> bool:
     nested = any(isinstance(value, gs.Graph) for value in node.attrs.values())
     floats = all(tensor.dtype == np.float32 for tensor in node.outputs)
     return floats and not (heavy or nested or op_info(node.op, node.domain).view)
-
-
-def _conversion(tensor: gs.Variable, source: str | None, sink: str | None) -> Between:
-    return Between(Elementwise.conversion(tensor.name, elements(tensor)), source, sink)

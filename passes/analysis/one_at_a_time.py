@@ -20,6 +20,7 @@ from passes.api import Analysis, Aspect, PassContext
 from passes.errors import UsageError
 from passes.execution.collect import CollectActivations
 from passes.execution.fake_quant import FakeQuantizer
+from passes.execution.feed_source import samples_in
 from passes.execution.scale_memo import ScaleMemos
 from passes.execution.stages import StagedModel
 from passes.ir.onnx_io import to_proto
@@ -155,7 +156,7 @@ class _Scan:
         reference = OutputReference(outputs)
         self._power.add(outputs)
         self._rows += reference.rows
-        self._samples += len(next(iter(feeds.values())))
+        self._samples += samples_in(feeds) or 1
         values, at = feeds, 0
         for place in self._places:
             values, at = self._staged.advance(values, at, place.start), place.start

@@ -15,6 +15,7 @@ import numpy as np
 from passes.analysis.sensitivity import SensitivityTable
 from passes.api import Analysis, Aspect, PassContext
 from passes.errors import UsageError
+from passes.execution.feed_source import samples_in
 from passes.execution.stages import StagedModel
 from passes.ir.onnx_io import to_proto
 from passes.ir.setup import quantizer_setup
@@ -126,7 +127,7 @@ def _grams(
         point = points[layer.name]
         states = [staged.advance(values, at, point) for values in states]
         at = point
-        counts = [len(next(iter(feeds.values()))) for feeds in batches]
+        counts = [samples_in(feeds) or 1 for feeds in batches]
         outputs = [values[layer.output.name] for values in states]
         grams[layer.name] = _gram([by_sample(*pair) for pair in zip(outputs, counts, strict=True)])
     return [grams[layer.name] for layer in layers]

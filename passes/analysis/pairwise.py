@@ -15,6 +15,7 @@ from passes.analysis.changes import Change, OutputReference, Power, reason_witho
 from passes.analysis.places import by_data, weight_places
 from passes.api import Analysis, Aspect, PassContext
 from passes.errors import UsageError
+from passes.execution.feed_source import samples_in
 from passes.execution.scale_memo import ScaleMemos
 from passes.execution.stages import StagedModel
 from passes.ir.onnx_io import to_proto
@@ -119,7 +120,7 @@ class _PairScan:
         self._divergence = not reason_without_logits(outputs)
         self._power.add(outputs)
         self._rows += reference.rows
-        self._samples += len(next(iter(feeds.values())))
+        self._samples += samples_in(feeds) or 1
         values, at = feeds, 0
         for i, (place, _) in enumerate(self._entries):
             values, at = self._staged.advance(values, at, place.start), place.start

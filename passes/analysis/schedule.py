@@ -9,6 +9,7 @@ import onnx_graphsurgeon as gs
 
 from hwmodels import LiveTensor, Schedule, Step
 from passes.analysis.between import FLOAT_BITS
+from passes.analysis.sizes import Sizes
 from passes.api import Analysis, Aspect, PassContext
 from passes.ir.layers import elements
 from passes.ir.ops import op_info
@@ -41,7 +42,7 @@ class ActivationLives(Analysis[ActivationSchedule]):
 
     def run(self, model: Model, ctx: PassContext) -> ActivationSchedule:
         """Walk the graph."""
-        graph = model.graph
+        graph, sizes = model.graph, ctx.get(Sizes(), model)
         setup = quantizer_setup(graph, ctx.target)
         home = _homes(graph, set(setup.fused.values()))
         tensors = {tensor.name: tensor for tensor in (*graph.inputs, *_written(graph.nodes))}
@@ -51,7 +52,7 @@ class ActivationLives(Analysis[ActivationSchedule]):
             if not all(home.get(tensor.name, tensor.name) != tensor.name for tensor in node.outputs)
         )
         live = dict.fromkeys(name for step in steps for name in (*step.reads, *step.writes))
-        described = tuple(LiveTensor(name, elements(tensors[name]), FLOAT_BITS) for name in live)
+        described = tuple(LiveTensor(name, elements(tensors[name], sizes), FLOAT_BITS) for name in live)
         outputs = tuple(name for name in _roots(graph.outputs, home) if name in live)
         roots = {home.get(member, member): it.name for it in setup.groups for member in it.members}
         group = {root: name for root, name in roots.items() if root in live}

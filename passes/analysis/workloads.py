@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from passes.analysis.sizes import Sizes
 from passes.api import Analysis, Aspect, PassContext
 from passes.ir.setup import quantizer_setup
 from passes.ir.workload import workload
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Workloads(Analysis["Mapping[str, Workload]"]):
-    """Geometry of every layer, by name; symbolic dimensions count as one.
+    """Geometry of every layer, by name, at the shapes that `Sizes` finds; other open dimensions count as one.
 
     Attributes:
         group_size: input channels that share a scale of the weights; 0 for none.
@@ -35,4 +36,5 @@ class Workloads(Analysis["Mapping[str, Workload]"]):
             ModelError: the shape of a layer's input or output is unknown.
         """
         setup = quantizer_setup(model.graph, ctx.target)
-        return {layer.name: workload(layer, self.group_size) for layer in setup.layers}
+        sizes = ctx.get(Sizes(), model)
+        return {layer.name: workload(layer, self.group_size, sizes) for layer in setup.layers}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from passes.errors import DataError, ModelError
+from passes.execution.feed_source import samples_in
 from passes.execution.instrument import Wanted, instrument
 from passes.execution.padding import CalibrationSamples
 from passes.execution.prefetch import prefetch
@@ -62,7 +63,7 @@ def observe_rows(
     rng = ctx.rng("channels")
     seen = {name: _Rows(name, axis) for name, axis in axes.items()}
     for feeds in prefetch(data.batches(BATCH)):
-        wanted = -int(-share * len(next(iter(feeds.values()))) // 1)
+        wanted = -int(-share * (samples_in(feeds) or 1) // 1)
         for name, values in zip(axes, session.run(feeds, list(axes)), strict=True):
             seen[name].update(values, wanted, rng)
     return {name: found.value() for name, found in seen.items()}

@@ -9,6 +9,7 @@ import numpy as np
 
 from passes.api import Analysis, Aspect, PassContext
 from passes.errors import DataError, ModelError
+from passes.execution.feed_source import samples_in
 from passes.execution.instrument import Wanted, instrument
 from passes.execution.observers import MeanObserver, PatchObserver, RangeObserver
 from passes.execution.padding import CalibrationSamples
@@ -114,7 +115,7 @@ class _Sweep:
         names = self._probes.names()
         for feeds in prefetch(data.batches(BATCH)):
             results = dict(zip(names, self._session.run(feeds, names), strict=True))
-            count = len(next(iter(feeds.values())))
+            count = samples_in(feeds) or 1
             self._update(results, count)
             self._samples += count
             self._ctx.progress("calibrate", self._samples, data.count)

@@ -23,11 +23,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
-    """What a model reads: name, shape (``None``: any size, or any rank) and element type."""
+    """What a model reads.
+
+    Attributes:
+        name: of the input.
+        shape: ``None`` stands for an axis of any size, or in place of the shape for any rank.
+        dtype: element type.
+        first: what the model calls its first axis, where that has a name.
+    """
 
     name: str
     shape: tuple[int | None, ...] | None
     dtype: np.dtype[Any]
+    first: str = ""
 
 
 def graph_inputs(graph: gs.Graph) -> tuple[InputSpec, ...]:
@@ -37,7 +45,7 @@ def graph_inputs(graph: gs.Graph) -> tuple[InputSpec, ...]:
         ModelError: an input is no tensor, or of an element type that numpy does not have.
     """
     try:
-        return tuple(InputSpec(it.name, _shape(it), np.dtype(it.dtype)) for it in graph.inputs)
+        return tuple(InputSpec(it.name, _shape(it), np.dtype(it.dtype), _first(it)) for it in graph.inputs)
     except TypeError as error:
         raise ModelError(f"an input of the model is no tensor of numbers: {error}") from error
 
@@ -81,6 +89,7 @@ class Dataset:
         """
         if not metric.needs_tokens:
             return self.labels
+        self.check_even(f"metric {metric.name}")
         tokens = self.source.load(0, self.count)[self.arrays[0]]
         if tokens.dtype.kind not in "iu" or tokens.ndim != 2:
             raise UsageError(
@@ -91,7 +100,7 @@ class Dataset:
 
     def batch_size(self, wanted: int) -> int:
         """Return the batch size the model accepts that is nearest to the wanted one."""
-        return fixed_batch(self.inputs) or min(wanted, self.count)
+        return 1 if self.source.whole else fixed_batch(self.inputs) or min(wanted, self.count)
 
     def batches(self, size: int, limit: int | None = None) -> Iterator[dict[str, NDArray[Any]]]:
         """Yield feeds of at most `size` samples, the first `limit` samples in all.
@@ -102,10 +111,11 @@ class Dataset:
             DataError: an array does not fit its input, or holds NaN or infinity.
         """
         size = self.batch_size(size)
-        whole = fixed_batch(self.inputs) or 1
+        whole = self.batch_size(1)
         count = min(self.count, -(-(limit or self.count) // whole) * whole)
-        for start in range(0, count, size):
-            yield self._batch(start, min(start + size, count))
+        for first, end in self.source.stretches(count):
+            for start in range(first, end, size):
+                yield self._batch(start, min(start + size, end))
 
     def spread(self, size: int, samples: int) -> Iterator[dict[str, NDArray[Any]]]:
         """Yield batches of `size`, about `samples` samples in all, from evenly spaced places of the set.
@@ -114,10 +124,34 @@ class Dataset:
             DataError: as for `batches`.
         """
         size = self.batch_size(size)
-        number = max(1, min(-(-samples // size), self.count // size))
+        cuts = [
+            (start, min(start + size, end))
+            for first, end in self.source.stretches(self.count)
+            for start in range(first, end, size)
+        ]
+        cuts = [(start, stop) for start, stop in cuts if stop - start == size] or cuts
+        number = max(1, min(-(-samples // size), len(cuts)))
         for index in range(number):
-            start = index * (self.count // size) // number * size
-            yield self._batch(start, start + size)
+            yield self._batch(*cuts[index * len(cuts) // number])
+
+    @property
+    def even(self) -> bool:
+        """True when samples have equal shapes and can be cut and joined."""
+        return not self.source.whole and len(list(self.source.stretches(self.count))) == 1
+
+    def check_even(self, purpose: str) -> None:
+        """Refuse samples of different shapes.
+
+        Args:
+            purpose: what needs them to be equal, for the message.
+
+        Raises:
+            DataError: they are not.
+        """
+        if not self.even:
+            raise DataError(
+                f"{self.where}: {purpose} needs samples of one shape, and these differ; take others"
+            )
 
     def _batch(self, start: int, stop: int) -> dict[str, NDArray[Any]]:
         raw = self.source.load(start, stop)
@@ -131,7 +165,7 @@ class Dataset:
                 raw, dtype
             )
         self._check_fit(array, spec)
-        array = np.ascontiguousarray(array, dtype=dtype)
+        array = np.asarray(array, dtype=dtype, order="C")
         if np.issubdtype(dtype, np.floating) and not np.isfinite(array).all():
             raise DataError(f"{self.where}: the data for input {spec.name!r} hold NaN or infinity")
         return array
@@ -144,9 +178,9 @@ class Dataset:
             raise DataError(f"{self.where}: input {name!r} expects {dtype}, found {array.dtype}{hint}")
         if shape is None:
             return
-        fits = len(shape) == array.ndim and all(
-            want is None or want == have for want, have in zip(shape[1:], array.shape[1:], strict=True)
-        )
+        first = 0 if self.source.whole else 1
+        found = array.shape[first:]
+        fits = len(shape) == array.ndim and all(map(_takes, shape[first:], found))
         if not fits:
             expected = [dim if dim is not None else "?" for dim in shape]
             raise DataError(
@@ -174,11 +208,24 @@ def open_dataset(
     names = [spec.name for spec in inputs]
     source = open_source(location, preprocess, names)
     arrays = _match(names, source.names, location)
+    _check_stretches(source, inputs, location)
     count, batch = min(source.count, samples or source.count), fixed_batch(inputs) or 1
+    if source.whole:
+        return Dataset(source, inputs, arrays, preprocess, count, location)
     if count < batch:
         raise DataError(f"{location}: the model takes batches of {batch}, found {count} samples")
     count -= count % batch
     return Dataset(source, inputs, arrays, preprocess, count, location)
+
+
+def _check_stretches(source: Source, inputs: tuple[InputSpec, ...], where: str) -> None:
+    """Refuse feeds where the model has samples in batches."""
+    batch, sizes = fixed_batch(inputs) or 1, [end - start for start, end in source.stretches(source.count)]
+    if source.whole and all(spec.shape and spec.shape[0] is None for spec in inputs):
+        if len({spec.first for spec in inputs}) == 1:
+            raise DataError(f"{where}: expected the same positive number of samples in every array")
+    elif len(sizes) > 1 and any(size % batch for size in sizes):
+        raise DataError(f"{where}: the model takes batches of {batch}, found files of {sorted(set(sizes))}")
 
 
 def _match(inputs: list[str], arrays: tuple[str, ...], where: str) -> tuple[str, ...]:
@@ -187,6 +234,14 @@ def _match(inputs: list[str], arrays: tuple[str, ...], where: str) -> tuple[str,
     if len(inputs) == 1 and "x" in arrays:
         return ("x",)
     raise DataError(f"{where}: expected an array for each input {inputs}, found {sorted(arrays)}")
+
+
+def _takes(wanted: int | None, found: int) -> bool:
+    return wanted in (None, found)
+
+
+def _first(tensor: gs.Variable) -> str:
+    return tensor.shape[0] if tensor.shape and isinstance(tensor.shape[0], str) else ""
 
 
 def _shape(tensor: gs.Variable) -> tuple[int | None, ...] | None:

@@ -92,8 +92,9 @@ def cosine(outputs: Outputs, reference: Outputs) -> float:
 
 def agreement(outputs: Outputs, reference: Outputs) -> float:
     """Return the share of samples (and positions) whose largest entry is the float model's."""
-    equal = [np.argmax(o, -1) == np.argmax(r, -1) for o, r in zip(outputs, reference, strict=True)]
-    return float(np.mean(np.concatenate([e.reshape(-1) for e in equal])))
+    pairs = [(o, r) for o, r in zip(outputs, reference, strict=True) if o.size]
+    equal = [np.argmax(o, -1) == np.argmax(r, -1) for o, r in pairs]
+    return float(np.mean(np.concatenate([e.reshape(-1) for e in equal]))) if equal else 1.0
 
 
 def likelihood(logits: NDArray[Any], tokens: NDArray[np.int64]) -> float:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import onnx
 from onnx import helper, numpy_helper
 
+from passes.execution.feed_source import samples_in
 from passes.execution.prefetch import prefetch
 from passes.execution.session import Level, Session
 from passes.execution.store import Store
@@ -104,7 +105,7 @@ class Segments:
         run, done = self._session(0, replaced, biases), 0
         for feeds in prefetch(data.batches(batch)):
             self._run(run, 0, dict(feeds))
-            done += len(next(iter(feeds.values())))
+            done += samples_in(feeds) or 1
         return done
 
     def piece_of(self, node: str) -> int | None:

@@ -10,6 +10,7 @@ import numpy as np
 import onnxruntime as ort
 
 from passes.errors import ModelError
+from passes.execution.joined import joined
 from passes.execution.prefetch import prefetch
 
 if TYPE_CHECKING:
@@ -86,25 +87,30 @@ class Session:
             )
         except _ORT_ERRORS as error:
             raise ModelError(f"ONNX Runtime cannot load the model: {error}") from error
-        self.outputs: tuple[str, ...] = tuple(output.name for output in self._session.get_outputs())
+        outputs = self._session.get_outputs()
+        self.outputs: tuple[str, ...] = tuple(it.name for it in outputs if _is_numeric(it.type))
 
     def run(
         self, feeds: Mapping[str, NDArray[Any]], names: Sequence[str] | None = None
     ) -> list[NDArray[Any]]:
-        """Run one batch and return the named outputs (all by default)."""
+        """Run one batch and return the named outputs; by default all that are tensors of numbers."""
         try:
-            return list(self._session.run(list(names) if names is not None else None, dict(feeds)))
+            return list(self._session.run(list(self.outputs if names is None else names), dict(feeds)))
         except _ORT_ERRORS as error:
             raise ModelError(f"ONNX Runtime failed while running the model: {error}") from error
 
     def run_all(self, batches: Iterable[Mapping[str, NDArray[Any]]]) -> list[NDArray[Any]]:
         """Run all batches, reading ahead; return the outputs, samples along the first axis."""
-        parts = [self.run(feeds) for feeds in prefetch(iter(batches))]
-        return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+        return joined(self.run(feeds) for feeds in prefetch(iter(batches)))
 
     def end_profile(self) -> Path:
         """Close the profile that the session was opened with; return its path."""
         return Path(self._session.end_profiling())
+
+
+def _is_numeric(kind: str) -> bool:
+    """Tell tensors of numbers from sequences, maps, optional values and text by ONNX Runtime's words."""
+    return kind.startswith("tensor(") and kind != "tensor(string)"
 
 
 _PYBIND = ort.capi.onnxruntime_pybind11_state

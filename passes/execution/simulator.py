@@ -6,10 +6,10 @@ from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import onnx
 
 from passes.execution.batches import MEMORY_BYTES, Batches
+from passes.execution.joined import joined
 from passes.execution.prepared import PreparedSessions
 from passes.execution.session import Level, Session
 from passes.ir.float_layers import fitted
@@ -18,7 +18,7 @@ from passes.lowering.encoding import PER_CHANNEL_OPSET, Form
 from passes.lowering.qdq import emit_qdq
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -82,7 +82,7 @@ class Simulator:
         """Return the outputs of the float model, computed anew: the unit in which costs are given."""
         if self._float_session is None:
             self._float_session = Session(self._float, Level.DEFAULT, self._threads)
-        return _joined(self._run(self._float_session, {}))
+        return joined(self._run(self._float_session, {}))
 
     def run(self, plan: QuantPlan, level: Level = Level.DEFAULT) -> Outputs:
         """Return the outputs under a plan, samples along the first axis.
@@ -95,7 +95,7 @@ class Simulator:
             LoweringError: the plan cannot be lowered.
             ModelError: ONNX Runtime refuses the model.
         """
-        return _joined(self.stream(plan, level))
+        return joined(self.stream(plan, level))
 
     def stream(self, plan: QuantPlan, level: Level = Level.DEFAULT) -> Iterator[Outputs]:
         """Yield the outputs under a plan batch by batch, for callers that may have seen enough early.
@@ -136,10 +136,6 @@ class Simulator:
             outputs = session.run({**feeds, **fed})
             self.seconds += perf_counter() - start
             yield outputs
-
-
-def _joined(batches: Iterable[Outputs]) -> Outputs:
-    return [np.concatenate(parts) for parts in zip(*batches, strict=True)]
 
 
 def without_weights(proto: onnx.ModelProto, setup: QuantizerSetup) -> onnx.ModelProto:

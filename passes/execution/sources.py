@@ -1,7 +1,8 @@
 """Where samples come from: .npz files, folders of images, ONNX test data, Python functions.
 
 A source gives raw arrays by model input, a range of samples at a time, so that data of any size can be
-streamed; `passes.execution.dataset` turns them into what the model reads.
+streamed; `passes.execution.dataset` turns them into what the model reads. Files that do not fit into one
+array per input are feeds (`passes.execution.feed_source`).
 """
 
 from __future__ import annotations
@@ -15,14 +16,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import onnx
+from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 from PIL import Image, UnidentifiedImageError
 
 from passes.errors import DataError, UsageError
+from passes.execution.feed_source import FeedSource, samples_in
 from passes.execution.npz import read_npz
+from passes.ir.onnx_io import check_tensors
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -51,12 +55,29 @@ class Source(Protocol):
     def prepared(self) -> bool:
         """True when images have been resized and cropped already."""
 
+    @property
+    def whole(self) -> bool:
+        """True when a sample is all that one run reads: it is neither cut nor joined with others."""
+
+    def stretches(self, stop: int) -> Iterator[tuple[int, int]]:
+        """Yield ranges of samples that have equal shapes, the first `stop` samples in all."""
+
     def load(self, start: int, stop: int) -> dict[str, NDArray[Any]]:
         """Return samples ``start`` to ``stop`` of every array, stacked along the first axis."""
 
 
+class Even:
+    """The part of a source whose samples all have equal shapes."""
+
+    whole = False
+
+    def stretches(self, stop: int) -> Iterator[tuple[int, int]]:
+        """Yield the one range that there is."""
+        yield 0, stop
+
+
 @dataclass(frozen=True)
-class ArraySource:
+class ArraySource(Even):
     """Samples held in memory: the contents of .npz files, .pb files, or of a Python function."""
 
     names: tuple[str, ...]
@@ -71,7 +92,7 @@ class ArraySource:
 
 
 @dataclass(frozen=True)
-class ImageSource:
+class ImageSource(Even):
     """Pictures in a folder, decoded when they are asked for."""
 
     names: tuple[str, ...]
@@ -96,7 +117,14 @@ class ImageSource:
         try:
             with Image.open(path) as picture:
                 return self.preprocess.image(picture)
-        except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+        # Pillow has the last two for damaged chunks and headers.
+        except (
+            UnidentifiedImageError,
+            OSError,
+            Image.DecompressionBombError,
+            SyntaxError,
+            ValueError,
+        ) as error:
             raise DataError(f"{path}: cannot be decoded as an image: {error}") from error
 
 
@@ -116,7 +144,7 @@ def open_source(location: str, preprocess: Preprocess | None, inputs: Sequence[s
     if path.is_dir():
         return _folder(path, preprocess, inputs)
     if path.is_file():
-        return _from_arrays(read_npz(path), location)
+        return _from_parts([read_npz(path)], location)
     if ":" in location:
         return _from_function(location)
     raise DataError(f"{location}: no such data file or folder")
@@ -126,9 +154,9 @@ def _folder(path: Path, preprocess: Preprocess | None, inputs: Sequence[str]) ->
     files = sorted(file for file in path.rglob("*") if file.is_file())
     archives = [file for file in files if file.suffix == ".npz"]
     if archives:
-        return _from_arrays(_concatenate([read_npz(file) for file in archives], path), str(path))
+        return _from_parts([read_npz(file) for file in archives], str(path))
     if any(file.suffix == ".pb" for file in files):
-        return _from_arrays(_read_test_data(path, files, inputs), str(path))
+        return _from_parts(_read_test_data(files, inputs), str(path))
     pictures = tuple(file for file in files if file.suffix.lower() in IMAGE_SUFFIXES)
     if not pictures:
         raise DataError(f"{path}: expected .npz files, images or ONNX test data in this folder, found none")
@@ -137,14 +165,19 @@ def _folder(path: Path, preprocess: Preprocess | None, inputs: Sequence[str]) ->
     return ImageSource(("x",), len(pictures), _picture_labels(path, pictures), pictures, preprocess)
 
 
-def _concatenate(parts: list[dict[str, NDArray[Any]]], path: Path) -> dict[str, NDArray[Any]]:
-    try:
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    except (KeyError, ValueError) as error:
-        raise DataError(f"{path}: the .npz files do not hold the same arrays: {error}") from error
+def _from_parts(parts: list[dict[str, NDArray[Any]]], where: str) -> Source:
+    """Join parts of equal shapes to one array per input; keep others apart."""
+    if not parts:
+        raise DataError(f"{where}: expected files named input_0.pb and so on in a folder, found none")
+    shapes = [{name: (array.dtype, array.shape[1:]) for name, array in part.items()} for part in parts]
+    if len(parts) > 1 and any(shape != shapes[0] for shape in shapes):
+        return FeedSource.of(parts, where)
+    if any(samples_in(part) is None for part in parts):
+        return FeedSource.of(parts, where)
+    return _from_arrays({name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, where)
 
 
-def _read_test_data(path: Path, files: list[Path], inputs: Sequence[str]) -> dict[str, NDArray[Any]]:
+def _read_test_data(files: list[Path], inputs: Sequence[str]) -> list[dict[str, NDArray[Any]]]:
     """Read ``input_K.pb`` files; each folder is one batch."""
     folders = sorted(
         {file.parent for file in files if file.name.startswith("input_") and file.suffix == ".pb"}
@@ -154,12 +187,13 @@ def _read_test_data(path: Path, files: list[Path], inputs: Sequence[str]) -> dic
         tensors = [folder / f"input_{index}.pb" for index in range(len(inputs))]
         try:
             protos = [onnx.TensorProto.FromString(file.read_bytes()) for file in tensors]
+            check_tensors(onnx.GraphProto(initializer=protos), str(folder))
             batches.append({name: numpy_helper.to_array(p) for name, p in zip(inputs, protos, strict=True)})
-        except (OSError, ValueError, onnx.onnx_cpp2py_export.checker.ValidationError) as error:
+        except (OSError, ValueError, TypeError, DecodeError) as error:
             raise DataError(
                 f"{folder}: expected input_0.pb to input_{len(inputs) - 1}.pb: {error}"
             ) from error
-    return _concatenate(batches, path) if batches else {}
+    return batches
 
 
 def _from_function(location: str) -> Source:
@@ -171,19 +205,12 @@ def _from_function(location: str) -> Source:
     samples = [{key: np.asarray(value) for key, value in sample.items()} for sample in function()]
     if not samples:
         raise DataError(f"{location}: the function yielded no samples")
-    return _from_arrays({key: np.stack([sample[key] for sample in samples]) for key in samples[0]}, location)
+    return _from_parts([{key: value[None] for key, value in sample.items()} for sample in samples], location)
 
 
 def _from_arrays(arrays: dict[str, NDArray[Any]], where: str) -> Source:
+    count = samples_in(arrays) or 0
     labels = arrays.pop("labels", None)
-    if not arrays:
-        raise DataError(f"{where}: holds no arrays")
-    lengths = {name: len(array) if array.ndim else 0 for name, array in arrays.items()}
-    count = next(iter(lengths.values()))
-    if count == 0 or len(set(lengths.values())) > 1:
-        raise DataError(
-            f"{where}: expected the same positive number of samples in every array, found {lengths}"
-        )
     return ArraySource(tuple(arrays), count, _checked_labels(labels, count, where), arrays)
 
 

@@ -76,7 +76,8 @@ def encoding(bits: object, signed: bool, scale: Any, zero: Any, where: str) -> E
     """
     try:
         fmt = IntFormat(_whole(bits), signed)
-        scales = np.array([float(it) for it in scale], np.float32)
+        with np.errstate(over="ignore"):
+            scales = np.array([float(it) for it in scale], np.float32)
         zeros = np.array([_whole(it) for it in zero], np.int64)
     except (TypeError, ValueError, OverflowError, UsageError) as error:
         raise PlanError(f"{where}: expected bits, scales and offsets, found {error!s:.120}") from error

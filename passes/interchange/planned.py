@@ -92,8 +92,8 @@ def _set_bias(layer: Layer, values: np.ndarray[tuple[int, ...], np.dtype[np.floa
     if layer.bias is not None:
         layer.bias.values = values.reshape(layer.bias.values.shape)
     elif layer.op in _BIASED:
-        del layer.node.inputs[2:]
-        layer.node.inputs.append(gs.Constant(f"{layer.name}.bias", values))
+        # Its list cannot delete a slice.
+        layer.node.inputs = [*layer.node.inputs[:2], gs.Constant(f"{layer.name}.bias", values)]
     else:
         raise PlanError(f"layer {layer.name} ({layer.op}): the plan has a bias, the operator has none")
 

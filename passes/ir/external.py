@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import onnx
+
+
+MAX_BYTES = 2**31
+"""Of a model in memory: ONNX Runtime takes no more at a time."""
 
 
 def tensors_of(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
@@ -37,17 +42,39 @@ def load_external_data(proto: onnx.ModelProto, model_path: Path) -> None:
         model_path: the .onnx file; its folder is the only place that is read.
 
     Raises:
+        ModelError: data are missing, outside the model's folder, or shorter than promised, or more than 2 GB.
+    """
+    tensors = tensors_of(proto.graph)
+    external = [tensor for tensor in tensors if tensor.data_location == tensor.EXTERNAL]
+    places = [locate(tensor, model_path) for tensor in external]
+    total = sum(length for _, _, length in places)
+    if total + proto.ByteSize() >= MAX_BYTES:
+        raise ModelError(
+            f"{model_path}: expected at most {MAX_BYTES} bytes with external data, found {total}; "
+            "qtool weights quantizes the weights of larger models"
+        )
+    for tensor, place in zip(external, places, strict=True):
+        _embed(tensor, place)
+
+
+def load_nested(graph: onnx.GraphProto, model_path: Path) -> None:
+    """Replace external tensors by their bytes, but for the constants of the graph itself.
+
+    Raises:
+        ModelError: data are missing, outside the model's folder, or shorter than promised.
+    """
+    for tensor in islice(tensors_of(graph), len(graph.initializer), None):
+        if tensor.data_location == tensor.EXTERNAL:
+            _embed(tensor, locate(tensor, model_path))
+
+
+def locate(tensor: onnx.TensorProto, model_path: Path) -> tuple[Path, int, int]:
+    """Return the file, the offset and the number of bytes of an external tensor.
+
+    Raises:
         ModelError: data are missing, outside the model's folder, or shorter than promised.
     """
     folder = model_path.resolve().parent
-    for tensor in tensors_of(proto.graph):
-        if tensor.data_location == tensor.EXTERNAL:
-            tensor.raw_data = _read(tensor, folder, model_path)
-            tensor.data_location = tensor.DEFAULT
-            del tensor.external_data[:]
-
-
-def _read(tensor: onnx.TensorProto, folder: Path, model_path: Path) -> bytes:
     entries = {entry.key: entry.value for entry in tensor.external_data}
     where = f"{model_path}: tensor {tensor.name!r}"
     location = entries.get("location", "")
@@ -56,11 +83,16 @@ def _read(tensor: onnx.TensorProto, folder: Path, model_path: Path) -> bytes:
         raise ModelError(f"{where}: external data at {location!r} lies outside the model's folder; refused")
     if not path.is_file():
         raise ModelError(f"{where}: external data file {location!r} is missing; expected it beside the model")
-    offset, length = _span(entries, path.stat().st_size, where)
+    return path, *_span(entries, path.stat().st_size, where)
+
+
+def _embed(tensor: onnx.TensorProto, place: tuple[Path, int, int]) -> None:
+    path, offset, length = place
     with path.open("rb") as file:
         file.seek(offset)
-        data: bytes = file.read(length)
-    return data
+        tensor.raw_data = file.read(length)
+    tensor.data_location = tensor.DEFAULT
+    del tensor.external_data[:]
 
 
 def _span(entries: dict[str, str], size: int, where: str) -> tuple[int, int]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import prod
+from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
+TensorShapes = Mapping[str, tuple[int, ...]]
+NO_SIZES: TensorShapes = MappingProxyType({})
 DYNAMIC_BATCH = 1
 """Size that stands for a symbolic dimension when work is counted."""
 
@@ -200,8 +204,15 @@ def _nested(node: gs.Node) -> Iterator[Unquantized]:
                     yield from _nested(inner)
 
 
-def static_shape(tensor: gs.Tensor) -> tuple[int, ...] | None:
-    """Return the shape with symbolic sizes counted as one, or ``None`` when the rank is unknown."""
+def static_shape(tensor: gs.Tensor, sizes: TensorShapes = NO_SIZES) -> tuple[int, ...] | None:
+    """Return the shape with symbolic sizes counted as one, or ``None`` when the rank is unknown.
+
+    Args:
+        tensor: of the graph.
+        sizes: shapes by tensor name, which count where they are there.
+    """
+    if tensor.name in sizes:
+        return sizes[tensor.name]
     return None if tensor.shape is None else tuple(_static(dim) for dim in tensor.shape)
 
 
@@ -211,9 +222,9 @@ def _static(dim: int | str | None) -> int:
     return dim if isinstance(dim, int) and dim > 0 else DYNAMIC_BATCH
 
 
-def elements(tensor: gs.Tensor) -> int:
+def elements(tensor: gs.Tensor, sizes: TensorShapes = NO_SIZES) -> int:
     """Return the number of elements per sample (symbolic dimensions count once; unknown rank counts 1)."""
-    return prod(static_shape(tensor) or (1,))
+    return prod(static_shape(tensor, sizes) or (1,))
 
 
 def weight_matrix(layer: Layer, weight: NDArray[_Scalar]) -> NDArray[_Scalar]:

@@ -26,6 +26,7 @@ from passes.ir.text_fields import check_text
 
 MIN_OPSET, MAX_OPSET, MAX_IR = 7, 26, 13
 MAX_FILE_BYTES = 2**31
+_CONSTANTS_IR = 4
 
 logging.getLogger("onnx_graphsurgeon").setLevel(logging.ERROR)
 gs.logger.G_LOGGER.severity = gs.logger.G_LOGGER.ERROR
@@ -74,7 +75,7 @@ def model_from_proto(proto: onnx.ModelProto, path: str, sha256: str) -> Model:
         ModelError: unsupported opset, a tensor whose bytes do not fill its shape, or an invalid graph.
     """
     _check_header(proto, path)
-    _check_tensors(proto.graph, path)
+    check_tensors(proto.graph, path)
     _name_nodes(proto.graph)
     carried = _carry(proto)
     inferred = infer_shapes(proto)
@@ -105,9 +106,9 @@ def to_proto(model: Model) -> onnx.ModelProto:
         ) from error
     except (ValueError, TypeError) as error:
         raise ModelError(f"{model.path}: the graph cannot be written: {error}") from error
-    out = onnx.ModelProto()
-    out.CopyFrom(model.carried.header)
-    out.graph.CopyFrom(proto.graph)
+    out = _with_header(proto, model.carried.header)
+    # Before version 4 constants had to be inputs as well, which they are no longer.
+    out.ir_version = max(out.ir_version, _CONSTANTS_IR)
     sort_nodes(out.graph)
     helper.set_model_props(out.graph, model.carried.graph_metadata) if model.carried.graph_metadata else None
     for node in out.graph.node:
@@ -115,6 +116,15 @@ def to_proto(model: Model) -> onnx.ModelProto:
         for key, value in model.carried.node_metadata.get(node.name, {}).items():
             node.metadata_props.add(key=key, value=value)
     return out
+
+
+def _with_header(proto: onnx.ModelProto, header: onnx.ModelProto) -> onnx.ModelProto:
+    """Replace all but the graph, which may be too large to copy."""
+    for field, _ in proto.ListFields():
+        if field.name != "graph":
+            proto.ClearField(field.name)
+    proto.MergeFrom(header)
+    return proto
 
 
 def write_proto(proto: onnx.ModelProto, path: str | Path) -> None:
@@ -211,7 +221,16 @@ def _check_header(proto: onnx.ModelProto, path: str) -> None:
         )
 
 
-def _check_tensors(graph: onnx.GraphProto, path: str) -> None:
+def check_tensors(graph: onnx.GraphProto, path: str) -> None:
+    """Refuse tensors that lie about their size.
+
+    Args:
+        graph: its constants, attributes and nested graphs; external data have been read.
+        path: where it came from, for messages.
+
+    Raises:
+        ModelError: the data of a tensor do not fill its shape, or its element type is unknown.
+    """
     known = helper.get_all_tensor_dtypes()
     for tensor in tensors_of(graph):
         where = f"{path}: tensor {tensor.name!r} of shape {list(tensor.dims)}"

@@ -93,9 +93,9 @@ def blocks_of(layer: Layer, quant: TensorQuant) -> Blocks:
     )
     zeros = zero[:, ::size] + offset
     return Blocks(
-        codes=_packed(padded.reshape(len(codes), -1, size), bits),
+        codes=packed_codes(padded.reshape(len(codes), -1, size), bits),
         scale=np.ascontiguousarray(scale[:, ::size], dtype=np.float32),
-        zero=None if (zeros == 1 << bits - 1).all() else _packed(zeros, bits),
+        zero=None if (zeros == 1 << bits - 1).all() else packed_codes(zeros, bits),
         depth=depth,
         block_size=size,
         bits=bits,
@@ -134,7 +134,7 @@ def _ungrouped(depth: int) -> int:
     return next((size for size in BLOCKS if depth <= size <= UNGROUPED_BLOCK), UNGROUPED_BLOCK)
 
 
-def _packed(codes: NDArray[np.integer], bits: int) -> NDArray[np.uint8]:
+def packed_codes(codes: NDArray[np.integer], bits: int) -> NDArray[np.uint8]:
     """Pack unsigned codes along the last axis, the first in the lowest bits."""
     per_byte = 8 // bits
     count = codes.shape[-1]

@@ -5,13 +5,13 @@ from __future__ import annotations
 from math import isfinite, sqrt
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import onnx
 
 from hwmodels import HardwareError
 from passes.api import PassContext
 from passes.errors import QtoolError
 from passes.execution.collect import CollectActivations
+from passes.execution.joined import joined
 from passes.execution.simulator import Simulator
 from passes.ir.onnx_io import model_from_proto
 from passes.ir.setup import quantizer_setup
@@ -95,9 +95,9 @@ class Measurer:
             done += len(outputs[0])
             if done >= look:
                 look *= 2
-                if self._is_hopeless(_joined(batches), done):
+                if self._is_hopeless(joined(batches), done):
                     break
-        return _joined(batches), done
+        return joined(batches), done
 
     def _is_hopeless(self, outputs: list[NDArray[Any]], count: int) -> bool:
         payload = self._payload
@@ -116,7 +116,3 @@ def upper_bound(share: float, count: int, deviations: float = CONFIDENCE) -> flo
     square = deviations**2
     spread = deviations * sqrt(share * (1 - share) / count + square / (4 * count**2))
     return (share + square / (2 * count) + spread) / (1 + square / count)
-
-
-def _joined(batches: list[list[NDArray[Any]]]) -> list[NDArray[Any]]:
-    return [np.concatenate(parts) for parts in zip(*batches, strict=True)]

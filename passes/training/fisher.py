@@ -19,6 +19,7 @@ from torch import Tensor
 from passes.analysis.sensitivity import SensitivityTable
 from passes.api import Analysis, Aspect, PassContext
 from passes.execution.collect import CollectActivations
+from passes.execution.feed_source import samples_in
 from passes.execution.ranges import act_params, weight_params
 from passes.ir.plan import Role, TensorQuant
 from passes.ir.setup import quantizer_setup
@@ -161,7 +162,7 @@ class _Sums:
         torch.autograd.backward(floats, [self._signs(output) for output in floats])
         self._take(leaves, seen)
         self._outputs.append([output.detach().cpu().numpy().astype(np.float64) for output in floats])
-        self.samples += len(next(iter(feeds.values())))
+        self.samples += samples_in(feeds) or 1
 
     def power(self) -> float:
         """Return the power of the outputs around their mean over samples, summed over samples."""

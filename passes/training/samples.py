@@ -97,6 +97,7 @@ def load_samples(data: Dataset, limit: int) -> Samples:
         data: calibration data.
         limit: number of samples, at least one batch.
     """
+    data.check_even("learning")
     batch = fixed_batch(data.inputs)
     feeds = list(data.batches(batch or limit, limit))
     parts = {name: [torch.from_numpy(np.array(feed[name])) for feed in feeds] for name in feeds[0]}

@@ -26,6 +26,7 @@ from passes.transform.inline_branches import inline_branches
 from passes.transform.name_extents import name_extents
 from passes.transform.split_recurrent import split_recurrent
 from passes.transform.split_slices import split_slices
+from passes.transform.split_sums import split_sums
 
 if TYPE_CHECKING:
     from passes.ir.model import Model
@@ -42,9 +43,9 @@ class Canonicalize(Pass):
 
     After it, constants are initializers, no initializer serves two purposes, a Gemm has alpha = beta = 1
     and a bias of rank 1, and a MatMul followed by the addition of a vector is a Gemm. GELU is one operator,
-    a Split of floats is Slices, a token put in front of others is a sum, and attention's scaling of scores is
-    in the weights of the queries. A Scan of a recurrent cell
-    is an LSTM, GRU or RNN, and such a node has one direction and gives the sequence of its states only.
+    a Split of floats is Slices, a Sum is additions, a token put in front of others is a sum, and attention's
+    scaling of scores is in the weights of the queries. A Scan of a recurrent cell is an LSTM, GRU or RNN, and
+    such a node has one direction and gives the sequence of its states only.
     """
 
     name: ClassVar[str] = "canonicalize"
@@ -58,6 +59,7 @@ class Canonicalize(Pass):
         fused = fuse_scans(graph)
         fused += (
             split_recurrent(graph)
+            + split_sums(graph)
             + split_slices(graph)
             + fuse_tokens(graph, known_integers(graph))
             + fuse_bias(graph)

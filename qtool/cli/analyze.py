@@ -23,6 +23,7 @@ def analyze(  # noqa: PLR0913 - one parameter per option
     out: options.FILE_IF_ANY = None,
     preprocess: options.PREPROCESS = None,
     samples: options.SAMPLES = None,
+    shape: options.SHAPE = None,
     sensitivity: SENSITIVITY = "scaled",
     quality_plans: PLANS = 0,
     compare: COMPARE = False,
@@ -34,19 +35,17 @@ def analyze(  # noqa: PLR0913 - one parameter per option
 
     Both at every precision that the target runs.
     """
-    from passes.errors import unknown_name
-    from qtool.analysis import run_analyze
+    from passes.allocation.quantities import parse_shapes
+    from qtool.analysis import AnalyzeRequest, run_analyze
     from qtool.output_folder import check_output_file
-    from qtool.request import SENSITIVITIES
 
-    if sensitivity not in SENSITIVITIES:
-        raise unknown_name("sensitivity", sensitivity, SENSITIVITIES)
     if out is not None:
         check_output_file(out)
-    steps = options.read_preprocess(preprocess)
+    asked = partial(AnalyzeRequest, model=model, calib=calib, target=target, samples=samples, out=out)
+    asked = partial(asked, preprocess=options.read_preprocess(preprocess), shapes=parse_shapes(shape or ()))
+    request = asked(sensitivity=sensitivity, quality_plans=quality_plans, compare=compare)
     with progress(silent=json or quiet) as tell:
-        judged = quality_plans, compare
-        document = run_analyze(model, calib, target, steps, samples, sensitivity, out, *judged, tell)
+        document = run_analyze(request, tell)
     if not json:
         shown = ("model_sha256", "target", "ranking", "quality")
         document = {key: document[key] for key in shown if key in document}

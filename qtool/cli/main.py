@@ -25,6 +25,7 @@ from qtool.cli import (
     run,
     search,
     targets,
+    weights,
 )
 from qtool.cli.errors import Command
 from qtool.cli.logs import logged
@@ -71,6 +72,7 @@ _add(
     "search model.onnx --calib calib.npz --eval eval.npz --target bitfusion --objectives loss,energy -o out/",
 )
 _add(app, "allocate", allocate.allocate, "allocate PROBLEM.json --budget bops=0.5f --json")
+_add(app, "weights", weights.weights, "weights model.onnx --bits 4 --group-size 32 -o out/")
 _add(app, "lower", lower.lower, "lower model.onnx --plan out/plan.json --to qdq,packed -o lowered/")
 _add(app, "run", run.run, "run out/model.qpk --input x.npz -o y.npz")
 _add(app, "compare", compare.compare, "compare model.onnx out/model.qdq.onnx --data eval.npz")

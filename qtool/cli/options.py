@@ -38,6 +38,10 @@ METRIC = Annotated[
     ),
 ]
 LABEL_OFFSET = Annotated[int, typer.Option(help="Added to labels; 1 for a background class.")]
+SHAPE = Annotated[
+    list[str] | None,
+    typer.Option(help="NAME=1,3,480,640: price the work for an input of this shape; repeatable."),
+]
 WORKERS = Annotated[int, typer.Option(min=0, help="Threads; 0 lets ONNX Runtime choose.")]
 SEED = Annotated[int, typer.Option(min=0, help="Root of every random choice.")]
 FORCE = Annotated[bool, typer.Option("--force", help="Replace files that exist.")]

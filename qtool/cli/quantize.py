@@ -64,6 +64,7 @@ def quantize(  # noqa: PLR0913 - one parameter per option
     to: options.FORMS = "qdq,packed",
     preprocess: options.PREPROCESS = None,
     samples: options.SAMPLES = None,
+    shape: options.SHAPE = None,
     metric: options.METRIC = None,
     label_offset: options.LABEL_OFFSET = 0,
     ranges: RANGES = "mse",
@@ -92,6 +93,7 @@ def quantize(  # noqa: PLR0913 - one parameter per option
     asked = partial(asked, preprocess=options.read_preprocess(preprocess), group_size=group_size, force=force)
     asked = partial(asked, solver=solver, time_limit_s=time_limit, workers=workers, forms=q.parse_names(to))
     asked = partial(asked, sensitivity=sensitivity, quality_plans=quality_plans, pipeline=pipeline)
+    asked = partial(asked, shapes=q.parse_shapes(shape or ()))
     request = asked(
         budgets=tuple(q.parse_budget(q.METRICS[word], text) for word, text in limits if text is not None),
         max_drop=None if max_drop is None else q.parse_drop(max_drop),

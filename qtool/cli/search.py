@@ -65,6 +65,7 @@ def search(  # noqa: PLR0913 - one parameter per option
     to: options.FORMS = "qdq,packed",
     preprocess: options.PREPROCESS = None,
     samples: options.SAMPLES = None,
+    shape: options.SHAPE = None,
     metric: options.METRIC = None,
     label_offset: options.LABEL_OFFSET = 0,
     ranges: RANGES = "mse",
@@ -92,6 +93,7 @@ def search(  # noqa: PLR0913 - one parameter per option
     asked = partial(asked, preprocess=options.read_preprocess(preprocess), ranges=ranges, seed=seed)
     # The folder may hold files: those of the search that is resumed, which SearchRequest checks.
     asked = partial(asked, forms=q.parse_names(to), sensitivity=sensitivity, force=True, budgets=budgets)
+    asked = partial(asked, shapes=q.parse_shapes(shape or ()))
     base = asked(bits=q.parse_bits(bits) if bits else (), pins=tuple(q.parse_pin(text) for text in pin or ()))
     count, cluster = parse_workers(workers)
     searched = partial(SearchRequest, base=base, solver=solver, processes=count, cluster=cluster)

@@ -8,7 +8,7 @@ import typer
 
 from qtool.cli.render import show_table
 from qtool.report.format import cost, plain, share
-from qtool.report.headline import budget_line, headline, precision_counts, tight_accumulator
+from qtool.report.headline import budget_line, coverage_line, headline, precision_counts, tight_accumulator
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +31,7 @@ def show_summary(report: Report, out: Path) -> None:
             for row in rows
         ]
     )
-    typer.echo(f"layers: {precision_counts(report)}; {share(report.coverage.macs)} of the MACs on integers")
+    typer.echo(f"layers: {precision_counts(report)}; {coverage_line(report)}")
     for budget in report.budgets:
         typer.echo(f"budget {budget_line(budget)}")
     typer.echo(_agreement(report))

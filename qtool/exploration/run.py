@@ -122,7 +122,7 @@ def prepare(request: SearchRequest, stage: Callable[[str, int, int], None]) -> P
     base = request.base
     model = read_model(base.model)
     verify_model(model)
-    ctx = PassContext(load_target(base.target), seed=base.seed, progress=stage)
+    ctx = PassContext(load_target(base.target), shapes=base.shapes, seed=base.seed, progress=stage)
     # Processes share the cores; a thread each leaves the same work to all of them.
     ctx.workers = 1 if request.processes else base.workers
     metric = _open_data(request, model, ctx)

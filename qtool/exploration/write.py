@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwmodels import Precision
 from passes.errors import UsageError
+from qtool.bundle import bundle
 from qtool.exploration.document import front_csv, front_document
 from qtool.exploration.plot import write_plot
 from qtool.files import write_json, write_text
@@ -29,11 +30,12 @@ def write_search(request: SearchRequest, run: SearchRun) -> tuple[dict[str, Any]
         The document, and why there is no picture or nothing.
     """
     out, document = request.base.out, front_document(request, run)
-    write_json(document, out / "front.json")
-    write_json(run.task.problem.to_json(), out / PROBLEM)
-    write_text(front_csv(document), out / "front.csv")
-    write_page(out)
-    return document, write_plot(run, out / "front.svg")
+    with bundle(out) as staging:
+        write_json(document, staging / "front.json")
+        write_json(run.task.problem.to_json(), staging / PROBLEM)
+        write_text(front_csv(document), staging / "front.csv")
+        write_page(staging)
+        return document, write_plot(run, staging / "front.svg")
 
 
 def lower_point(

@@ -16,6 +16,7 @@ from qtool.report.report import (
     MetricReport,
     ModelReport,
     Report,
+    Shares,
     TimeReport,
     UnquantizedReport,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "OutlierReport",
     "Report",
     "SensitivityReport",
+    "Shares",
     "StepReport",
     "TimeReport",
     "UnquantizedReport",

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qtool.report.format import COST_UNITS, NOTHING, cost, ratio, task
+from qtool.report.format import COST_UNITS, NOTHING, cost, ratio, share, task
 
 if TYPE_CHECKING:
     from qtool.report.report import BudgetReport, MetricReport, Report
@@ -52,6 +52,15 @@ def precision_counts(report: Report) -> str:
     words = [f"{count} x w{weight}a{act}" for (weight, act), count in sorted(pairs.items(), key=str)]
     floats = len(report.layers) - len(narrow)
     return ", ".join([*words, f"{floats} x float"] if floats else words) or "none"
+
+
+def coverage_line(report: Report) -> str:
+    """Return how much runs on integers, and what of it is only simulated, if any."""
+    line = f"{share(report.coverage.macs)} of the MACs on integers"
+    simulated = report.coverage.kinds.get("simulated")
+    if simulated is None or not simulated.macs:
+        return line
+    return f"{line}, {share(simulated.macs)} simulated only"
 
 
 def tight_accumulator(report: Report) -> str:

@@ -6,7 +6,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from qtool.report.format import COST_UNITS, cost, plain, share
-from qtool.report.headline import budget_line, headline, precision_counts, tight_accumulator
+from qtool.report.headline import budget_line, coverage_line, headline, precision_counts, tight_accumulator
 from qtool.report.outliers import outlier_rows
 from qtool.report.sensitivity import sensitivity_line
 
@@ -47,8 +47,7 @@ def _row(cells: Sequence[str]) -> str:
 def _title(report: Report) -> str:
     rows = [(row.what, row.before, row.uniform, row.after, row.change) for row in headline(report)]
     table = markdown_table(("", "float", "uniform 8 bits", "this plan", "change"), rows)
-    coverage = f"{share(report.coverage.macs)} of the multiplications run on integers"
-    layers = f"Layers: {precision_counts(report)}; {coverage}."
+    layers = f"Layers: {precision_counts(report)}; {coverage_line(report)}."
     title = f"# {PurePath(report.model.path).name} on {report.target}"
     return f"{title}\n\n{table}\n\n{layers}{_measured_on(report)}"
 

@@ -91,8 +91,9 @@ class LayerReport:
         energy_j: joules.
         weight_bytes: bytes of its weights.
         bops: bit operations.
-        quantized: whether it runs on integers.
-        reason: why it does not.
+        quantized: whether it is quantized.
+        runs: ``integer``, ``simulated`` or ``float``, as `CoverageReport` has it.
+        reason: why it does not run on integers.
         latency_8bit_s: seconds at 8 bits.
         energy_8bit_j: joules at 8 bits.
         macs: multiply-accumulate operations.
@@ -111,6 +112,7 @@ class LayerReport:
     weight_bytes: float | None = None
     bops: float | None = None
     quantized: bool = True
+    runs: str = "integer"
     reason: str | None = None
     latency_8bit_s: float | None = None
     energy_8bit_j: float | None = None
@@ -121,11 +123,28 @@ class LayerReport:
 
 
 @dataclass(frozen=True, slots=True)
-class CoverageReport:
-    """Shares, 0 to 1, of the multiplications and of the weight bytes that run on integers."""
+class Shares:
+    """Shares, 0 to 1, of the multiplications, of the weight bytes and of the elements of activations."""
 
     macs: float
     weight_bytes: float
+    activations: float
+
+
+@dataclass(frozen=True, slots=True)
+class CoverageReport:
+    """How much of a network is quantized.
+
+    Attributes:
+        macs: share, 0 to 1, of the multiplications of integers.
+        weight_bytes: share of the weights that are stored as integers.
+        kinds: what ``integer``, ``simulated`` and ``float`` have of the network; of each quantity the three
+            shares sum up to 1. Integer is what the artifact runs; simulated what only the Q/DQ model rounds.
+    """
+
+    macs: float
+    weight_bytes: float
+    kinds: Mapping[str, Shares] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,7 +55,8 @@ def test_an_interruption_leaves_nothing(tmp_path: Path, interruption: type[BaseE
 def test_a_failure_while_files_move_brings_the_old_ones_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "out").mkdir()
+    # Beside a folder, files move one by one.
+    (tmp_path / "out" / "point-1").mkdir(parents=True)
     for name in ("a", "b"):
         (tmp_path / "out" / name).write_text("old", encoding="utf-8")
     move = Path.replace
@@ -65,5 +70,68 @@ def test_a_failure_while_files_move_brings_the_old_ones_back(
     with pytest.raises(OSError, match="No space"):
         write(tmp_path / "out", "abc")
     assert names(tmp_path) == ["out"]
-    assert names(tmp_path / "out") == ["a", "b"]
-    assert {path.read_text(encoding="utf-8") for path in (tmp_path / "out").iterdir()} == {"old"}
+    assert names(tmp_path / "out") == ["a", "b", "point-1"]
+    assert {(tmp_path / "out" / name).read_text(encoding="utf-8") for name in "ab"} == {"old"}
+
+
+FORKS = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+
+
+def killed_at(step: int, folder: Path) -> bool:
+    """Bundle in a process that is killed before its `step`-th call of the system; False if it has fewer."""
+    child = os.fork()
+    if child == 0:
+        calls = itertools.count()
+
+        def hook(event: str, arguments: tuple[object, ...]) -> None:
+            if event.startswith(("os.", "open", "shutil.", "ctypes.", "fcntl.")) and next(calls) == step:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(hook)
+        write(folder, "abc")
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+
+@FORKS
+@pytest.mark.parametrize("before", ["", "ab"])
+def test_a_process_killed_at_any_step_leaves_the_old_files_or_the_new_ones(
+    tmp_path: Path, before: str
+) -> None:
+    seen = set()
+    for step in itertools.count():
+        folder = tmp_path / str(step) / "out"
+        folder.mkdir(parents=True)
+        for name in (*before, "mine"):
+            (folder / name).write_text("old", encoding="utf-8")
+        killed = killed_at(step, folder)
+        found = {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
+        new = dict.fromkeys("abc", "new") | {"mine": "old"}
+        assert found in (dict.fromkeys((*before, "mine"), "old"), new)
+        seen.add(found == new)
+        if not killed:
+            break
+        write(folder, "abc")
+        assert names(folder) == ["a", "b", "c", "mine"]
+        assert names(folder.parent) == ["out"]
+    assert step > 10
+    assert seen == {True, False}
+
+
+@FORKS
+def test_runs_at_the_same_time_leave_the_files_of_one_of_them(tmp_path: Path) -> None:
+    """Each writes files that hold its number; the folder always holds three of one number."""
+    folder, children = tmp_path / "out", []
+    for number in range(4):
+        child = os.fork()
+        if child == 0:
+            for _ in range(25):
+                with bundle(folder) as staging:
+                    for name in "abc":
+                        (staging / name).write_text(str(number), encoding="utf-8")
+            os._exit(0)
+        children.append(child)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0] * 4
+    assert names(folder) == ["a", "b", "c"]
+    assert len({(folder / name).read_text(encoding="utf-8") for name in "abc"}) == 1
+    assert names(tmp_path) == ["out"]

@@ -16,7 +16,7 @@ from passes.execution.collect import HISTOGRAMS, PATCHES
 from passes.execution.dataset import graph_inputs, open_dataset
 from passes.ir.model import Model
 from passes.ir.onnx_io import read_model
-from qtool.analysis import run_analyze
+from qtool.analysis import AnalyzeRequest, run_analyze
 from qtool.quantization import run_quantize
 from qtool.report.sensitivity import sensitivity_line
 from qtool.request import QuantizeRequest
@@ -83,18 +83,17 @@ def test_report_says_how_far_the_sensitivity_is_to_be_trusted(quickstart: Path, 
 
 
 def test_analyze_compares_what_is_installed(quickstart: Path) -> None:
-    arguments = (
-        quickstart / "digits.onnx",
-        str(quickstart / "digits_calib.npz"),
-        "bitfusion",
-        None,
-        32,
-        "attribution",
-        None,
-    )
-
-    def analyzed(plans: int, compare: bool) -> dict:
-        return run_analyze(*arguments, plans, compare, lambda stage, done, total: None)
+    def analyzed(plans: int, *, compare: bool) -> dict:
+        request = AnalyzeRequest(
+            model=quickstart / "digits.onnx",
+            calib=str(quickstart / "digits_calib.npz"),
+            target="bitfusion",
+            samples=32,
+            sensitivity="attribution",
+            quality_plans=plans,
+            compare=compare,
+        )
+        return run_analyze(request, lambda stage, done, total: None)
 
     assert "quality" not in analyzed(0, compare=False)
     names = [entry["name"] for entry in analyzed(3, compare=True)["quality"]]

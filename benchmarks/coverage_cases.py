@@ -1,0 +1,136 @@
+"""The cases of benchmarks/coverage.py: models, the data they are fed with, and where they come from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+CIFAR = "mean=0.485,0.456,0.406 std=0.229,0.224,0.225"
+IMAGES = ("imagenet/calib", "imagenet/eval")
+SMALL_IMAGES = "resize=183 crop=160 scale=127.5 mean=1"
+TEXT = ("text/sst2_calib.npz", "text/sst2_eval.npz")
+LAYERS = {"Conv", "ConvTranspose", "Einsum", "Gemm", "GRU", "LSTM", "MatMul", "RNN"}
+OPEN_SIZE = 2
+"""Size of an axis that a model leaves open, when its input is made up."""
+
+Words = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model and what to say about its data.
+
+    Attributes:
+        name: unique among the cases of its part.
+        model: the file.
+        calib: calibration data.
+        eval: data to compare on.
+        words: further words of the command line, which describe the data.
+    """
+
+    name: str
+    model: Path
+    calib: str
+    eval: str
+    words: Words = ()
+
+
+NETWORKS: dict[str, tuple[str, str, Words]] = {
+    "mobilenet_v2_1.0_224": (*IMAGES, ("--preprocess", "tf", "--label-offset", "1")),
+    "squeezenet1_1": (*IMAGES, ("--preprocess", "imagenet")),
+    "mobilenet_v1_0.5_160": (*IMAGES, ("--preprocess", SMALL_IMAGES, "--label-offset", "1")),
+    "resnet20_cifar10": ("cifar10/calib.npz", "cifar10/eval.npz", ("--preprocess", CIFAR)),
+    "resnet32_cifar10": ("cifar10/calib.npz", "cifar10/eval.npz", ("--preprocess", CIFAR)),
+    "minilm_l6_sst2": (*TEXT, ()),
+    "stories260k_llama": ("text/stories_calib.npz", "text/stories_eval.npz", ("--metric", "likelihood")),
+    "fsdd_bigru": ("audio/fsdd_calib.npz", "audio/fsdd_eval.npz", ()),
+    "kws_dscnn_mlperf": ("audio/kws_calib.npz", "audio/kws_eval.npz", ()),
+    "vit_mnist": ("mnist/calib.npz", "mnist/eval.npz", ("--preprocess", "mean=0.1307 std=0.3081")),
+    "mlperf_resnet8_cifar10": (
+        "cifar10/calib.npz",
+        "cifar10/eval.npz",
+        ("--preprocess", "scale=1 layout=nhwc"),
+    ),
+    "yunet_n_dynamic": (*IMAGES, ("--preprocess", "order=bgr scale=1")),
+    "mobilenet_v1_0.5_160_qat_qdq": (*IMAGES, ("--preprocess", "resize=183 crop=160", "--label-offset", "1")),
+}
+
+
+def network_cases(data: Path, folder: Path) -> Iterator[Case]:
+    """Yield the trained networks with their own data."""
+    for name, (calib, held_out, words) in NETWORKS.items():
+        model = data / "models" / f"{name}.onnx"
+        yield Case(name, model, str(data / calib), str(data / held_out), words)
+
+
+def odd_cases(data: Path, folder: Path) -> Iterator[Case]:
+    """Yield graphs from many repositories with made-up data."""
+    for entry in json.loads((data / "odd_graphs" / "index.json").read_text(encoding="utf-8")):
+        model = data / "odd_graphs" / entry["file"]
+        yield made_up(Path(entry["file"]).stem, model, folder)
+
+
+def suite_cases(data: Path, folder: Path) -> Iterator[Case]:
+    """Yield the onnx package's tests of operators that multiply.
+
+    Their weights are inputs; all inputs but the first become constants, as a network would have them.
+    """
+    from onnx.backend.test.case.node import collect_testcases
+
+    for case in sorted(collect_testcases(None), key=lambda case: case.name):
+        inputs = list(case.model.graph.input)
+        multiplies = {node.op_type for node in case.model.graph.node} & LAYERS
+        if multiplies and inputs[0].type.tensor_type.elem_type == onnx.TensorProto.FLOAT:
+            arrays = [np.asarray(array) for array in case.data_sets[0][0]]
+            model = with_constants(
+                case.model, dict(zip([it.name for it in inputs[1:]], arrays[1:], strict=False))
+            )
+            (folder / f"{case.name}.onnx").write_bytes(model.SerializeToString())
+            yield _stored(case.name, folder / f"{case.name}.onnx", {inputs[0].name: arrays[0]}, folder)
+
+
+def with_constants(proto: onnx.ModelProto, values: dict[str, NDArray[Any]]) -> onnx.ModelProto:
+    """Return a model some of whose inputs are constants."""
+    model = onnx.ModelProto.FromString(proto.SerializeToString())
+    kept = [value for value in model.graph.input if value.name not in values]
+    del model.graph.input[:]
+    model.graph.input.extend(kept)
+    model.graph.initializer.extend(
+        onnx.numpy_helper.from_array(value, name) for name, value in values.items()
+    )
+    model.ir_version = max(model.ir_version, 4)
+    return model
+
+
+def made_up(name: str, model: Path, folder: Path) -> Case:
+    """Return a case whose inputs are random numbers from 0 to 1, or random zeros and ones."""
+    return _stored(name, model, random_feeds(onnx.ModelProto.FromString(model.read_bytes())), folder)
+
+
+def _stored(name: str, model: Path, arrays: dict[str, NDArray[Any]], folder: Path) -> Case:
+    data = folder / f"{name}.npz"
+    np.savez(data, **arrays)  # type: ignore[arg-type]
+    return Case(name, model, str(data), str(data))
+
+
+def random_feeds(proto: onnx.ModelProto) -> dict[str, NDArray[Any]]:
+    """Return an array for every input of a model that is a tensor of numbers; open axes are short."""
+    rng, feeds = np.random.default_rng(0), {}
+    fixed = {tensor.name for tensor in proto.graph.initializer}
+    for value in proto.graph.input:
+        kind = value.type.tensor_type
+        numeric = kind.elem_type not in (onnx.TensorProto.UNDEFINED, onnx.TensorProto.STRING)
+        if value.name in fixed or not numeric:
+            continue
+        shape = [dim.dim_value if dim.dim_value > 0 else OPEN_SIZE for dim in kind.shape.dim]
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)
+        numbers = rng.random(shape) if dtype.kind == "f" else rng.integers(0, 2, shape)
+        feeds[value.name] = np.asarray(numbers).astype(dtype)
+    return feeds
