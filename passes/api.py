@@ -97,6 +97,7 @@ class PassContext:
         target: the machine that prices the work.
         calibration: samples for statistics; ``None`` when none were given.
         evaluation: held-out samples, read only by measured accuracy budgets.
+        training: samples to learn from, with labels or without; ``None`` when none were given.
         seed: root of every random choice.
         workers: threads for ONNX Runtime; 0 leaves the choice to it.
         observes: union of the statistics wanted by all passes of the pipeline.
@@ -108,6 +109,7 @@ class PassContext:
     target: HardwareModel
     calibration: Any = None
     evaluation: Any = None
+    training: Any = None
     seed: int = 0
     workers: int = 0
     observes: frozenset[str] = frozenset()
