@@ -39,4 +39,5 @@ def augmented(
 
 def _moved(length: int, moves: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return for each picture the index that each place of an axis is taken from, shape (N, length)."""
-    return np.clip(np.arange(length) + moves[:, None], 0, length - 1)
+    found: NDArray[np.int64] = np.clip(np.arange(length) + moves[:, None], 0, length - 1)
+    return found

@@ -55,7 +55,9 @@ def save_checkpoint(path: Path, run: str, progress: Progress, tensors: Mapping[s
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({name: it.detach().cpu().contiguous() for name, it in tensors.items()}, temporary, described)
+        save_file(
+            {name: it.detach().cpu().contiguous() for name, it in tensors.items()}, temporary, described
+        )
         temporary.replace(path)
     except (OSError, SafetensorError) as error:
         raise DataError(f"{path}: the checkpoint cannot be written: {error}") from error
@@ -100,7 +102,8 @@ def load_checkpoint(
 
 def _progress(found: dict[str, Any]) -> Progress:
     progress = Progress(**found)
-    whole = all(isinstance(it, int) and it >= 0 for it in (progress.step, progress.best_step))
-    if not whole or not all(math.isfinite(it) for it in (progress.before, progress.best)):
+    if min(progress.step, progress.best_step) < 0 or not all(
+        math.isfinite(it) for it in (progress.before, progress.best)
+    ):
         raise ValueError(f"progress makes no sense: {found}")
     return progress

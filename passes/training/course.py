@@ -54,9 +54,7 @@ class Course:
         if self.labels is not None and not 0 <= self.labels <= 1:
             raise UsageError(f"finetune: labels must be a share from 0 to 1, found {self.labels}")
         if self.warm_up > self.steps:
-            raise UsageError(
-                f"finetune: warm-up must be at most steps, {self.steps}, found {self.warm_up}"
-            )
+            raise UsageError(f"finetune: warm-up must be at most steps, {self.steps}, found {self.warm_up}")
 
     def factor(self, step: int) -> float:
         """Return what learning rates are multiplied by in a step, counted from 0."""

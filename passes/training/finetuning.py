@@ -1,8 +1,8 @@
 """Quantization-aware fine-tuning: a whole model under its plan, trained on data with or without labels.
 
-Forwards the model computes what the lowered one will; backwards rounding counts as the identity, and steps have
-the gradients of LSQ [arXiv 1902.08153]. The float model on the same samples is the teacher [arXiv 1503.02531,
-section 2, at temperature 1].
+Forwards the model computes what the lowered one will; backwards rounding counts as the identity, and steps
+have the gradients of LSQ [arXiv 1902.08153]. The float model on the same samples is the teacher
+[arXiv 1503.02531, section 2, at temperature 1].
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from passes.training.simulation import WITH_BIAS
 from passes.training.tunables import Tunables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -130,7 +130,9 @@ class FineTuning:
     def _stop(self, step: int, feeds: Values) -> None:
         where = first_unsound(self._simulation, self._tunables, feeds)
         self.ended = f"the loss is not finite in step {step + 1}: {where}"
-        kept = f"the checkpoint after step {self.progress.step}" if self._course.checkpoint else "no checkpoint"
+        kept = (
+            f"the checkpoint after step {self.progress.step}" if self._course.checkpoint else "no checkpoint"
+        )
         message = f"{self.ended}; the best plan so far is kept, and {kept}; try smaller rates"
         self._ctx.note(SOURCE, "loss", message)
 

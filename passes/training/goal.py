@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from passes.errors import UsageError
-from passes.training.agreement import TINY, Agreement
+from passes.training.agreement import Agreement
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,7 +27,7 @@ class Goal:
     Attributes:
         agreement: distance to the float model.
         share: weight of the labels, 0 to 1; the rest is that of the agreement.
-        output: name of the result that labels are compared with, of shape (N, classes) or (N, classes, 1, ...).
+        output: name of the result that stands for classes, of shape (N, classes, 1, ...); empty for none.
         classes: how many there are; 0 where labels do not count.
     """
 
@@ -73,13 +73,13 @@ class Goal:
             wanted: those of the float model; not needed where labels alone count.
             labels: classes, shape (N,); not needed where they do not count.
         """
-        if self.output:
-            found, wanted = ({self.output: it[self.output].flatten(1)} if it else None for it in (found, wanted))
         total = torch.zeros(())
         if wanted is not None and self.share < 1:
-            total = (1 - self.share) * self.agreement.loss(found, wanted)
+            total = (1 - self.share) * self.agreement.loss(self._flat(found), self._flat(wanted))
         if labels is not None and self.share > 0:
-            result = found[self.output]
-            logs = torch.log(result.clamp(min=TINY)) if self.agreement.shares else torch.log_softmax(result, -1)
+            logs = self.agreement.logs(self._flat(found)[self.output])
             total = total + self.share * functional.nll_loss(logs, labels)
         return total
+
+    def _flat(self, results: Values) -> Values:
+        return {self.output: results[self.output].flatten(1)} if self.output else results

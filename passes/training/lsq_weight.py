@@ -1,8 +1,8 @@
 """Weights that are trained together with their scales: Learned Step Size Quantization [arXiv 1902.08153].
 
-With w the float weight, s its step and v = w / s, what is used is ``s * round(clip(v, qmin, qmax))``. Rounding
-passes gradients as if it were not there, so that the derivative by log s is ``s * (round(v) - v)`` inside the
-range and ``s * qmin`` or ``s * qmax`` outside [eq. 3, times s]. Steps in use are short scales.
+With w the float weight, s its step and v = w / s, used is ``s * round(clip(v, qmin, qmax))``. Gradients pass
+the rounding as if it were not there, so that the derivative by log s is ``s * (round(v) - v)`` inside
+the range and ``s * qmin`` or ``s * qmax`` outside [eq. 3, times s]. Steps in use are short scales.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class LsqWeight:
         return found
 
     def scale(self) -> NDArray[np.float32]:
-        """Return the steps in use: the short scales nearest to what was learned, of the shape of the scale."""
+        """Return the steps in use, of the shape of the scale: short scales nearest to what was learned."""
         if not self.shift.requires_grad:
             return self._start
         wanted = self._start * np.exp(self._shift().detach().cpu().numpy())

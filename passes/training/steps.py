@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from passes.ir.plan import TensorQuant
 
 LARGEST_CHANGE = 1.5
-"""Factor by which a step may grow or shrink by default; scales leave room for twice the bias in its 32 bits."""
+"""Factor by which a step may grow or shrink, if nothing else is said; scales leave room for biases."""
 
 
 class StepQuantizer:

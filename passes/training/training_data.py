@@ -55,8 +55,8 @@ class TrainingData:
         """
         if course.labels and dataset.labels is None:
             raise UsageError(
-                f"finetune: {dataset.where} has no labels; give some, or learn from the float model alone with "
-                "labels=0"
+                f"finetune: {dataset.where} has no labels; give some, or learn from the float model alone "
+                "with labels=0"
             )
         rows = fixed_batch(dataset.inputs) or 1
         units = dataset.count // rows
@@ -78,7 +78,9 @@ class TrainingData:
             int(turn): np.random.default_rng([self.seed, 1, int(turn)]).permutation(len(self.learned))
             for turn in np.unique(rounds)
         }
-        picked = [orders[int(turn)][place % len(self.learned)] for turn, place in zip(rounds, places, strict=True)]
+        picked = [
+            orders[int(turn)][place % len(self.learned)] for turn, place in zip(rounds, places, strict=True)
+        ]
         return self.learned[picked]
 
     def feeds(self, units: NDArray[np.int64], step: int | None, device: torch.device) -> Values:

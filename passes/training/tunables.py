@@ -1,4 +1,4 @@
-"""Everything of a quantized model that gradients change: weights with their scales, biases, activation steps."""
+"""What gradients change in a quantized model: weights with their scales, biases, steps of activations."""
 
 from __future__ import annotations
 
@@ -73,10 +73,12 @@ class Tunables:
             if layer.op in WITH_BIAS and layer.weight is not None
         }
         # The codes of a result are not rounded further by anything behind it: its range is kept.
-        steps = {it.name: simulation.steps[it.name] for it in setup.groups if not it.is_output}
+        steps = {group.name: simulation.steps[group.name] for group in setup.groups if not group.is_output}
         for step in steps.values():
             step.reach = LARGEST_CHANGE
-            step.learn()
+        learned: list[StepQuantizer | ShiftedBias] = [*steps.values(), *biases.values()]
+        for it in learned:
+            it.learn()
         return cls(weights, biases, steps, simulation)
 
     def constants(self) -> Values:
@@ -126,7 +128,9 @@ def _bias(
     zeros = simulation.bridge.constants[bias_name(layer.name)]
     start = torch.zeros_like(zeros) if found is None else torch.from_numpy(found.astype(np.float32))
     return ShiftedBias(
-        start.to(zeros.device), spread, _weight_steps(plan, layer, weight, zeros.device),
+        start.to(zeros.device),
+        spread,
+        _weight_steps(plan, layer, weight, zeros.device),
         simulation.steps[layer.act.name],
     )
 
@@ -135,13 +139,13 @@ def _weight_steps(
     plan: QuantPlan, layer: Layer, weight: LsqWeight | None, device: torch.device
 ) -> Callable[[], Tensor]:
     """Return a function for the value of one step of each output channel of a weight."""
-    quant = quantization_of(plan, layer.weight_name, layer.name)
-    fixed = np.atleast_1d(base_scale(layer, quant)) if weight is None or not weight.shift.requires_grad else None
+    fixed = base_scale(layer, quantization_of(plan, layer.weight_name, layer.name))
     copies = layer.groups if layer.op == "ConvTranspose" else 1
 
     def present() -> Tensor:
-        scale = np.atleast_1d(weight.scale()) if fixed is None and weight is not None else fixed
-        scale = np.tile(scale, copies) if copies > 1 and scale.size > 1 else scale
+        learned = weight is not None and weight.shift.requires_grad
+        scale = np.atleast_1d(weight.scale() if learned and weight is not None else fixed)
+        scale = np.tile(scale, copies) if scale.size > 1 else scale
         return torch.from_numpy(np.array(scale, dtype=np.float32)).to(device)
 
     return present

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 class Finetune(Course, Pass):
     """Train a quantized model on data, with labels or without, and keep the bits of its plan.
 
-    The data are those of ``--train`` or, without any, the calibration samples. The plan is the best of those met at
-    the checks by the loss on samples held out, the one to start with among them. On a CPU the same input gives
-    the same plan, also when the run was interrupted and went on from its checkpoint.
+    The data are those of ``--train`` or, without any, the calibration samples. The plan is the best of those
+    met at the checks by the loss on samples held out, the one to start with among them. On a CPU the same
+    input gives the same plan, also when the run was interrupted and went on from its checkpoint.
 
     Attributes:
         steps: steps of Adam.
@@ -33,8 +33,8 @@ class Finetune(Course, Pass):
         bias_rate: learning rate of biases, relative to the spread of the layer's output.
         schedule: of all rates: cosine or linear, down to nothing, or constant.
         warm_up: steps over which rates rise from nothing first.
-        labels: weight of the labels in the loss, 0 to 1; the rest is agreement with the float model. none: half
-            where the data have labels and the model has classes, else 0.
+        labels: weight of the labels in the loss, 0 to 1; the rest is agreement with the float model. none:
+            half where the data have labels and the model has classes, else 0.
         label_offset: added to labels, 1 for models with a background class.
         shift: pixels by which pictures are moved at random at most.
         mirror: swap left and right in half of the pictures.

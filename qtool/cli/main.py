@@ -11,6 +11,7 @@ from qtool.cli import (
     allocate,
     analyze,
     compare,
+    finetune,
     inspect,
     lint,
     lower,
@@ -65,6 +66,12 @@ _add(
     "search",
     search.search,
     "search model.onnx --calib calib.npz --eval eval.npz --target bitfusion --objectives loss,energy -o out/",
+)
+_add(
+    app,
+    "finetune",
+    finetune.finetune,
+    "finetune model.onnx --plan out/plan.json --train train.npz --eval eval.npz -o tuned/",
 )
 _add(app, "allocate", allocate.allocate, "allocate PROBLEM.json --budget bops=0.5f --json")
 _add(app, "lower", lower.lower, "lower model.onnx --plan out/plan.json --to qdq,packed -o lowered/")
