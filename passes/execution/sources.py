@@ -19,6 +19,7 @@ from onnx import numpy_helper
 from PIL import Image, UnidentifiedImageError
 
 from passes.errors import DataError, UsageError
+from passes.execution.blob import decoded, has_blob
 from passes.execution.npz import read_npz
 
 if TYPE_CHECKING:
@@ -178,6 +179,8 @@ def _from_arrays(arrays: dict[str, NDArray[Any]], where: str) -> Source:
     labels = arrays.pop("labels", None)
     if not arrays:
         raise DataError(f"{where}: holds no arrays")
+    if has_blob(arrays):
+        arrays = {"x": decoded(arrays, where)}
     lengths = {name: len(array) if array.ndim else 0 for name, array in arrays.items()}
     count = next(iter(lengths.values()))
     if count == 0 or len(set(lengths.values())) > 1:

@@ -1,7 +1,7 @@
 """Floating-point formats of few bits, and how often products of random numbers fall under their least one.
 
-The model is that of adaptive loss scaling [arXiv 1910.12385]: a product is taken as normally distributed about
-0 with the second moments of its factors, so that ``P(|p| < u) = erf(u / (sqrt(2) sigma))``.
+The model is that of adaptive loss scaling [arXiv 1910.12385]: a product is taken as normally distributed
+about 0 with the second moments of its factors, so that ``P(|p| < u) = erf(u / (sqrt(2) sigma))``.
 """
 
 from __future__ import annotations

@@ -26,9 +26,9 @@ class Course:
 
     steps: int = 500
     batch: int = 32
-    rate: float = 1e-2
-    step_rate: float = 2e-3
-    bias_rate: float = 1e-3
+    rate: float = 5e-3
+    step_rate: float = 5e-3
+    bias_rate: float = 2e-4
     schedule: Schedule = Schedule.COSINE
     warm_up: int = 0
     labels: float | None = None

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from passes.ir.plan import TensorQuant
 
+START = 0.5
+"""Weights start so much as far from their codes as they are: those at the edge of their step, whose codes an
+earlier pass has chosen together, would all fall back at the first gradient otherwise."""
 LARGEST_CHANGE = 4.0
 """Factor by which a step may grow or shrink."""
 
@@ -46,7 +49,7 @@ class LsqWeight:
         """Start at given codes, so that rounding at once returns them.
 
         Args:
-            values: the float weight, in ONNX layout; where it lies far from its code, it is moved next to it.
+            values: the float weight, in ONNX layout; it is moved towards its codes.
             quant: specification and parameters.
             codes: where to start.
             least: steps do not fall below these, of the shape of the scale.
@@ -59,7 +62,7 @@ class LsqWeight:
         near = np.clip(values / self._unit.cpu().numpy() - start, -NEAR, NEAR)
         lowest = np.log(np.clip(least / self._start, 1 / LARGEST_CHANGE, 1.0))
         self._lowest = torch.from_numpy(np.asarray(lowest, dtype=np.float32)).to(device)
-        self.latent = torch.from_numpy((start + near).astype(np.float32)).to(device).requires_grad_()
+        self.latent = torch.from_numpy((start + START * near).astype(np.float32)).to(device).requires_grad_()
         grouped = isinstance(quant.spec.granularity, PerGroup)
         self.shift = torch.zeros(self._start.shape, device=device).requires_grad_(not grouped)
 

@@ -40,7 +40,7 @@ def finetune(  # noqa: PLR0913 - one parameter per option
     target: TARGET = None,
     steps: STEPS = 500,
     batch: BATCH = 32,
-    rate: RATE = 2e-3,
+    rate: RATE = 5e-3,
     labels: LABELS = None,
     shift: SHIFT = 0,
     mirror: MIRROR = False,

@@ -1,4 +1,4 @@
-"""Fine-tuning: the model gets better on samples never seen, the same every time, and whatever interrupts it."""
+"""Fine-tuning: the model gets better on samples never seen, the same every time, interrupted or not."""
 
 from __future__ import annotations
 
