@@ -46,26 +46,30 @@ def main() -> None:
     parser.add_argument("--setting", choices=SETTINGS, action="append")
     parser.add_argument("--seed", type=int, action="append")
     parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--images", type=int, default=5000, help="to evaluate on, the first so many")
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
-    step = Finetune(steps=options.steps, mirror=True, shift=2, warm_up=20, checks=8)
+    step = Finetune(steps=options.steps, mirror=True, shift=2, warm_up=20, checks=6, held=256)
     found = json.loads(options.results.read_text()) if options.results.exists() else {"entries": {}}
     for seed in options.seed or [0]:
         for setting in options.setting or SETTINGS:
-            key = f"resnet20 {setting} seed {seed}, {options.steps} steps"
+            key = f"resnet20 {setting} seed {seed}, {options.steps} steps, {options.images} images"
             if key not in found["entries"]:
-                entry = measure(options.data, setting, seed, step)
+                entry = measure(options, setting, seed, step)
                 found["entries"][key] = entry | {"environment": environment() | {"torch": version("torch")}}
                 options.results.write_text(json.dumps(found, indent=1) + "\n")
             print(key, json.dumps(found["entries"][key]["top1"]), flush=True)
 
 
-def measure(data: Path, setting: str, seed: int, step: Finetune) -> dict[str, Any]:
+def measure(options: argparse.Namespace, setting: str, seed: int, step: Finetune) -> dict[str, Any]:
     """Compile, fine-tune, and compare."""
+    data: Path = options.data
     model, preprocess = data / "models" / "resnet20_cifar10_jpegft.onnx", Preprocess.parse(PREPROCESS)
-    held_out = str(data / "cifar10" / "eval.npz")
     with tempfile.TemporaryDirectory() as folder:
         first, second = Path(folder) / "first", Path(folder) / "second"
+        held_out = str(Path(folder) / "eval.npz")
+        images = np.load(data / "cifar10" / "eval.npz")
+        np.savez(held_out, **{name: images[name][: options.images] for name in images.files})
         common = {"model": model, "eval": held_out, "preprocess": preprocess, "seed": seed, "workers": 1}
         start = time.process_time()
         before = run_quantize(
@@ -74,10 +78,11 @@ def measure(data: Path, setting: str, seed: int, step: Finetune) -> dict[str, An
                 target="generic",
                 out=first,
                 quality_plans=0,
+                forms=("qdq",),
                 pipeline=PIPELINE.format(setting=setting),
                 **common,
             ),
-            lambda *_: None,
+            told,
         )
         middle = time.process_time()
         request = FinetuneRequest(
@@ -87,7 +92,7 @@ def measure(data: Path, setting: str, seed: int, step: Finetune) -> dict[str, An
             step=step,
             **common,
         )
-        after = run_finetune(request, lambda *_: None)
+        after = run_finetune(request, told)
         end = time.process_time()
         trained = bridge_accuracy(model, second / "plan.json", held_out, preprocess)
     return {
@@ -100,6 +105,12 @@ def measure(data: Path, setting: str, seed: int, step: Finetune) -> dict[str, An
         "options": {name: value for name, value in asdict(step).items() if value != ""},
         "checks": [line.message for line in after.journal if line.source == "finetune"],
     }  # fmt: skip
+
+
+def told(stage: str, done: int, total: int) -> None:
+    """Print where a long stage stands, now and then."""
+    if done % 50 == 0:
+        print(f"{stage}: {done} of {total}, {time.process_time():.0f} s of processor time", flush=True)
 
 
 def bridge_accuracy(model: Path, plan: Path, held_out: str, preprocess: Preprocess) -> float:

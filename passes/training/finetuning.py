@@ -18,15 +18,12 @@ import torch
 
 from passes.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from passes.training.collect import spreads_of
-from passes.training.divergence import first_unsound
-from passes.training.goal import Goal
 from passes.training.simulation import WITH_BIAS
 from passes.training.tunables import Tunables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from numpy.typing import NDArray
     from torch import Tensor
 
     from passes.api import PassContext
@@ -34,12 +31,10 @@ if TYPE_CHECKING:
     from passes.ir.plan import QuantPlan
     from passes.training.bridge import Values
     from passes.training.course import Course
-    from passes.training.simulation import Simulation
+    from passes.training.lesson import Lesson
     from passes.training.training_data import TrainingData
 
 SOURCE = "finetune"
-FEW = 8
-"""Units that spreads and the kind of results are told from."""
 MOMENTS = ("exp_avg", "exp_avg_sq")
 """What Adam remembers of each parameter."""
 
@@ -52,25 +47,21 @@ class FineTuning:
         ended: why it stopped before its last step; empty when it did not.
     """
 
-    def __init__(self, model: Model, ctx: PassContext, simulation: Simulation, data: TrainingData) -> None:
-        """Look at the results of the float model for a few samples.
+    def __init__(self, model: Model, ctx: PassContext, lesson: Lesson) -> None:
+        """Start at the plan of a model.
 
-        Raises:
-            UsageError: labels are asked for, and no result stands for classes.
-            DataError: the data do not fit the model.
+        Args:
+            model: its plan has scales.
+            ctx: for progress and journal.
+            lesson: on a simulation of the model.
         """
-        self._plan, self._ctx, self._simulation, self._data = model.plan, ctx, simulation, data
-        self._course: Course = data.course
-        self._exits = simulation.bridge.outputs
-        few = data.feeds(data.held[:FEW], None, simulation.bridge.device)
-        with torch.no_grad():
-            results = simulation.bridge.run(few, self._exits)
-        labelled = data.dataset.labels is not None
-        self._goal = Goal.of(results, data.rows, self._course.labels, labelled)
+        self._plan, self._ctx, self._lesson = model.plan, ctx, lesson
+        self._course: Course = lesson.data.course
+        simulation = lesson.simulation
         layers = [it for it in simulation.setup.layers if it.op in WITH_BIAS and it.weight is not None]
-        self._tunables = Tunables.of(simulation, model.plan, spreads_of(simulation, layers, few))
-        self._run = fingerprint(model, self._course, data)
-        self._teacher: dict[int, Values] = {}
+        spreads = spreads_of(simulation, layers, lesson.few)
+        self._tunables = Tunables.of(simulation, model.plan, spreads)
+        self._run = fingerprint(model, self._course, lesson.data)
         self.progress, self.ended = Progress(0, 0.0, 0.0, 0), ""
 
     def run(self) -> QuantPlan:
@@ -97,9 +88,7 @@ class FineTuning:
 
     def _learn(self, step: int, optimizer: torch.optim.Optimizer) -> bool:
         """Take a step; return whether all is finite."""
-        units = self._data.chosen(step)
-        feeds = self._data.feeds(units, step, self._simulation.bridge.device)
-        loss = self._loss(feeds, units, self._wanted(feeds))
+        loss, feeds = self._lesson.loss(self._tunables.constants(), step)
         if not torch.isfinite(loss):
             self._stop(step, feeds)
             return False
@@ -110,15 +99,17 @@ class FineTuning:
 
     def _check(self, step: int, best: Values, optimizer: torch.optim.Optimizer) -> Values:
         """Measure on the samples held out, and return the best parameters so far."""
-        loss = self._over_held()
+        loss = self._lesson.over_held(self._tunables.constants())
         if not np.isfinite(loss):
-            self._stop(step, self._data.feeds(self._data.held[:FEW], None, self._simulation.bridge.device))
+            self._stop(step, self._lesson.few)
             return best
         self.progress = replace(self.progress, step=step)
         if loss < self.progress.best:
             self.progress = replace(self.progress, best=loss, best_step=step)
             best = self._copied()
-        self._ctx.note(SOURCE, f"step {step}", f"loss {loss:.4g} on {len(self._data.held)} samples held out")
+        self._ctx.note(
+            SOURCE, f"step {step}", f"loss {loss:.4g} on {len(self._lesson.data.held)} samples held out"
+        )
         if self._course.checkpoint:
             tensors = self._state(optimizer) | {f"best {name}": it for name, it in best.items()}
             save_checkpoint(Path(self._course.checkpoint), self._run, self.progress, tensors)
@@ -128,7 +119,12 @@ class FineTuning:
         return best
 
     def _stop(self, step: int, feeds: Values) -> None:
-        where = first_unsound(self._simulation, self._tunables, feeds)
+        unsound = [name for name, it in self._tunables.parameters().items() if not torch.isfinite(it).all()]
+        where = (
+            f"the {unsound[0]} is NaN or infinite"
+            if unsound
+            else self._lesson.first_unsound(self._tunables.constants(), feeds)
+        )
         self.ended = f"the loss is not finite in step {step + 1}: {where}"
         kept = (
             f"the checkpoint after step {self.progress.step}" if self._course.checkpoint else "no checkpoint"
@@ -147,7 +143,7 @@ class FineTuning:
         path = self._course.checkpoint
         found = load_checkpoint(Path(path), self._run, expected) if path else None
         if found is None:
-            before = self._over_held()
+            before = self._lesson.over_held(self._tunables.constants())
             self.progress = Progress(0, before, before, 0)
             return start
         self.progress, tensors = found
@@ -185,31 +181,6 @@ class FineTuning:
                 parameter.copy_(values[name])
         for step in self._tunables.steps.values():
             step.settle()
-
-    def _wanted(self, feeds: Values) -> Values | None:
-        if self._goal.share == 1:
-            return None
-        with torch.no_grad():
-            return self._simulation.bridge.run(feeds, self._exits)
-
-    def _loss(self, feeds: Values, units: NDArray[np.int64], wanted: Values | None) -> Tensor:
-        bridge, steps = self._simulation.bridge, self._simulation.steps
-        labels = self._data.labels(units, self._goal.classes, bridge.device) if self._goal.share else None
-        read = {name: steps[name](value) if name in steps else value for name, value in feeds.items()}
-        found = bridge.run({**read, **self._tunables.constants()}, self._exits, steps)
-        return self._goal.loss(found, wanted, labels)
-
-    def _over_held(self) -> float:
-        """Return the mean loss on the samples held out."""
-        total, held, size = 0.0, self._data.held, self._data.size
-        with torch.no_grad():
-            for start in range(0, len(held), size):
-                units = held[start : start + size]
-                feeds = self._data.feeds(units, None, self._simulation.bridge.device)
-                if start not in self._teacher:
-                    self._teacher[start] = self._wanted(feeds) or {}
-                total += float(self._loss(feeds, units, self._teacher[start] or None)) * len(units)
-        return total / len(held)
 
 
 def fingerprint(model: Model, course: Course, data: TrainingData) -> str:

@@ -72,6 +72,7 @@ class Finetune(Course, Pass):
             DataError: the data or the checkpoint cannot be used.
         """
         from passes.training.finetuning import FineTuning
+        from passes.training.lesson import Lesson
         from passes.training.simulation import Simulation
         from passes.training.threads import threads
         from passes.training.training_data import TrainingData
@@ -81,7 +82,7 @@ class Finetune(Course, Pass):
             if not simulation.setup.stored:
                 return PassResult(Aspect.NONE, "no layer is quantized", {"layers": 0})
             data = TrainingData.of(ctx.training or ctx.calibration, self, ctx.seed)
-            work = FineTuning(model, ctx, simulation, data)
+            work = FineTuning(model, ctx, Lesson(simulation, data))
             plan = work.run()
         wrote = Aspect.PLAN if plan != model.plan else Aspect.NONE
         model.plan, done = plan, work.progress

@@ -26,7 +26,7 @@ from passes.pipeline import parse
 from passes.transform.finetune import Finetune
 
 torch = pytest.importorskip("torch", reason="needs the extra train")
-from passes.training.finetuning import FineTuning  # noqa: E402
+from passes.training.lesson import Lesson  # noqa: E402
 from passes.training.simulation import Simulation  # noqa: E402
 from passes.training.training_data import TrainingData  # noqa: E402
 
@@ -72,7 +72,7 @@ def test_the_model_gets_better_on_samples_never_seen(residual: Model, labels: bo
 def test_labels_alone_teach_without_the_float_model(residual: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     model = planned(residual)
     ctx = context(model, labels=True)
-    monkeypatch.setattr(FineTuning, "_wanted", lambda self, feeds: None)
+    monkeypatch.setattr(Lesson, "_wanted", lambda self, feeds: None)
     facts = replace(QUICK, labels=1.0).run(model, ctx).facts
     assert facts["after"] < facts["before"]
 
