@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from passes.ir.model import Model
     from passes.ir.plan import QuantPlan
     from passes.training.bridge import Values
-    from passes.training.course import Course
+    from passes.training.course import TuningCourse
     from passes.training.lesson import Lesson
     from passes.training.training_data import TrainingData
 
@@ -47,16 +47,17 @@ class FineTuning:
         ended: why it stopped before its last step; empty when it did not.
     """
 
-    def __init__(self, model: Model, ctx: PassContext, lesson: Lesson) -> None:
+    def __init__(self, model: Model, ctx: PassContext, lesson: Lesson, course: TuningCourse) -> None:
         """Start at the plan of a model.
 
         Args:
             model: its plan has scales.
             ctx: for progress and journal.
             lesson: on a simulation of the model.
+            course: how to train.
         """
         self._plan, self._ctx, self._lesson = model.plan, ctx, lesson
-        self._course: Course = lesson.data.course
+        self._course = course
         simulation = lesson.simulation
         layers = [it for it in simulation.setup.layers if it.op in WITH_BIAS and it.weight is not None]
         spreads = spreads_of(simulation, layers, lesson.few)
@@ -183,7 +184,7 @@ class FineTuning:
             step.settle()
 
 
-def fingerprint(model: Model, course: Course, data: TrainingData) -> str:
+def fingerprint(model: Model, course: TuningCourse, data: TrainingData) -> str:
     """Return a digest of everything that decides the course of a run."""
     fields = {name: str(value) for name, value in vars(course).items() if name != "checkpoint"}
     plan = json.dumps(model.plan.to_json(model.sha256, ""))

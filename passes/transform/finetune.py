@@ -6,19 +6,17 @@ Needs the extra ``train``.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, ClassVar
 
 from passes.api import Aspect, Pass, PassContext, PassResult
-from passes.errors import PreconditionError, UsageError
-from passes.training.course import Course
+from passes.training.course import TuningCourse
 
 if TYPE_CHECKING:
     from passes.ir.model import Model
 
 
 @dataclass(frozen=True)
-class Finetune(Course, Pass):
+class Finetune(TuningCourse, Pass):
     """Train a quantized model on data, with labels or without, and keep the bits of its plan.
 
     The data are those of ``--train`` or, without any, the calibration samples. The plan is the best of those
@@ -55,13 +53,7 @@ class Finetune(Course, Pass):
             PreconditionError: a tensor has no scale.
             UsageError: PyTorch is missing, there are no data, or an option makes no sense.
         """
-        if any(quant.params is None for quant in model.plan.tensors.values()):
-            raise PreconditionError("finetune: run assign-scales first")
-        if find_spec("torch") is None:
-            raise UsageError("finetune: needs PyTorch; install the extra: pip install 'qtool[train]'")
-        if ctx.training is None and ctx.calibration is None:
-            raise UsageError("finetune: needs data to learn from; give --train or --calib")
-        self.check_numbers()
+        self.check_trainable(self.name, model, ctx)
 
     def run(self, model: Model, ctx: PassContext) -> PassResult:
         """Train.
@@ -82,7 +74,7 @@ class Finetune(Course, Pass):
             if not simulation.setup.stored:
                 return PassResult(Aspect.NONE, "no layer is quantized", {"layers": 0})
             data = TrainingData.of(ctx.training or ctx.calibration, self, ctx.seed)
-            work = FineTuning(model, ctx, Lesson(simulation, data))
+            work = FineTuning(model, ctx, Lesson(simulation, data), self)
             plan = work.run()
         wrote = Aspect.PLAN if plan != model.plan else Aspect.NONE
         model.plan, done = plan, work.progress

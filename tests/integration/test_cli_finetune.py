@@ -80,7 +80,7 @@ def test_an_interrupted_run_goes_on_in_its_folder(
 def test_without_pytorch_the_extra_is_named(
     cli: Cli, quickstart: Path, rough: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("passes.transform.finetune.find_spec", lambda name: None)
+    monkeypatch.setattr("passes.training.course.find_spec", lambda name: None)
     result = cli(*words(quickstart, rough, tmp_path / "out"))
     assert result.exit_code == 2
     assert "pip install 'qtool[train]'" in result.output

@@ -9,7 +9,7 @@ import pytest
 
 from passes.errors import UsageError
 from passes.training.augmentation import augmented
-from passes.training.course import Course, Schedule
+from passes.training.course import Course, Schedule, TuningCourse
 
 
 def test_rates_rise_and_then_fall() -> None:
@@ -34,7 +34,7 @@ def test_rates_rise_and_then_fall() -> None:
 )
 def test_options_that_make_no_sense_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        Course(**options).check_numbers()
+        TuningCourse(**options).check_numbers()
 
 
 def test_pictures_move_with_their_border_continued() -> None:

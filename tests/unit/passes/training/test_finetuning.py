@@ -208,7 +208,7 @@ def test_what_is_missing_is_refused(residual: Model, monkeypatch: pytest.MonkeyP
     empty: dict[str, Any] = {"training": None, "calibration": None}
     with pytest.raises(UsageError, match="give --train or --calib"):
         QUICK.check(model, replace(context(model), **empty))
-    monkeypatch.setattr("passes.transform.finetune.find_spec", lambda name: None)
+    monkeypatch.setattr("passes.training.course.find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"install the extra: pip install 'qtool\[train\]'"):
         QUICK.check(model, context(model))
     model.plan = replace(model.plan, tensors={"x": replace(model.plan.tensors["x"], params=None)})
