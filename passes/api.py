@@ -97,6 +97,7 @@ class PassContext:
         target: the machine that prices the work.
         calibration: samples for statistics; ``None`` when none were given.
         evaluation: held-out samples, read only by measured accuracy budgets.
+        training: samples to learn from, with labels or without; ``None`` when none were given.
         shapes: of inputs, by name, at which work is priced; empty for those of the first calibration sample.
         seed: root of every random choice.
         workers: threads for ONNX Runtime; 0 leaves the choice to it.
@@ -110,6 +111,7 @@ class PassContext:
     target: HardwareModel
     calibration: Any = None
     evaluation: Any = None
+    training: Any = None
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     seed: int = 0
     workers: int = 0

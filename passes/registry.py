@@ -27,6 +27,8 @@ BUILTIN: tuple[tuple[str, str], ...] = (
     ("bias-correction", "passes.transform.bias_correction:BiasCorrection"),
     ("reconstruct", "passes.transform.reconstruct:Reconstruct"),
     ("distill", "passes.transform.distill:Distill"),
+    ("bsq", "passes.transform.bsq:Bsq"),
+    ("finetune", "passes.transform.finetune:Finetune"),
     ("lower", "passes.lowering.lower:Lower"),
 )
 """The passes that come with the package, in the order of a pipeline: name, ``module:Class``."""

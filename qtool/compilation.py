@@ -18,6 +18,7 @@ from passes.manager import PassManager
 from passes.pipeline import parse, to_text
 from qtool.lowering import lower_forms
 from qtool.max_drop import cheapest_within_drop
+from qtool.prepared import prepare
 from qtool.presets import preset
 from qtool.proof import Proof, prove
 from qtool.sensitivity_quality import sensitivity_quality
@@ -75,12 +76,16 @@ def compile_request(request: QuantizeRequest, tell: Callable[[str, int, int], No
     verify_model(model)
     _open_data(request, model, ctx)
     clock = _Clock()
+    if request.plan is not None:
+        prepare(model, request.plan)
+    earlier = model.plan.prepared
     passes = parse(request.pipeline) if request.pipeline else preset(request)
     if request.max_drop is None:
         records = PassManager(passes).run(model, ctx)
     else:
         records = cheapest_within_drop(request, passes, model, ctx)
-    model.plan = replace(model.plan, prepared=prepared_by(passes, records))
+    prepared = ",".join(filter(None, (earlier, prepared_by(passes, records))))
+    model.plan = replace(model.plan, prepared=prepared)
     clock.stage("passes")
     quality = _judged(request, records, model, ctx)
     clock.stage("quality")
@@ -124,6 +129,8 @@ def _open_data(request: QuantizeRequest, model: Model, ctx: PassContext) -> None
     inputs = graph_inputs(model.graph)
     if request.calib is not None:
         ctx.calibration = open_dataset(request.calib, inputs, request.preprocess, request.samples)
+    if request.train is not None:
+        ctx.training = open_dataset(request.train, inputs, request.preprocess, request.samples)
     if request.eval is not None:
         ctx.evaluation = open_dataset(request.eval, inputs, request.preprocess, request.samples)
         choose_metric(request.metric, ctx.evaluation.labels, request.label_offset)

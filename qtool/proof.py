@@ -71,7 +71,7 @@ class Proof:
 
 def prove(request: QuantizeRequest, model: Model, ctx: PassContext, lowered: Lowered) -> Proof:
     """Compare the forms on held-out data, or, without any, layer by layer on a calibration sample."""
-    data: Dataset | None = ctx.evaluation or ctx.calibration
+    data: Dataset | None = ctx.evaluation or ctx.calibration or ctx.training
     if data is None:
         return Proof()
     samples = LAYER_SAMPLES if ctx.evaluation is not None else SMOKE_SAMPLES

@@ -38,6 +38,8 @@ class QuantizeRequest:
         target: name of a machine, or path of its .toml file.
         calib: where the calibration samples are; ``None`` where the pipeline needs none.
         eval: where the held-out samples are; ``None`` to measure nothing.
+        train: where the samples to learn from are, for passes that train.
+        plan: a plan.json to go on from; its passes run before those of the pipeline.
         preprocess: how images become inputs.
         samples: use the first so many of each set.
         shapes: of inputs, by name, at which work is priced; others are as in the first calibration sample.
@@ -69,6 +71,8 @@ class QuantizeRequest:
     target: str
     calib: str | None = None
     eval: str | None = None
+    train: str | None = None
+    plan: Path | None = None
     preprocess: Preprocess | None = None
     samples: int | None = None
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)

@@ -153,6 +153,14 @@ class Dataset:
                 f"{self.where}: {purpose} needs samples of one shape, and these differ; take others"
             )
 
+    def part(self, start: int, count: int) -> dict[str, NDArray[Any]]:
+        """Return the feeds of some neighbouring samples.
+
+        Raises:
+            DataError: as for `batches`.
+        """
+        return self._batch(start, start + count)
+
     def _batch(self, start: int, stop: int) -> dict[str, NDArray[Any]]:
         raw = self.source.load(start, stop)
         pairs = zip(self.inputs, self.arrays, strict=True)

@@ -21,6 +21,7 @@ from onnx import numpy_helper
 from PIL import Image, UnidentifiedImageError
 
 from passes.errors import DataError, UsageError
+from passes.execution.blob import decoded, has_blob
 from passes.execution.feed_source import FeedSource, samples_in
 from passes.execution.npz import read_npz
 from passes.ir.onnx_io import check_tensors
@@ -169,6 +170,7 @@ def _from_parts(parts: list[dict[str, NDArray[Any]]], where: str) -> Source:
     """Join parts of equal shapes to one array per input; keep others apart."""
     if not parts:
         raise DataError(f"{where}: expected files named input_0.pb and so on in a folder, found none")
+    parts = [_with_pictures(part, where) for part in parts]
     shapes = [{name: (array.dtype, array.shape[1:]) for name, array in part.items()} for part in parts]
     if len(parts) > 1 and any(shape != shapes[0] for shape in shapes):
         return FeedSource.of(parts, where)
@@ -206,6 +208,13 @@ def _from_function(location: str) -> Source:
     if not samples:
         raise DataError(f"{location}: the function yielded no samples")
     return _from_parts([{key: value[None] for key, value in sample.items()} for sample in samples], location)
+
+
+def _with_pictures(part: dict[str, NDArray[Any]], where: str) -> dict[str, NDArray[Any]]:
+    """Decode pictures that are stored as one blob; labels stay beside them."""
+    labels = {name: part[name] for name in part if name == "labels"}
+    rest = {name: part[name] for name in part if name not in labels}
+    return {"x": decoded(rest, where)} | labels if has_blob(rest) else part
 
 
 def _from_arrays(arrays: dict[str, NDArray[Any]], where: str) -> Source:

@@ -55,10 +55,11 @@ class Agreement:
             errors = [(found[name] - wanted[name]).square().mean() / it for name, it in self.units.items()]
             return torch.stack(errors).sum()
         (name,) = (name for name, value in wanted.items() if value.is_floating_point())
-        logs, goal = (self._logs(values[name]) for values in (found, wanted))
+        logs, goal = (self.logs(values[name]) for values in (found, wanted))
         return functional.kl_div(logs, goal, reduction="sum", log_target=True) / (
             goal.numel() // goal.shape[-1]
         )
 
-    def _logs(self, result: Tensor) -> Tensor:
+    def logs(self, result: Tensor) -> Tensor:
+        """Return logarithms of shares over the last axis."""
         return torch.log(result.clamp(min=TINY)) if self.shares else torch.log_softmax(result, dim=-1)

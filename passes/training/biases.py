@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from passes.training.steps import StepQuantizer
 
 
@@ -18,13 +20,15 @@ class ShiftedBias:
         shift: what is added, in units of the spread of the layer's output; the parameter to learn.
     """
 
-    def __init__(self, values: Tensor, unit: float, weight_steps: Tensor, act: StepQuantizer) -> None:
+    def __init__(
+        self, values: Tensor, unit: float, weight_steps: Callable[[], Tensor], act: StepQuantizer
+    ) -> None:
         """Start at given values.
 
         Args:
             values: shape (channels,).
             unit: spread of the layer's output.
-            weight_steps: scale of the layer's weight, shape (channels,) or (1,).
+            weight_steps: returns the present scale of the layer's weight, shape (channels,) or (1,).
             act: quantizer of the layer's input, whose step may be learned at the same time.
         """
         self._values, self._unit = values, unit
@@ -37,7 +41,7 @@ class ShiftedBias:
 
     def value(self) -> Tensor:
         """Return the bias, rounded; gradients pass as if it were not."""
-        free, step = self._free(), self._weight_steps * self._act.step()
+        free, step = self._free(), self._weight_steps() * self._act.step()
         return free + (torch.round(free / step) * step - free).detach()
 
     def numbers(self) -> tuple[float, ...]:

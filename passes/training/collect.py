@@ -93,4 +93,5 @@ def _bias(simulation: Simulation, plan: QuantPlan, layer: Layer, spread: float) 
     start = zeros if found is None else torch.from_numpy(found.astype(np.float32)).to(zeros.device)
     act = simulation.steps[layer.act.name]
     steps = accumulator_scale(layer, plan) / act.decision().params.scale  # type: ignore[union-attr]
-    return ShiftedBias(start, spread, torch.from_numpy(steps).to(zeros.device), act)
+    fixed = torch.from_numpy(steps).to(zeros.device)
+    return ShiftedBias(start, spread, lambda: fixed, act)

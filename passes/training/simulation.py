@@ -86,10 +86,12 @@ def _float_bias(layer: Layer) -> NDArray[np.float32]:
 
 def _constants(model: Model, setup: QuantizerSetup) -> dict[str, NDArray[np.float32]]:
     found: dict[str, NDArray[np.float32]] = {}
-    for layer in setup.layers:
+    for layer in setup.stored:
         for part in layer.parts:
-            name = part.weight.name  # type: ignore[union-attr]
-            found[name] = rounded_weight(part, quantization_of(model.plan, name, layer.name))
+            if part.weight_name in model.plan.tensors or layer in setup.layers:
+                quant = quantization_of(model.plan, part.weight_name, layer.name)
+                found[part.weight_name] = rounded_weight(part, quant)
+    for layer in setup.layers:
         bias = bias_codes(layer, model.plan) if layer.op in WITH_BIAS else None
         if bias is not None:
             steps = accumulator_scale(layer, model.plan).astype(np.float64)

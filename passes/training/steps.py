@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from passes.ir.plan import TensorQuant
 
 LARGEST_CHANGE = 1.5
-"""Factor by which a step may grow or shrink; scales leave room for twice the bias in its 32 bits."""
+"""Factor by which a step may grow or shrink, if nothing else is said; scales leave room for biases."""
 
 
 class StepQuantizer:
@@ -30,6 +30,7 @@ class StepQuantizer:
 
     Attributes:
         shift: logarithm of the step over the step to start with; the parameter to learn.
+        reach: factor by which the step may grow or shrink.
     """
 
     def __init__(self, quant: TensorQuant, device: torch.device) -> None:
@@ -39,6 +40,7 @@ class StepQuantizer:
         zero = int(params.zero_point)  # type: ignore[union-attr]
         self._low, self._high = quant.spec.format.qmin - zero, quant.spec.format.qmax - zero
         self.shift = torch.zeros((), device=device)
+        self.reach = LARGEST_CHANGE
 
     def __call__(self, x: Tensor, stay: Tensor | None = None) -> Tensor:
         """Return codes times step, half to even as in `passes.numerics.fake_quantize`.
@@ -67,6 +69,6 @@ class StepQuantizer:
         self.shift = self.shift.detach()
 
     def _short(self) -> NDArray[np.float32]:
-        limit = math.log(LARGEST_CHANGE)
+        limit = math.log(self.reach)
         wanted = self._start * math.exp(min(max(float(self.shift.detach()), -limit), limit))
         return short_scale(wanted, up=False, places=self._quant.spec.scale_places)

@@ -13,6 +13,7 @@ from qtool.cli import (
     compare,
     compare_runs,
     explain,
+    finetune,
     inspect,
     lint,
     lower,
@@ -70,6 +71,12 @@ _add(
     "search",
     search.search,
     "search model.onnx --calib calib.npz --eval eval.npz --target bitfusion --objectives loss,energy -o out/",
+)
+_add(
+    app,
+    "finetune",
+    finetune.finetune,
+    "finetune model.onnx --plan out/plan.json --train train.npz --eval eval.npz -o tuned/",
 )
 _add(app, "allocate", allocate.allocate, "allocate PROBLEM.json --budget bops=0.5f --json")
 _add(app, "weights", weights.weights, "weights model.onnx --bits 4 --group-size 32 -o out/")

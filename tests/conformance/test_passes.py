@@ -60,6 +60,8 @@ PREPARATION = {
     "bias-correction": "canonicalize,fold-batchnorm,assign-scales{weights=minmax}",
     "reconstruct": "canonicalize,fold-batchnorm,assign-scales",
     "distill": "canonicalize,fold-batchnorm,assign-scales",
+    "bsq": "canonicalize,fold-batchnorm,assign-scales",
+    "finetune": "canonicalize,fold-batchnorm,assign-scales",
     "lower": "canonicalize,fold-batchnorm,assign-scales",
 }
 """What must have run before each pass."""
@@ -67,8 +69,10 @@ OPTIONS = {
     "multipoint": "{growth=2}",
     "reconstruct": "{iterations=30 batch=8}",
     "distill": "{iterations=30 rate=0.05}",
+    "bsq": "{steps=30 batch=8 strength=3}",
+    "finetune": "{steps=30 rate=0.05 batch=8}",
 }
-EXTRA = {"reconstruct": "torch", "distill": "torch"}
+EXTRA = {"reconstruct": "torch", "distill": "torch", "bsq": "torch", "finetune": "torch"}
 """Packages that come with an extra."""
 SAME_OUTPUTS = ("canonicalize", "fold-batchnorm", "equalize", "split-norms", "smooth", "split-channels")
 

@@ -180,7 +180,7 @@ def test_a_learned_step_is_a_short_scale_within_bounds(shift: float, expected: f
 
 def test_a_bias_moves_by_units_and_is_used_in_whole_steps() -> None:
     bias = ShiftedBias(
-        torch.tensor([1.0, 2.0]), 0.5, torch.tensor([0.5, 4.0]), StepQuantizer(act_quant(), CPU)
+        torch.tensor([1.0, 2.0]), 0.5, lambda: torch.tensor([0.5, 4.0]), StepQuantizer(act_quant(), CPU)
     )
     bias.learn()
     with torch.no_grad():

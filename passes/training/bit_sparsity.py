@@ -1,0 +1,151 @@
+"""Bit-level sparsity: a model learns how many bits its layers need [BSQ, arXiv 2102.10462].
+
+The loss is that of fine-tuning; beside it every plane of bits pays for its size, more in layers with many
+weights of many bits. The paper adds the norms to the loss; here they are taken off in a step of their own
+after each of Adam's, which would scale them by its own measure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from passes.errors import UsageError
+from passes.ir.plan import LayerBits
+from passes.ir.weights import quantized_weight
+from passes.training.bit_planes import BitPlanes
+
+if TYPE_CHECKING:
+    from hwmodels import Precision
+    from passes.api import PassContext
+    from passes.ir.model import Model
+    from passes.ir.plan import QuantPlan
+    from passes.training.bridge import Values
+    from passes.training.lesson import Lesson
+
+SOURCE = "bsq"
+
+
+@dataclass(frozen=True, slots=True)
+class Sparsity:
+    """How planes are driven out.
+
+    Attributes:
+        strength: what a plane of an average layer loses of its norm over a whole run, if nothing holds it: 1
+            takes a plane of ones.
+        rounds: re-quantizations.
+        tolerance: norm, 0 to 1, at which a plane counts as gone.
+    """
+
+    strength: float
+    rounds: int
+    tolerance: float
+
+
+class BitSparsity:
+    """One run over one model.
+
+    Attributes:
+        ended: why it stopped early; empty when it did not.
+        dropped: planes that are gone.
+    """
+
+    def __init__(self, model: Model, ctx: PassContext, lesson: Lesson, sparsity: Sparsity) -> None:
+        """Start at the codes of the plan.
+
+        Raises:
+            UsageError: a weight has scales of groups.
+        """
+        self._model, self._ctx, self._lesson, self._sparsity = model, ctx, lesson, sparsity
+        self._weights: dict[str, BitPlanes] = {}
+        for layer in lesson.simulation.setup.layers:
+            for part in layer.parts:
+                quant = model.plan.tensors[part.weight_name]
+                if part.weight_name not in self._weights and quant.points is None:
+                    codes = quantized_weight(part, quant)
+                    self._weights[part.weight_name] = BitPlanes(quant, codes, lesson.simulation.bridge.device)
+        if not self._weights:
+            raise UsageError("bsq: no layer has a constant weight to learn the bits of")
+        self.ended, self.dropped = "", 0
+
+    def run(self) -> QuantPlan:
+        """Train, dropping planes on the way, and return the plan with the bits that are left."""
+        course = self._lesson.data.course
+        every = max(course.steps // self._sparsity.rounds, 1)
+        optimizer = self._optimizer()
+        for step in range(course.steps):
+            for group in optimizer.param_groups:
+                group["lr"] = group["initial"] * course.factor(step)
+            if not self._learn(step, optimizer):
+                break
+            self._ctx.progress(SOURCE, step + 1, course.steps)
+            if (step + 1) % every == 0 and step + 1 < course.steps:
+                self._requantize(step + 1)
+                # The shapes of the parameters have changed.
+                optimizer = self._optimizer()
+        self._requantize(course.steps)
+        return self._written()
+
+    def _learn(self, step: int, optimizer: torch.optim.Optimizer) -> bool:
+        loss, feeds = self._lesson.loss(self._constants(), step)
+        if not torch.isfinite(loss):
+            where = self._lesson.first_unsound(self._constants(), feeds)
+            self.ended = f"the loss is not finite in step {step + 1}: {where}"
+            self._ctx.note(SOURCE, "loss", f"{self.ended}; the bits so far are kept")
+            return False
+        optimizer.zero_grad()
+        torch.autograd.backward([loss])
+        optimizer.step()
+        for weight, amount in self._amounts():
+            weight.shrink(amount)
+        return True
+
+    def _amounts(self) -> list[tuple[BitPlanes, float]]:
+        """Return what the planes of each weight lose in a step: by the share of its bits in those of all."""
+        alive = [weight for weight in self._weights.values() if weight.planes]
+        mean = sum(weight.count * weight.planes for weight in alive) / max(len(alive), 1)
+        base = self._sparsity.strength / self._lesson.data.course.steps
+        return [(weight, base * weight.count * weight.planes / mean) for weight in alive]
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        rate = self._lesson.data.course.rate
+        planes = [it for weight in self._weights.values() for it in (weight.positive, weight.negative)]
+        return torch.optim.Adam([{"params": planes, "lr": rate, "initial": rate}])
+
+    def _requantize(self, step: int) -> None:
+        self.dropped += sum(weight.requantize(self._sparsity.tolerance) for weight in self._weights.values())
+        loss = self._lesson.over_held(self._constants())
+        message = f"{self.mean_bits():.2f} bits per weight, loss {loss:.4g} on samples held out"
+        self._ctx.note(SOURCE, f"step {step}", message)
+
+    def mean_bits(self) -> float:
+        """Return the bits per weight, signs included, over all weights."""
+        total = sum(weight.count for weight in self._weights.values())
+        return sum(weight.count * weight.bits for weight in self._weights.values()) / total
+
+    def _constants(self) -> Values:
+        learned = {name: weight.value() for name, weight in self._weights.items()}
+        return self._lesson.simulation.constants | learned
+
+    def _written(self) -> QuantPlan:
+        """Return the plan with the codes that are left, at bits that the machine runs."""
+        plan, setup = self._model.plan, self._lesson.simulation.setup
+        layers, tensors = dict(plan.layers), dict(plan.tensors)
+        for layer in setup.layers:
+            names = [part.weight_name for part in layer.parts if part.weight_name in self._weights]
+            if not names:
+                continue
+            old = layers[layer.name].precision
+            needed = max(self._weights[name].bits for name in names)
+            bits = _legal(needed, old, setup.rules[layer.name].precisions)
+            layers[layer.name] = LayerBits(layer.op, replace(old, weight_bits=bits))
+            tensors |= {name: self._weights[name].decision(bits) for name in names}
+        return replace(plan, layers=layers, tensors=tensors)
+
+
+def _legal(needed: int, old: Precision, precisions: tuple[Precision, ...]) -> int:
+    """Return the least number of bits that the machine runs beside the activations of a layer."""
+    known = [it.weight_bits for it in precisions if it.act_bits == old.act_bits and it.weight_bits >= needed]
+    return min(known, default=old.weight_bits)

@@ -1,0 +1,165 @@
+"""Bits that are trained: planes hold the codes, shrink, and are dropped; layers that need bits keep them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hwmodels import Precision
+from hwmodels.registry import load_target
+from passes.api import Aspect, PassContext
+from passes.errors import UsageError
+from passes.execution.dataset import Dataset, InputSpec
+from passes.execution.simulator import Simulator
+from passes.execution.sources import ArraySource
+from passes.ir.model import Model
+from passes.ir.plan import Role, TensorQuant
+from passes.ir.setup import quantizer_setup
+from passes.ir.specs import plan_of_bits
+from passes.manager import PassManager
+from passes.numerics import IntFormat, PerChannel, PerGroup, QuantParams, QuantSpec
+from passes.pipeline import parse
+from passes.transform.bsq import Bsq
+
+torch = pytest.importorskip("torch", reason="needs the extra train")
+from passes.training.bit_planes import BitPlanes  # noqa: E402
+
+CPU = torch.device("cpu")
+QUICK = Bsq(steps=40, batch=16, rate=0.1, held=32, rounds=4)
+
+
+def planes_of(codes: list[list[int]], bits: int = 4) -> BitPlanes:
+    scale = np.full(len(codes), 0.25, np.float32)
+    quant = TensorQuant(
+        Role.WEIGHT,
+        QuantSpec(IntFormat(bits), PerChannel(0)),
+        QuantParams(scale, np.zeros(len(codes), np.int32)),
+    )
+    return BitPlanes(quant, np.array(codes, np.int8), CPU)
+
+
+def test_planes_hold_the_codes() -> None:
+    weight = planes_of([[5, -3], [0, -8]])
+    assert (weight.planes, weight.bits, weight.count) == (3, 4, 4)
+    assert weight.positive[:, 0, 0].tolist() == [1, 0, 4]
+    assert weight.negative[:, 0, 1].tolist() == [1, 2, 0]
+    # The lowest code has no counterpart.
+    assert weight.value().tolist() == [[1.25, -0.75], [0.0, -1.75]]
+    # Of four weights three have the last bit: root of 3/4.
+    assert weight.norms().tolist() == pytest.approx([0.75**0.5, 0.5**0.5, 0.5**0.5])
+
+
+def test_all_planes_have_the_gradient_of_the_weight() -> None:
+    weight = planes_of([[5, -3]])
+    torch.autograd.backward([weight.value().sum()])
+    assert weight.positive.grad.tolist() == [[[0.25, 0.25]]] * 3
+    assert weight.negative.grad.tolist() == [[[-0.25, -0.25]]] * 3
+
+
+def test_the_last_plane_shrinks_most() -> None:
+    weight = planes_of([[5, -3], [7, -7]])
+    before = weight.norms()
+    weight.shrink(0.4)
+    assert (before - weight.norms()).tolist() == pytest.approx([0.4, 0.1, 0.025], rel=1e-4)
+    with torch.no_grad():
+        weight.positive.fill_(9.0)
+        weight.negative.fill_(-9.0)
+    weight.shrink(0.0)
+    assert weight.positive[:, 0, 0].tolist() == [2.0, 4.0, 8.0]
+    assert weight.negative[:, 0, 0].tolist() == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("codes", "left", "scale", "planes"),
+    [
+        ([[5, -3]], [[5, -3]], 0.25, 3),
+        ([[4, -6]], [[2, -3]], 0.5, 2),
+        ([[4, -4]], [[1, -1]], 1.0, 1),
+        ([[1, -1]], [[1, -1]], 0.25, 1),
+        ([[0, 0]], [[0, 0]], 0.25, 0),
+    ],
+)
+def test_outer_planes_of_zeros_are_dropped(
+    codes: list[list[int]], left: list[list[int]], scale: float, planes: int
+) -> None:
+    weight = planes_of(codes)
+    values = weight.value().tolist()
+    assert weight.requantize(tolerance=0.0) == 3 - planes
+    assert weight.planes == planes
+    decision = weight.decision(4)
+    assert decision.codes.tolist() == left
+    if planes:
+        assert decision.params.scale.tolist() == [scale]
+        assert weight.value().tolist() == values
+    else:
+        assert weight.value().tolist() == [[0.0, 0.0]]
+        assert weight.bits == 2
+
+
+def test_a_last_plane_that_has_nearly_gone_is_dropped_with_its_codes_rounded() -> None:
+    weight = planes_of([[6, -2, 4, 5]])
+    weight.shrink(0.25)
+    assert weight.requantize(tolerance=0.3) == 1
+    # 5 lay between 4 and 6: half to even of codes without their last bit.
+    assert weight.decision(3).codes.tolist() == [[3, -1, 2, 2]]
+
+
+def test_scales_of_groups_are_refused() -> None:
+    params = QuantParams(np.ones((1, 2), np.float32), np.zeros((1, 2), np.int32))
+    quant = TensorQuant(Role.WEIGHT, QuantSpec(IntFormat(4), PerGroup(1, 2)), params)
+    with pytest.raises(UsageError, match="scales of groups are not supported"):
+        BitPlanes(quant, np.zeros((1, 4), np.int8), CPU)
+
+
+def context(count: int = 256) -> PassContext:
+    data = np.random.default_rng(2).standard_normal((count, 2, 5, 5)).astype(np.float32)
+    inputs = (InputSpec("x", (None, 2, 5, 5), np.dtype(np.float32)),)
+    dataset = Dataset(ArraySource(("x",), count, None, {"x": data}), inputs, ("x",), None, count, "test")
+    return PassContext(load_target("generic"), training=dataset, calibration=dataset, workers=1)
+
+
+def planned(model: Model) -> Model:
+    setup = quantizer_setup(model.graph)
+    model.plan = plan_of_bits(setup, {layer.name: Precision(8, 8) for layer in setup.layers})
+    PassManager(parse("assign-scales")).run(model, context())
+    return model
+
+
+def test_more_strength_leaves_fewer_bits_and_the_plan_can_be_lowered(residual: Model) -> None:
+    model = planned(residual)
+    start, bits = model.plan, []
+    for strength in (0.0, 2.0, 8.0):
+        model.plan, ctx = start, context()
+        result = replace(QUICK, strength=strength).run(model, ctx)
+        assert result.wrote is Aspect.PLAN
+        bits.append(result.facts["bits"])
+        for name, layer in model.plan.layers.items():
+            weight = next(it.weight.name for it in quantizer_setup(model.graph).layers if it.name == name)
+            assert model.plan.tensors[weight].spec.format.bits == layer.precision.weight_bits
+            assert layer.precision.act_bits == 8
+        (found,) = Simulator(model, quantizer_setup(model.graph, ctx.target), ctx.training, 1).run(model.plan)
+        assert np.isfinite(found).all()
+    assert bits[0] > bits[1] > bits[2]
+    assert bits[0] > 7.5
+
+
+def test_the_same_seed_gives_the_same_plan(residual: Model) -> None:
+    model = planned(residual)
+    start, plans = model.plan, []
+    for seed in (0, 0, 1):
+        model.plan, ctx = start, context()
+        ctx.seed = seed
+        replace(QUICK, steps=12, strength=4.0).run(model, ctx)
+        plans.append(model.plan)
+    assert plans[0] == plans[1]
+    assert plans[0] != plans[2]
+
+
+@pytest.mark.parametrize(
+    "step", [Bsq(rounds=0), Bsq(strength=-1.0), Bsq(tolerance=1.0), Bsq(strength=float("nan"))]
+)
+def test_options_that_make_no_sense_are_refused(residual: Model, step: Bsq) -> None:
+    with pytest.raises(UsageError, match="bsq: rounds must be at least 1"):
+        step.check(planned(residual), context())
