@@ -68,6 +68,17 @@ class SearchOptions(SharedOptions, total=False):
     workers: int | str
 
 
+def known_options(given: Mapping[str, Any], kind: type) -> dict[str, Any]:
+    """Return what a command was given that is an option of its request; ``eval_`` is ``eval`` there.
+
+    Args:
+        given: parameters of the command, by name.
+        kind: the `TypedDict` that lists the options.
+    """
+    named = {name.rstrip("_"): value for name, value in given.items()}
+    return {name: value for name, value in named.items() if name in kind.__annotations__}
+
+
 def check_options(options: Mapping[str, Any], kind: type) -> None:
     """Refuse options that a command does not have.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -83,24 +82,10 @@ def quantize(  # noqa: PLR0913 - one parameter per option
 
     Writes the quantized model, the packed artifact, the plan and the reports into a folder.
     """
-    from passes.allocation import quantities as q
-    from qtool.request import QuantizeRequest
+    given = locals()
+    from qtool.keywords import QuantizeOptions, known_options, quantize_request
 
-    limits = zip(q.METRICS, (max_latency, max_energy, max_size, max_bops, max_memory), strict=True)
-    # Filled in steps: as one call with a line per argument it would not fit a screen.
-    asked = partial(QuantizeRequest, model=model, calib=calib, target=target, out=out, eval=eval_, seed=seed)
-    asked = partial(asked, samples=samples, metric=metric, label_offset=label_offset, ranges=ranges)
-    asked = partial(asked, preprocess=options.read_preprocess(preprocess), group_size=group_size, force=force)
-    asked = partial(asked, solver=solver, time_limit_s=time_limit, workers=workers, forms=q.parse_names(to))
-    asked = partial(asked, sensitivity=sensitivity, quality_plans=quality_plans, pipeline=pipeline)
-    asked = partial(asked, shapes=q.parse_shapes(shape or ()))
-    request = asked(
-        budgets=tuple(q.parse_budget(q.METRICS[word], text) for word, text in limits if text is not None),
-        max_drop=None if max_drop is None else q.parse_drop(max_drop),
-        minimize=None if minimize is None else q.parse_metric(minimize),
-        bits=() if bits is None else q.parse_bits(bits),
-        pins=tuple(q.parse_pin(text) for text in pin or ()),
-    )
+    request = quantize_request(model, target, out, known_options(given, QuantizeOptions))
     if print_pipeline:
         return _print_pipeline(request)
     return _run(request, as_json=json, quiet=quiet)

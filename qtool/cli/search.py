@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,7 +13,6 @@ from qtool.cli.render import show
 from qtool.cli.search_progress import search_progress
 
 if TYPE_CHECKING:
-    from passes.allocation.quantities import BudgetRequest
     from qtool.exploration.request import SearchRequest
 
 EVAL = Annotated[str, typer.Option("--eval", help="Held-out samples to measure plans on.")]
@@ -82,34 +80,10 @@ def search(  # noqa: PLR0913 - one parameter per option
     Writes front.json, front.csv, front.svg and report.html. Every measurement is kept in the folder at once:
     the same command goes on where an earlier one was stopped, and measures nothing twice.
     """
-    from passes.allocation import quantities as q
-    from qtool.exploration.request import SearchRequest, parse_workers
-    from qtool.request import QuantizeRequest
+    given = locals()
+    from qtool.keywords import SearchOptions, known_options, search_request
 
-    budgets = _budgets(max_latency, max_energy, max_size, max_bops)
-    # Filled in steps: as one call with a line per argument it would not fit a screen.
-    asked = partial(QuantizeRequest, model=model, calib=calib, target=target, out=out, eval=eval_)
-    asked = partial(asked, samples=samples, metric=metric, label_offset=label_offset, group_size=group_size)
-    asked = partial(asked, preprocess=options.read_preprocess(preprocess), ranges=ranges, seed=seed)
-    # The folder may hold files: those of the search that is resumed, which SearchRequest checks.
-    asked = partial(asked, forms=q.parse_names(to), sensitivity=sensitivity, force=True, budgets=budgets)
-    asked = partial(asked, shapes=q.parse_shapes(shape or ()))
-    base = asked(bits=q.parse_bits(bits) if bits else (), pins=tuple(q.parse_pin(text) for text in pin or ()))
-    count, cluster = parse_workers(workers)
-    searched = partial(SearchRequest, base=base, solver=solver, processes=count, cluster=cluster)
-    searched = partial(searched, evaluations=evaluations, time_limit_s=time_limit, force=force)
-    searched = partial(searched, objectives=q.parse_names(objectives), select=select, knee=knee)
-    drop = None if max_drop is None else q.parse_drop(max_drop)
-    _run(searched(max_drop=drop, beacons=beacons, hopeless=q.parse_drop(hopeless)), as_json=json, quiet=quiet)
-
-
-def _budgets(*texts: str | None) -> tuple[BudgetRequest, ...]:
-    """Read the limits on latency, energy, size and bit operations, in this order."""
-    from passes.allocation import quantities as q
-
-    metrics = list(q.METRICS.values())[: len(texts)]
-    given = zip(metrics, texts, strict=True)
-    return tuple(q.parse_budget(metric, text) for metric, text in given if text is not None)
+    _run(search_request(model, target, out, known_options(given, SearchOptions)), as_json=json, quiet=quiet)
 
 
 def _run(request: SearchRequest, *, as_json: bool, quiet: bool) -> None:
