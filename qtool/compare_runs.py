@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from passes.errors import UsageError
 from qtool.report.folder import open_compiled, plan_pairs
-from qtool.report.format import COST_UNITS, NOTHING, SHARES, cost, plain, ratio, share, task
+from qtool.report.format import COST_UNITS, NOTHING, SHARES, cost, cost_or_number, plain, ratio, share, task
 from qtool.report.headline import metric_word
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def _bits(first: tuple[int | None, int | None] | None, last: tuple[int | None, i
 
 
 def _limits(report: Report) -> str:
-    limits = (f"{metric_word(it.metric)} {cost(it.metric, it.limit)}" for it in report.budgets)
+    limits = (f"{metric_word(it.metric)} {cost_or_number(it.metric, it.limit)}" for it in report.budgets)
     return ", ".join(limits) or NOTHING
 
 

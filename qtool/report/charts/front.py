@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import altair as alt
 
     from qtool.report.report import Report
-    from qtool.report.search import SearchReport
+    from qtool.report.search import SearchPoint, SearchReport
 
 PICKED = "picked"
 """Name of the selection: the point whose plan is shown."""
@@ -88,42 +88,52 @@ def estimated_figure(report: Report) -> Figure | None:
         Dot(it.name, kinds.get(it.kind, "front"), it.cost, it.loss, it.bound, it.weight_bits, it.act_bits)
         for it in front.points
     ]
-    # Small losses are what a front is about: on a linear axis the narrowest plan would flatten the others.
-    logarithmic = all(dot.loss > 0 and (dot.bound is None or dot.bound > 0) for dot in dots)
-    axes = Axes(front.metric, "expected loss", front.layers, logarithmic)
+    axes = Axes(front.metric, "expected loss", front.layers, _logarithmic(dots))
     return front_figure("front", dots, axes)
 
 
 def measured_figure(search: SearchReport) -> Figure | None:
     """Return the front of a search, by what was measured."""
-    if not search.front:
+    metric, points = _front_of(search)
+    if not points:
         return None
-    metric = search.objectives[1]
-    dots = [Dot("", "measured", it.cost[metric], it.loss) for it in search.measured if it.loss is not None]
-    dots += [
-        Dot(it.name, "uniform", it.cost[metric], it.loss) for it in search.uniform if it.loss is not None
+    others = ((it, kind) for kind in ("measured", "uniform") for it in getattr(search, kind))
+    dots = [
+        Dot(it.name, kind, it.cost[metric], it.loss)
+        for it, kind in others
+        if it.loss is not None and metric in it.cost
     ]
-    for it in search.front:
+    for it in points:
         kind = "plan" if it.index == search.knee else "front"
         bits = tuple(layer.weight_bits for layer in it.layers), tuple(layer.act_bits for layer in it.layers)
         dots.append(Dot(f"point {it.index}", kind, it.cost[metric], it.loss, None, *bits))
-    layers = tuple(layer.name for layer in search.front[0].layers)
+    layers = tuple(layer.name for layer in points[0].layers)
     loss, shares = f"measured loss of {search.metric.name}", search.metric.name in SHARES
     return front_figure("front", dots, Axes(metric, loss, layers, shares=shares))
 
 
 def expected_figure(search: SearchReport) -> Figure | None:
     """Return the same plans by what was expected of them, with the bound of the exact solver."""
-    metric = search.objectives[1]
-    dots = [Dot("", "measured", it.cost[metric], it.estimate) for it in search.measured]
-    dots += [Dot(it.name, "uniform", it.cost[metric], it.estimate) for it in search.uniform]
-    for it in search.front:
+    metric, points = _front_of(search)
+    if not points:
+        return None
+    others = ((it, kind) for kind in ("measured", "uniform") for it in getattr(search, kind))
+    dots = [Dot(it.name, kind, it.cost[metric], it.estimate) for it, kind in others if metric in it.cost]
+    for it in points:
         kind = "plan" if it.index == search.knee else "front"
         dots.append(Dot(f"point {it.index}", kind, it.cost[metric], it.estimate, it.estimate_bound))
-    if not search.front:
-        return None
-    logarithmic = all(dot.loss > 0 and (dot.bound is None or dot.bound > 0) for dot in dots)
-    return front_figure("estimates", dots, Axes(metric, "expected loss", (), logarithmic))
+    return front_figure("estimates", dots, Axes(metric, "expected loss", (), _logarithmic(dots)))
+
+
+def _front_of(search: SearchReport) -> tuple[str, list[SearchPoint]]:
+    """Return the first cost among the objectives, and the points of the front that have one."""
+    metric = next(iter(search.objectives[1:]), "")
+    return metric, [point for point in search.front if metric in point.cost]
+
+
+def _logarithmic(dots: Sequence[Dot]) -> bool:
+    """Small losses are what a front is about, and the narrowest plan flattens them on a linear axis."""
+    return all(dot.loss > 0 and (dot.bound is None or dot.bound > 0) for dot in dots)
 
 
 def front_figure(name: str, dots: Sequence[Dot], axes: Axes) -> Figure:
@@ -148,7 +158,8 @@ def cost_title(metric: str) -> str:
 def _points(data: Datasets, dots: Sequence[Dot], axes: Axes, pickable: Sequence[Dot]) -> Chart:
     import altair as alt
 
-    rows = [_row(dot, axes) for dot in dots]
+    order = list(KINDS)
+    rows = [_row(dot, axes) for dot in sorted(dots, key=lambda dot: order.index(dot.kind))]
     scale = fitted_scale(logarithmic=axes.logarithmic)
     x_axis = alt.Axis(format="~s", tickCount=6)
     x = alt.X("cost:Q", title=cost_title(axes.metric), scale=fitted_scale(), axis=x_axis)
@@ -244,7 +255,7 @@ def _table(dots: Sequence[Dot], axes: Axes) -> Table:
             cost_or_number(axes.metric, dot.cost),
             plain(dot.loss),
             NOTHING if dot.bound is None else plain(dot.bound),
-            " ".join(f"w{weight}a{act}" for weight, act in zip(dot.weight_bits, dot.act_bits, strict=True))
+            " ".join(f"w{weight}a{act}" for weight, act in zip(dot.weight_bits, dot.act_bits, strict=False))
             or NOTHING,
         )
         for dot in dots

@@ -57,7 +57,7 @@ def _headline(search: SearchReport) -> Section:
     for it in search.front:
         if it.index == search.knee:
             tiles.append(Tile(f"{metric.name} at the knee", task(metric.name, it.value), ""))
-            tiles += [Tile(metric_word(name), cost_or_number(name, it.cost[name]), "") for name in names]
+            tiles += [Tile(metric_word(name), cost_or_number(name, it.cost.get(name)), "") for name in names]
     words = (
         f"Measured on {metric.samples} samples. The knee is the point nearest to the best of everything; "
         "qtool search with --select N or --knee, and otherwise the same words, lowers a point.",
