@@ -227,7 +227,9 @@ def _bits(data: Datasets, pickable: Sequence[Dot], axes: Axes, side: str) -> Cha
     title = "layer, from input to output" if last else None
     most = max(bits for dot in pickable for bits in getattr(dot, field))
     x = alt.X("at:O", title=title, axis=alt.Axis(labels=False, ticks=False))
-    y = alt.Y("bits:Q", title=side, scale=alt.Scale(domain=[0, most]), axis=alt.Axis(tickCount=4))
+    y = alt.Y(
+        "bits:Q", title=side, scale=alt.Scale(domain=[0, most]), axis=alt.Axis(tickMinStep=1, tickCount=4)
+    )
     names = [{"at": at, "layer": layer} for at, layer in enumerate(axes.layers)]
     tooltip = [alt.Tooltip("plan:N"), alt.Tooltip("layer:N"), alt.Tooltip("bits:Q", title=side)]
     return (
