@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from passes.analysis.quality import rank_correlation
 from qtool.report.charts.figure import Table
-from qtool.report.charts.front import expected_figure, measured_figure
 from qtool.report.charts.heat import heat_figure
+from qtool.report.charts.plans import expected_figure, measured_figure
 from qtool.report.charts.ranking import ranking_figure
 from qtool.report.format import NOTHING, cost_or_number, plain, task
 from qtool.report.headline import metric_word
