@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hwmodels import FLOAT
 from passes.errors import UsageError
 from qtool.report.folder import open_compiled, plan_pairs
-from qtool.report.format import COST_UNITS, NOTHING, SHARES, cost, plain, ratio, share, task
+from qtool.report.format import COST_UNITS, NOTHING, SHARES, cost, cost_or_number, plain, ratio, share, task
 from qtool.report.headline import metric_word
 
 if TYPE_CHECKING:
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from qtool.report.report import Report
-
-FLOAT_BITS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,23 +143,23 @@ def _layers(reports: Sequence[Report]) -> tuple[tuple[Compared, ...], int]:
     return tuple(rows), equal
 
 
-def _pair(pair: tuple[int | None, int | None] | None) -> str:
+def _pair(pair: tuple[int, int] | None) -> str:
     if pair is None:
         return NOTHING
-    return "float" if pair == (FLOAT_BITS, FLOAT_BITS) else f"w{pair[0]}a{pair[1]}"
+    return "float" if pair == (FLOAT.weight_bits, FLOAT.act_bits) else f"w{pair[0]}a{pair[1]}"
 
 
-def _bits(first: tuple[int | None, int | None] | None, last: tuple[int | None, int | None] | None) -> str:
+def _bits(first: tuple[int, int] | None, last: tuple[int, int] | None) -> str:
     """Return the change of bits on either side, such as ``w+4 a-2``."""
     if first is None or last is None:
         return NOTHING
     sides = zip("wa", first, last, strict=True)
-    changes = [f"{side}{(b or 0) - (a or 0):+d}" for side, a, b in sides if a != b]
+    changes = [f"{side}{b - a:+d}" for side, a, b in sides if a != b]
     return " ".join(changes) or NOTHING
 
 
 def _limits(report: Report) -> str:
-    limits = (f"{metric_word(it.metric)} {cost(it.metric, it.limit)}" for it in report.budgets)
+    limits = (f"{metric_word(it.metric)} {cost_or_number(it.metric, it.limit)}" for it in report.budgets)
     return ", ".join(limits) or NOTHING
 
 

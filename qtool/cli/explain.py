@@ -31,8 +31,8 @@ def explain(
     Its choices with losses and costs, which budget binds and what it is worth, and what other bits would
     change: all else the same, and at the least when all other layers are chosen anew (reduced cost).
     """
-    from qtool.explain import choices_table, explanation
     from qtool.explain import explain as found_out
+    from qtool.explanation import choices_table, explanation
 
     document = found_out(folder, layer, point)
     if json:

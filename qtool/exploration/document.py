@@ -18,6 +18,8 @@ from qtool.environment import versions
 from qtool.estimated_front import uniform_choices
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from passes.search.point import Point
     from passes.search.task import SearchTask
     from qtool.exploration.request import SearchRequest
@@ -101,7 +103,12 @@ def _entry(task: SearchTask, point: Point, index: int) -> dict[str, Any]:
 
 
 def _measured(point: Point) -> dict[str, Any]:
-    return {"loss": point.loss, "cost": dict(point.costs), "estimate": point.estimate}
+    return {"loss": point.loss, "cost": _finite(point.costs), "estimate": point.estimate}
+
+
+def _finite(costs: Mapping[str, float]) -> dict[str, float]:
+    """Leave out what is not known of a plan: a latency that could not be measured."""
+    return {metric: value for metric, value in costs.items() if isfinite(value)}
 
 
 def _uniform(run: SearchRun) -> list[dict[str, Any]]:
@@ -111,8 +118,8 @@ def _uniform(run: SearchRun) -> list[dict[str, Any]]:
     for name, choices in uniform_choices(run.task.problem).items():
         point = known.get(choices) or run.task.point(choices, Evaluation.failed("not measured"))
         loss = point.loss if isfinite(point.loss) else None
-        costs = {metric: value for metric, value in point.costs.items() if isfinite(value)}
-        entries.append({"name": name, "loss": loss, "cost": costs, "estimate": point.estimate})
+        known_costs = _finite(point.costs)
+        entries.append({"name": name, "loss": loss, "cost": known_costs, "estimate": point.estimate})
     return entries
 
 

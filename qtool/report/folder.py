@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hwmodels import FLOAT
 from passes.allocation.decision import Decision
 from passes.allocation.problem import AllocationProblem
 from passes.errors import ReportError
@@ -66,15 +67,22 @@ def open_compiled(folder: Path) -> Compiled:
     report = read_document(Report, folder / REPORT)
     file = folder / PROBLEM
     decision = Decision.load(file) if file.is_file() else None
-    if decision is not None and decision.pairs != plan_pairs(report):
-        decision = None
-    return Compiled(report, decision)
+    return Compiled(report, decision if decision is not None and _made(report, decision) else None)
 
 
-def plan_pairs(report: Report) -> dict[str, tuple[int | None, int | None]]:
-    """Return ``(weight_bits, act_bits)`` by layer, of the layers that have any; floats have 32."""
-    layers = (layer for layer in report.layers if layer.quantized or layer.weight_bits is not None)
-    return {layer.name: (layer.weight_bits or 32, layer.act_bits or 32) for layer in layers}
+def plan_pairs(report: Report) -> dict[str, tuple[int, int]]:
+    """Return ``(weight_bits, act_bits)`` by layer; floats have those of `hwmodels.FLOAT`."""
+    wide = FLOAT.weight_bits
+    return {layer.name: (layer.weight_bits or wide, layer.act_bits or wide) for layer in report.layers}
+
+
+def _made(report: Report, decision: Decision) -> bool:
+    """Tell whether a decision led to the plan of a report; layers that it does not know have to be floats."""
+    floats = (FLOAT.weight_bits, FLOAT.act_bits)
+    plan, chosen = plan_pairs(report), decision.pairs
+    return chosen.keys() <= plan.keys() and all(
+        pair == chosen.get(name, floats) for name, pair in plan.items()
+    )
 
 
 def page_of(found: Compiled | Searched) -> str:

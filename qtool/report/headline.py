@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qtool.report.format import COST_UNITS, NOTHING, cost, ratio, share, task
+from qtool.report.format import COST_UNITS, NOTHING, cost, cost_or_number, ratio, share, task
 
 if TYPE_CHECKING:
     from qtool.report.report import BudgetReport, MetricReport, Report
@@ -40,7 +40,7 @@ def metric_word(metric: str) -> str:
 
 def budget_line(budget: BudgetReport) -> str:
     """Return one budget as a sentence."""
-    limit, used = cost(budget.metric, budget.limit), cost(budget.metric, budget.used)
+    limit, used = (cost_or_number(budget.metric, value) for value in (budget.limit, budget.used))
     state = "met" if budget.met else "NOT met"
     return f"{metric_word(budget.metric)}: {used} of {limit}, {state}"
 

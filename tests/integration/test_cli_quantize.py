@@ -11,7 +11,16 @@ import numpy as np
 import pytest
 from typer.testing import Result
 
-FILES = {"model.qdq.onnx", "model.qpk", "plan.json", "plan.safetensors", "report.json", "report.md"}
+FILES = {
+    "model.qdq.onnx",
+    "model.qpk",
+    "plan.json",
+    "plan.safetensors",
+    "report.json",
+    "report.md",
+    "report.html",
+    "problem.json",
+}
 Cli = Callable[..., Result]
 
 

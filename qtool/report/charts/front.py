@@ -20,15 +20,13 @@ from qtool.report.charts.figure import (
     fitted_scale,
     number_format,
 )
-from qtool.report.format import NOTHING, SHARES, cost_or_number, plain
+from qtool.report.format import NOTHING, cost_or_number, plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import altair as alt
 
-    from qtool.report.report import Report
-    from qtool.report.search import SearchReport
 
 PICKED = "picked"
 """Name of the selection: the point whose plan is shown."""
@@ -78,54 +76,6 @@ class Axes:
     shares: bool = False
 
 
-def estimated_figure(report: Report) -> Figure | None:
-    """Return the front around the plan of a compilation, by what is expected of plans."""
-    front = report.front
-    if front is None:
-        return None
-    kinds = {"plan": "plan", "uniform": "uniform", "optimal": "front"}
-    dots = [
-        Dot(it.name, kinds.get(it.kind, "front"), it.cost, it.loss, it.bound, it.weight_bits, it.act_bits)
-        for it in front.points
-    ]
-    # Small losses are what a front is about: on a linear axis the narrowest plan would flatten the others.
-    logarithmic = all(dot.loss > 0 and (dot.bound is None or dot.bound > 0) for dot in dots)
-    axes = Axes(front.metric, "expected loss", front.layers, logarithmic)
-    return front_figure("front", dots, axes)
-
-
-def measured_figure(search: SearchReport) -> Figure | None:
-    """Return the front of a search, by what was measured."""
-    if not search.front:
-        return None
-    metric = search.objectives[1]
-    dots = [Dot("", "measured", it.cost[metric], it.loss) for it in search.measured if it.loss is not None]
-    dots += [
-        Dot(it.name, "uniform", it.cost[metric], it.loss) for it in search.uniform if it.loss is not None
-    ]
-    for it in search.front:
-        kind = "plan" if it.index == search.knee else "front"
-        bits = tuple(layer.weight_bits for layer in it.layers), tuple(layer.act_bits for layer in it.layers)
-        dots.append(Dot(f"point {it.index}", kind, it.cost[metric], it.loss, None, *bits))
-    layers = tuple(layer.name for layer in search.front[0].layers)
-    loss, shares = f"measured loss of {search.metric.name}", search.metric.name in SHARES
-    return front_figure("front", dots, Axes(metric, loss, layers, shares=shares))
-
-
-def expected_figure(search: SearchReport) -> Figure | None:
-    """Return the same plans by what was expected of them, with the bound of the exact solver."""
-    metric = search.objectives[1]
-    dots = [Dot("", "measured", it.cost[metric], it.estimate) for it in search.measured]
-    dots += [Dot(it.name, "uniform", it.cost[metric], it.estimate) for it in search.uniform]
-    for it in search.front:
-        kind = "plan" if it.index == search.knee else "front"
-        dots.append(Dot(f"point {it.index}", kind, it.cost[metric], it.estimate, it.estimate_bound))
-    if not search.front:
-        return None
-    logarithmic = all(dot.loss > 0 and (dot.bound is None or dot.bound > 0) for dot in dots)
-    return front_figure("estimates", dots, Axes(metric, "expected loss", (), logarithmic))
-
-
 def front_figure(name: str, dots: Sequence[Dot], axes: Axes) -> Figure:
     """Return a chart of plans; where some can be picked, the bits of the picked one are shown below."""
     import altair as alt
@@ -146,38 +96,61 @@ def cost_title(metric: str) -> str:
 
 
 def _points(data: Datasets, dots: Sequence[Dot], axes: Axes, pickable: Sequence[Dot]) -> Chart:
+    """Return the plans as dots, with the line of the front and the bound below it."""
     import altair as alt
 
-    rows = [_row(dot, axes) for dot in dots]
-    scale = fitted_scale(logarithmic=axes.logarithmic)
-    x_axis = alt.Axis(format="~s", tickCount=6)
-    x = alt.X("cost:Q", title=cost_title(axes.metric), scale=fitted_scale(), axis=x_axis)
-    numbers = "~%" if axes.shares else number_format(logarithmic=axes.logarithmic)
-    y_axis = alt.Axis(format=numbers, tickCount=5)
-    # The bound between two plans is that of the dearer one: what costs less than it loses no less.
-    y = alt.Y("loss:Q", title=axes.loss, scale=scale, axis=y_axis)
-    words = list(dict.fromkeys(KINDS[kind][0] for kind in KINDS if any(dot.kind == kind for dot in dots)))
-    looks = {word: (shape, color) for word, shape, color in KINDS.values()}
-    shape = alt.Shape("kind:N", title=None, scale=_range(words, [looks[word][0] for word in words]))
-    color = alt.Color("kind:N", title=None, scale=_range(words, [looks[word][1] for word in words]))
-    told = ("plan", "cost_told", "loss_told", "bound_told")
-    names = (None, cost_title(axes.metric).split(" (")[0], axes.loss, "bound")
-    tooltip = [
-        alt.Tooltip(f"{at}:N", title=name) if name else f"{at}:N"
-        for at, name in zip(told, names, strict=True)
-    ]
-    base = alt.Chart(data.add(rows), width=WIDTH, height=300).encode(x=x, y=y)
-    line = base.transform_filter(f"indexof(['{KINDS['front'][0]}', '{KINDS['plan'][0]}'], datum.kind) >= 0")
+    order = list(KINDS)
+    rows = [_row(dot, axes) for dot in sorted(dots, key=lambda dot: order.index(dot.kind))]
+    base = alt.Chart(data.add(rows), width=WIDTH, height=300).encode(**_scales(axes))
+    joined = [KINDS[kind][0] for kind in ("front", "plan")]
+    line = base.transform_filter(f"indexof({joined}, datum.kind) >= 0")
     layers: list[Any] = [line.mark_line(interpolate="step-after", color=WEIGHTS, opacity=0.5)]
     if any(dot.bound is not None for dot in dots):
         bound = base.transform_filter("isValid(datum.bound)").encode(y=alt.Y("bound:Q"))
+        # Between two plans the bound is that of the dearer one: what costs less than it loses no less.
         layers.append(bound.mark_line(strokeDash=[5, 4], color=INK, interpolate="step-before"))
-    marks = base.mark_point(filled=True, opacity=1).encode(shape=shape, color=color, tooltip=tooltip)
+    marks = base.mark_point(filled=True, opacity=1).encode(**_looks(dots), tooltip=_tooltip(axes))
     if not pickable:
         return alt.layer(*layers, marks.encode(size=alt.value(50)))
     picked = _selection(pickable)
     size = alt.condition(picked, alt.value(190), alt.value(60))
     return alt.layer(*layers, marks.encode(size=size).add_params(picked))
+
+
+def _scales(axes: Axes) -> dict[str, Any]:
+    import altair as alt
+
+    numbers = "~%" if axes.shares else number_format(logarithmic=axes.logarithmic)
+    x_axis, y_axis = alt.Axis(format="~s", tickCount=6), alt.Axis(format=numbers, tickCount=5)
+    y_scale = fitted_scale(logarithmic=axes.logarithmic)
+    return {
+        "x": alt.X("cost:Q", title=cost_title(axes.metric), scale=fitted_scale(), axis=x_axis),
+        "y": alt.Y("loss:Q", title=axes.loss, scale=y_scale, axis=y_axis),
+    }
+
+
+def _looks(dots: Sequence[Dot]) -> dict[str, Any]:
+    """Return the shapes and colours of the kinds that there are."""
+    import altair as alt
+
+    found = {dot.kind for dot in dots}
+    words, shapes, colors = zip(*(look for kind, look in KINDS.items() if kind in found), strict=True)
+    scales = {"shape": alt.Scale(domain=words, range=shapes), "color": alt.Scale(domain=words, range=colors)}
+    return {
+        "shape": alt.Shape("kind:N", title=None, scale=scales["shape"]),
+        "color": alt.Color("kind:N", title=None, scale=scales["color"]),
+    }
+
+
+def _tooltip(axes: Axes) -> list[alt.Tooltip]:
+    import altair as alt
+
+    told = {"plan": "plan", "cost_told": _word(axes.metric), "loss_told": axes.loss, "bound_told": "bound"}
+    return [alt.Tooltip(f"{field}:N", title=title) for field, title in told.items()]
+
+
+def _word(metric: str) -> str:
+    return cost_title(metric).split(" (")[0]
 
 
 def _selection(pickable: Sequence[Dot]) -> alt.Parameter:
@@ -216,7 +189,9 @@ def _bits(data: Datasets, pickable: Sequence[Dot], axes: Axes, side: str) -> Cha
     title = "layer, from input to output" if last else None
     most = max(bits for dot in pickable for bits in getattr(dot, field))
     x = alt.X("at:O", title=title, axis=alt.Axis(labels=False, ticks=False))
-    y = alt.Y("bits:Q", title=side, scale=alt.Scale(domain=[0, most]), axis=alt.Axis(tickCount=4))
+    y = alt.Y(
+        "bits:Q", title=side, scale=alt.Scale(domain=[0, most]), axis=alt.Axis(tickMinStep=1, tickCount=4)
+    )
     names = [{"at": at, "layer": layer} for at, layer in enumerate(axes.layers)]
     tooltip = [alt.Tooltip("plan:N"), alt.Tooltip("layer:N"), alt.Tooltip("bits:Q", title=side)]
     return (
@@ -229,14 +204,8 @@ def _bits(data: Datasets, pickable: Sequence[Dot], axes: Axes, side: str) -> Cha
     )
 
 
-def _range(words: list[str], values: list[str]) -> alt.Scale:
-    import altair as alt
-
-    return alt.Scale(domain=words, range=values)
-
-
 def _table(dots: Sequence[Dot], axes: Axes) -> Table:
-    head = ("plan", "kind", cost_title(axes.metric).split(" (")[0], axes.loss, "bound", "bits")
+    head = ("plan", "kind", _word(axes.metric), axes.loss, "bound", "bits")
     rows = tuple(
         (
             dot.name or NOTHING,
@@ -244,7 +213,7 @@ def _table(dots: Sequence[Dot], axes: Axes) -> Table:
             cost_or_number(axes.metric, dot.cost),
             plain(dot.loss),
             NOTHING if dot.bound is None else plain(dot.bound),
-            " ".join(f"w{weight}a{act}" for weight, act in zip(dot.weight_bits, dot.act_bits, strict=True))
+            " ".join(f"w{weight}a{act}" for weight, act in zip(dot.weight_bits, dot.act_bits, strict=False))
             or NOTHING,
         )
         for dot in dots

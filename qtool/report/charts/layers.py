@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hwmodels import FLOAT
 from qtool.report.charts.figure import (
     ACTS,
     CHOSEN,
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     from qtool.report.report import LayerReport, Report
 
-FLOAT_BITS = 32
 _COSTS = {"latency_s": "time (s)", "energy_j": "energy (J)"}
 
 
@@ -50,7 +50,7 @@ def layers_figure(report: Report) -> Figure | None:
 
 
 def _row(at: int, layer: LayerReport) -> dict[str, Any]:
-    bits = {"weight_bits": layer.weight_bits or FLOAT_BITS, "act_bits": layer.act_bits or FLOAT_BITS}
+    bits = {"weight_bits": layer.weight_bits or FLOAT.act_bits, "act_bits": layer.act_bits or FLOAT.act_bits}
     costs = {"latency_s": layer.latency_s, "energy_j": layer.energy_j}
     eight = {"latency_s_8": layer.latency_8bit_s, "energy_j_8": layer.energy_8bit_j}
     words = {name: cost(name, value) for name, value in costs.items()}

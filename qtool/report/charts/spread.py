@@ -45,9 +45,9 @@ def spread_figure(report: Report) -> Figure | None:
 
 def _rows(at: int, entry: DistributionReport) -> list[dict[str, Any]]:
     """Return the bins of one tensor that hold values, and the ends of its ranges."""
-    words = f"{entry.bits}-bit {_WORDS[entry.role]}: {entry.layer}"
+    words = f"{entry.bits}-bit {_WORDS.get(entry.role, entry.role)}: {entry.layer}"
     # Blanks at the end keep tensors of one layer apart, and are not seen.
-    tensor = {"tensor": words + " " * at, "role": _WORDS[entry.role]}
+    tensor = {"tensor": words + " " * at, "role": _WORDS.get(entry.role, entry.role)}
     rows: list[dict[str, Any]] = [
         tensor
         | {
@@ -99,7 +99,14 @@ def _table(report: Report) -> Table:
 def _line(entry: DistributionReport) -> tuple[str, ...]:
     last = entry.start + len(entry.counts) * entry.width
     ends = [plain(value) for value in (entry.start, last, entry.low, entry.high)]
-    return (entry.layer, entry.tensor, _WORDS[entry.role], str(entry.bits), *ends, share(_outside(entry)))
+    return (
+        entry.layer,
+        entry.tensor,
+        _WORDS.get(entry.role, entry.role),
+        str(entry.bits),
+        *ends,
+        share(_outside(entry)),
+    )
 
 
 def _outside(entry: DistributionReport) -> float:

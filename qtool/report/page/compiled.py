@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from qtool.report.charts.agreement import agreement_figure, steps_table
 from qtool.report.charts.figure import Figure, Table
-from qtool.report.charts.front import estimated_figure
 from qtool.report.charts.heat import heat_figure
 from qtool.report.charts.layers import layers_figure
+from qtool.report.charts.plans import estimated_figure
 from qtool.report.charts.ranking import ranking_figure
 from qtool.report.charts.spent import roofline_figure, spent_figure
 from qtool.report.charts.spread import spread_figure

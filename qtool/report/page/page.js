@@ -1,7 +1,7 @@
 "use strict";
 (() => {
   // Charts are specified for this width; they are drawn for that of the window, within reason.
-  const reference = 820, least = 0.75;
+  const reference = 850, least = 0.72;
 
   const scaled = (value, factor) => {
     if (Array.isArray(value)) return value.map((item) => scaled(item, factor));

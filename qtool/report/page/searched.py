@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from passes.analysis.quality import rank_correlation
 from qtool.report.charts.figure import Table
-from qtool.report.charts.front import expected_figure, measured_figure
 from qtool.report.charts.heat import heat_figure
+from qtool.report.charts.plans import expected_figure, measured_figure
 from qtool.report.charts.ranking import ranking_figure
 from qtool.report.format import NOTHING, cost_or_number, plain, task
 from qtool.report.headline import metric_word
@@ -57,7 +57,7 @@ def _headline(search: SearchReport) -> Section:
     for it in search.front:
         if it.index == search.knee:
             tiles.append(Tile(f"{metric.name} at the knee", task(metric.name, it.value), ""))
-            tiles += [Tile(metric_word(name), cost_or_number(name, it.cost[name]), "") for name in names]
+            tiles += [Tile(metric_word(name), cost_or_number(name, it.cost.get(name)), "") for name in names]
     words = (
         f"Measured on {metric.samples} samples. The knee is the point nearest to the best of everything; "
         "qtool search with --select N or --knee, and otherwise the same words, lowers a point.",

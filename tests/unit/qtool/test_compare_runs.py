@@ -62,7 +62,7 @@ def test_layers_are_listed_where_bits_differ(found: RunsReport) -> None:
     assert [row.what for row in found.layers] == ["conv|1", "new"]
     assert values(found, "conv|1") == ("w4a8", "w2a16", "w-2 a+8")
     assert values(found, "new") == ("-", "w8a8", "-")
-    assert found.equal_layers == 0
+    assert found.equal_layers == 1
 
 
 def test_circumstances_are_listed_where_they_differ(found: RunsReport) -> None:
@@ -72,9 +72,9 @@ def test_circumstances_are_listed_where_they_differ(found: RunsReport) -> None:
 
 def test_equal_runs_say_so(folder: Folder, report: Report) -> None:
     found = compare_runs([folder("a", report), folder("b", report), folder("c", report)])
-    assert (found.layers, found.circumstances, found.equal_layers) == ((), (), 1)
-    assert "All 1 layers have the same bits." in runs_markdown(found)
-    assert "All 1 layers have the same bits." in runs_html(found)
+    assert (found.layers, found.circumstances, found.equal_layers) == ((), (), 2)
+    assert "All 2 layers have the same bits." in runs_markdown(found)
+    assert "All 2 layers have the same bits." in runs_html(found)
 
 
 def test_markdown_escapes_what_would_break_a_table(found: RunsReport) -> None:

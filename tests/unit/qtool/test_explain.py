@@ -13,7 +13,8 @@ from passes.allocation import AllocationProblem, Budget, Choice, LayerChoices
 from passes.allocation.decision import Decision
 from passes.allocation.ilp import Ilp
 from passes.errors import ReportError, UsageError
-from qtool.explain import choices_table, explain, explanation
+from qtool.explain import explain
+from qtool.explanation import choices_table, explanation
 from qtool.report import LayerReport, Report, report_json
 
 Folder = Callable[[Decision], Path]

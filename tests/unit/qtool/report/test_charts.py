@@ -12,9 +12,9 @@ from passes.allocation import AllocationProblem, Choice, LayerChoices
 from qtool.report import Report
 from qtool.report.charts.agreement import agreement_figure
 from qtool.report.charts.figure import Figure
-from qtool.report.charts.front import estimated_figure
 from qtool.report.charts.heat import heat_figure, losses_of
 from qtool.report.charts.layers import layers_figure
+from qtool.report.charts.plans import estimated_figure
 from qtool.report.charts.ranking import ranking_figure
 from qtool.report.charts.spent import BETWEEN, roofline_figure, spent_figure
 from qtool.report.charts.spread import spread_figure
