@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from qtool.check.digest import file_digest
+from qtool.check.digest import file_digest, text_digest
 from qtool.files import write_text
 
 if TYPE_CHECKING:
@@ -43,8 +44,9 @@ class Entry:
 
     def save(self) -> None:
         """Write the file that makes a folder an entry; the last thing that is written into it."""
-        document = {"schema_version": SCHEMA_VERSION, **asdict(self)}
-        del document["folder"]
+        entry = asdict(self)
+        del entry["folder"]
+        document = {"schema_version": SCHEMA_VERSION, "sha256": _digest(entry), "entry": entry}
         write_text(json.dumps(document, indent=1, sort_keys=True) + "\n", self.folder / ENTRY)
 
 
@@ -125,10 +127,13 @@ def _load(folder: Path) -> Entry:
         ValueError: it is damaged or of another version; so do KeyError, TypeError and AttributeError say.
     """
     document = json.loads((folder / ENTRY).read_text(encoding="utf-8"))
-    if document.pop("schema_version") != SCHEMA_VERSION:
-        raise ValueError("another version")
-    document["findings"] = tuple(document["findings"])
-    entry = Entry(folder, **document)
-    if any(name != os.path.basename(name) for name in entry.files):  # noqa: PTH119 - a name, not a path
+    if document["schema_version"] != SCHEMA_VERSION or document["sha256"] != _digest(document["entry"]):
+        raise ValueError("another version, or changed since it was written")
+    entry = Entry(folder, **document["entry"])
+    if any(name != PurePath(name).name for name in entry.files):
         raise ValueError("a file outside the folder")
-    return entry
+    return replace(entry, findings=tuple(entry.findings))
+
+
+def _digest(entry: Mapping[str, Any]) -> str:
+    return text_digest(json.dumps(entry, sort_keys=True))
