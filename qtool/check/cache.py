@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
@@ -63,10 +64,14 @@ class Cache:
         try:
             entry = _load(folder)
             whole = all(file_digest(folder / name) == digest for name, digest in entry.files.items())
-            os.utime(folder / ENTRY)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
-        return entry if whole else None
+        if not whole:
+            return None
+        # When it was last used, for `prune`; a cache that cannot be written serves all the same.
+        with suppress(OSError):
+            os.utime(folder / ENTRY)
+        return entry
 
     def put(self, key: str, build: Callable[[Path], Entry]) -> Entry:
         """Make an entry in a temporary folder that takes its place when it is whole.

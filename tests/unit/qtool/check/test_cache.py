@@ -97,3 +97,13 @@ def test_the_oldest_entries_go(tmp_path: Path) -> None:
         os.utime(tmp_path / key / ENTRY, (age, age))
     cache.prune({keys[0]})
     assert {path.name for path in tmp_path.iterdir()} == {keys[0], *keys[3:]}
+
+
+def test_a_cache_that_cannot_be_touched_serves_all_the_same(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "read-only", str(path))
+
+    monkeypatch.setattr(os, "utime", refuse)
+    assert cache.get(KEY) is not None
