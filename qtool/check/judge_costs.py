@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from passes.allocation.quantities import METRICS
+from hwmodels import Metric
+from passes.allocation.quantities import METRICS, word_of
 from qtool.check.tolerances import limit
 from qtool.check.trial import UPDATE, case_of
 from qtool.report.format import NOTHING, cost
-from qtool.report.headline import metric_word
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,7 +27,7 @@ def budget_cases(trial: Trial) -> Iterator[Case]:
         field = budget["metric"]
         used, allowed = cost(field, budget["used"]), cost(field, budget["limit"])
         problem = "" if budget["met"] else f"expected at most {allowed}, found {used}; widen the budget"
-        yield case_of(f"budget-{metric_word(field)}", (NOTHING, used, f"<= {allowed}"), problem)
+        yield case_of(f"budget-{word_of(Metric(field))}", (NOTHING, used, f"<= {allowed}"), problem)
 
 
 def cost_cases(trial: Trial) -> Iterator[Case]:
