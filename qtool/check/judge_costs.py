@@ -44,9 +44,11 @@ def _cost_case(trial: Trial, word: str, field: str, asked: Limit) -> Case | None
     found, most = trial.now.cost.get(field), _most(trial, field, asked)
     before = None if trial.then is None else trial.then.cost.get(field)
     if found is None:
-        # A limit that was written down must not be forgotten without a word; the default one may.
+        # A limit that was written down, or a value that was known, must not be forgotten without a word.
+        if asked.of == "baseline" and before is None:
+            return None
         missing = f"a limit of {asked.text}, but the target does not estimate it; leave the limit out"
-        return None if asked.of == "baseline" else case_of(word, (NOTHING, NOTHING, asked.text), missing)
+        return case_of(word, (cost(field, before), NOTHING, asked.text), missing)
     if most is None:
         return None
     values = cost(field, before), cost(field, found), f"<= {cost(field, most)}"

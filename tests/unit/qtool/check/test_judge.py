@@ -88,6 +88,7 @@ def test_a_loss_names_the_layers_it_was_expected_of(failed: Make) -> None:
         ({"limits": {"size": "off"}, "cost": {"weight_bytes": 9e9}}, []),
         ({"limits": {"energy": "1mJ"}}, ["energy"]),
         ({"limits": {"energy": "5%"}}, []),
+        ({"cost": {"latency_s": None}}, ["latency"]),
         ({"then": {"cost": {}}, "cost": {"latency_s": 9.0}}, []),
     ],
 )
