@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import stats
 
 from hwmodels import Precision
 from passes.errors import UsageError
@@ -42,6 +41,9 @@ def rank_correlation(predicted: Sequence[float], measured: Sequence[float]) -> C
     Raises:
         UsageError: there are fewer than two plans, or unlike numbers of them.
     """
+    # Takes longer to import than all of the compiler; only those who judge sensitivities wait for it.
+    from scipy import stats
+
     if len(predicted) != len(measured) or len(predicted) < 2:
         raise UsageError(f"expected two plans or more, found {len(predicted)} and {len(measured)} losses")
     left, right = np.asarray(predicted, np.float64), np.asarray(measured, np.float64)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from qtool.check.digest import file_digest
+from qtool.check.digest import file_digest, text_digest
 from qtool.files import write_text
 
 if TYPE_CHECKING:
@@ -43,8 +45,9 @@ class Entry:
 
     def save(self) -> None:
         """Write the file that makes a folder an entry; the last thing that is written into it."""
-        document = {"schema_version": SCHEMA_VERSION, **asdict(self)}
-        del document["folder"]
+        entry = asdict(self)
+        del entry["folder"]
+        document = {"schema_version": SCHEMA_VERSION, "sha256": _digest(entry), "entry": entry}
         write_text(json.dumps(document, indent=1, sort_keys=True) + "\n", self.folder / ENTRY)
 
 
@@ -61,10 +64,14 @@ class Cache:
         try:
             entry = _load(folder)
             whole = all(file_digest(folder / name) == digest for name, digest in entry.files.items())
-            os.utime(folder / ENTRY)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
-        return entry if whole else None
+        if not whole:
+            return None
+        # When it was last used, for `prune`; a cache that cannot be written serves all the same.
+        with suppress(OSError):
+            os.utime(folder / ENTRY)
+        return entry
 
     def put(self, key: str, build: Callable[[Path], Entry]) -> Entry:
         """Make an entry in a temporary folder that takes its place when it is whole.
@@ -125,10 +132,13 @@ def _load(folder: Path) -> Entry:
         ValueError: it is damaged or of another version; so do KeyError, TypeError and AttributeError say.
     """
     document = json.loads((folder / ENTRY).read_text(encoding="utf-8"))
-    if document.pop("schema_version") != SCHEMA_VERSION:
-        raise ValueError("another version")
-    document["findings"] = tuple(document["findings"])
-    entry = Entry(folder, **document)
-    if any(name != os.path.basename(name) for name in entry.files):  # noqa: PTH119 - a name, not a path
+    if document["schema_version"] != SCHEMA_VERSION or document["sha256"] != _digest(document["entry"]):
+        raise ValueError("another version, or changed since it was written")
+    entry = Entry(folder, **document["entry"])
+    if any(name != PurePath(name).name for name in entry.files):
         raise ValueError("a file outside the folder")
-    return entry
+    return replace(entry, findings=tuple(entry.findings))
+
+
+def _digest(entry: Mapping[str, Any]) -> str:
+    return text_digest(json.dumps(entry, sort_keys=True))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from hwmodels.errors import SpecError
 from hwmodels.fields import fill, shown
 from passes.errors import ConfigError, UsageError
+from qtool.check.digest import texts_of
 from qtool.check.tolerances import Tolerances
 
 if TYPE_CHECKING:
@@ -113,6 +114,8 @@ def read_config(file: Path) -> CheckConfig:
     """
     text = _read(file)
     document = _parse(file, text)
+    if any("\0" in value for value in texts_of(document)):
+        raise ConfigError(f"{file}: a text holds the character NUL, which no path can; remove it")
     lines = _headers(text)
     tables = {name: _table(file, name, document.pop(name, {})) for name in (MODELS, DEFAULTS, TOLERANCES)}
     top = _fill(file, "top of the file", document, _Top)

@@ -75,7 +75,7 @@ def target_digest(target: str) -> str:
     if not target.endswith(".toml") or not path.is_file():
         return text_digest(target)
     try:
-        texts = _texts(tomllib.loads(path.read_text(encoding="utf-8")))
+        texts = texts_of(tomllib.loads(path.read_text(encoding="utf-8")))
     except (ValueError, RecursionError):
         # Whoever loads the machine says what is wrong with its file.
         texts = ()
@@ -102,10 +102,10 @@ def _module_digest(location: str) -> str:
     return file_digest(Path(spec.origin))
 
 
-def _texts(value: object) -> Iterable[str]:
-    """Yield every text in a document."""
+def texts_of(value: object) -> Iterable[str]:
+    """Yield every text in a document of TOML or JSON."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict | list):
         for item in value.values() if isinstance(value, dict) else value:
-            yield from _texts(item)
+            yield from texts_of(item)

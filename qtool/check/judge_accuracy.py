@@ -28,10 +28,8 @@ def accuracy_cases(trial: Trial) -> Iterator[Case]:
     if trial.now.metric:
         yield from _against_baseline(trial)
         yield from _against_float(trial)
-    elif points("drop", trial.limits.drop) is not None:
-        yield case_of(
-            "drop", (NOTHING, NOTHING, trial.limits.drop), "nothing was measured; give the key eval"
-        )
+    else:
+        yield from _unmeasured(trial)
 
 
 def coverage_case(trial: Trial) -> Case | None:
@@ -67,6 +65,20 @@ def agreement_cases(trial: Trial) -> Iterator[Case]:
         found = f"expected forms at most {limits.lsb} LSB apart, found {plain(now.lsb)}"
         problem = f"{found}; `qtool compare --per-layer` tells where"
         yield case_of("lsb", steps, problem if now.lsb > limits.lsb else "")
+    elif then is not None and then.lsb is not None:
+        reason = _refusal(trial.entry.report) or "there is only one of them"
+        steps = plain(then.lsb), NOTHING, f"<= {limits.lsb}"
+        yield case_of("lsb", steps, f"the forms are compared no more: {reason}")
+
+
+def _unmeasured(trial: Trial) -> Iterator[Case]:
+    """Refuse limits on a metric that nobody measured; a limit must not be forgotten without a word."""
+    limits, known = trial.limits, trial.then.metric if trial.then else ""
+    asked = {"drop": limits.drop, "accuracy": (limits.accuracy or known) if known else ""}
+    for name, text in asked.items():
+        if text not in ("", OFF):
+            problem = "nothing was measured; give the key eval, or turn this tolerance off"
+            yield case_of(name, (known or NOTHING, NOTHING, text), problem)
 
 
 def _against_baseline(trial: Trial) -> Iterator[Case]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from passes.allocation.quantities import METRICS
+from hwmodels import Metric
+from passes.allocation.quantities import METRICS, word_of
 from qtool.check.tolerances import limit
 from qtool.check.trial import UPDATE, case_of
 from qtool.report.format import NOTHING, cost
-from qtool.report.headline import metric_word
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,7 +27,7 @@ def budget_cases(trial: Trial) -> Iterator[Case]:
         field = budget["metric"]
         used, allowed = cost(field, budget["used"]), cost(field, budget["limit"])
         problem = "" if budget["met"] else f"expected at most {allowed}, found {used}; widen the budget"
-        yield case_of(f"budget-{metric_word(field)}", (NOTHING, used, f"<= {allowed}"), problem)
+        yield case_of(f"budget-{word_of(Metric(field))}", (NOTHING, used, f"<= {allowed}"), problem)
 
 
 def cost_cases(trial: Trial) -> Iterator[Case]:
@@ -44,9 +44,11 @@ def _cost_case(trial: Trial, word: str, field: str, asked: Limit) -> Case | None
     found, most = trial.now.cost.get(field), _most(trial, field, asked)
     before = None if trial.then is None else trial.then.cost.get(field)
     if found is None:
-        # A limit that was written down must not be forgotten without a word; the default one may.
+        # A limit that was written down, or a value that was known, must not be forgotten without a word.
+        if asked.of == "baseline" and before is None:
+            return None
         missing = f"a limit of {asked.text}, but the target does not estimate it; leave the limit out"
-        return None if asked.of == "baseline" else case_of(word, (NOTHING, NOTHING, asked.text), missing)
+        return case_of(word, (cost(field, before), NOTHING, asked.text), missing)
     if most is None:
         return None
     values = cost(field, before), cost(field, found), f"<= {cost(field, most)}"

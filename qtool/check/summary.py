@@ -84,13 +84,18 @@ def _state(verdict: Verdict) -> str:
 def _section(verdict: Verdict) -> str:
     title = f"## {verdict.model.name}: {_state(verdict)}"
     if verdict.error:
-        return f"{title}\n\n{verdict.error}"
+        return f"{title}\n\n{_one_line(verdict.error)}"
     rows = [(c.name, c.before, c.found, c.allowed, OK if c.ok else FAILED) for c in verdict.cases]
     parts = [title, markdown_table(("check", "baseline", "now", "allowed", ""), rows)]
     if verdict.changed:
         parts.append(f"Not as they were at the baseline: {', '.join(verdict.changed)}.")
-    lines = [f"- {line.partition(', ')[2]}" for line in problems(verdict)]
+    lines = [f"- {_one_line(line.partition(', ')[2])}" for line in problems(verdict)]
     return "\n\n".join([*parts, *(["\n".join(lines)] if lines else [])])
+
+
+def _one_line(text: str) -> str:
+    """Names in a model may hold anything; a line break would end the list."""
+    return " ".join(text.split())
 
 
 def _line(finding: Finding) -> str:

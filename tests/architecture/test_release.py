@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -13,7 +15,7 @@ from importlib import resources
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
@@ -21,6 +23,11 @@ import yaml
 
 from qtool import __version__
 
+if TYPE_CHECKING:
+    from conftest import Source
+
+DISTRIBUTIONS = {"PIL": "pillow", "google": "onnx", "vl_convert": "vl-convert-python"}
+"""Packages that are called otherwise than what they install; protobuf comes with onnx."""
 BUILD = (
     "import sys; from scikit_build_core.build import build_sdist, build_wheel; "
     "print(build_wheel(sys.argv[1])); print(build_sdist(sys.argv[1]))"
@@ -68,6 +75,26 @@ def test_the_citation_is_valid_and_of_this_version(repository: Path) -> None:
     stored = resources.files("check_jsonschema") / "builtin_schemas" / "vendor" / "citation-file-format.json"
     jsonschema.validate(citation, json.loads(stored.read_text(encoding="utf-8")))
     assert (citation["version"], citation["license"]) == (__version__, "Apache-2.0")
+
+
+def test_every_package_that_is_imported_is_declared(sources: list[Source], pyproject: dict[str, Any]) -> None:
+    project = pyproject["project"]
+    extras = {name: wanted for name, wanted in project["optional-dependencies"].items() if name != "test"}
+    declared = [item for group in (project["dependencies"], *extras.values()) for item in group]
+    names = {re.split("[>=[]", item)[0] for item in declared} - {"qtool"}
+    imported = {name for source in sources for name in outside(source.tree)}
+    assert {DISTRIBUTIONS.get(name, name.replace("_", "-")) for name in imported} - names == set()
+
+
+def outside(tree: ast.Module) -> set[str]:
+    """The top-level names that a module imports from other packages."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.partition(".")[0])
+    return names - sys.stdlib_module_names - {"hwmodels", "passes", "qtool"}
 
 
 @pytest.fixture(scope="module")

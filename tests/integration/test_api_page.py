@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 import qtool
+from qtool.keywords import quantize_request
+from qtool.report import CostReport
 
 
 def page(repository: Path) -> str:
@@ -45,3 +49,18 @@ def test_every_public_name_is_on_the_page(repository: Path) -> None:
         name for name in qtool.__all__ if f"`{name}`" not in page(repository) and name != "__version__"
     ]
     assert not missing
+
+
+def test_the_readme_asks_for_what_there_is(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def ask(model: str, *, target: str, out: str, **options: Any) -> Any:
+        asked.append(quantize_request(model, target, out, options))
+        return SimpleNamespace(cost=CostReport(latency_s=1.0), cost_8bit=CostReport(latency_s=2.0))
+
+    monkeypatch.setattr(qtool, "quantize", ask, raising=False)
+    text = (repository / "README.md").read_text(encoding="utf-8")
+    (snippet,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    exec(compile(snippet, "README.md", "exec"), {})
+    assert (repository / asked[0].model).is_file()
+    assert (repository / asked[0].calib).is_file()

@@ -9,7 +9,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import jsonschema
 import pytest
+import xmlschema
 from typer.testing import Result
 
 Cli = Callable[..., Result]
@@ -23,6 +25,16 @@ def failed(folder: Path) -> dict[str, list[str]]:
         for case in document["models"][0]["cases"]
         if not case["ok"]
     }
+
+
+def check_reports(out: Path, schemas: Path) -> None:
+    """Hold JUnit XML and SARIF of a run against their schemas, and their findings against each other."""
+    xmlschema.XMLSchema(str(schemas / "junit.xsd")).validate(str(out / "junit.xml"))
+    sarif = json.loads((out / "check.sarif").read_text(encoding="utf-8"))
+    jsonschema.validate(sarif, json.loads((schemas / "sarif.json").read_text(encoding="utf-8")))
+    places = [result["locations"][0] for result in sarif["runs"][0]["results"]]
+    assert {it["physicalLocation"]["region"]["startLine"] for it in places} == {12}
+    assert "net/hidden" in {it["logicalLocations"][0]["fullyQualifiedName"] for it in places}
 
 
 def test_nothing_changed_is_green_and_compiles_nothing(cli: Cli, repo: Path) -> None:
@@ -46,13 +58,14 @@ def test_a_regression_of_two_points_is_red(cli: Cli, repo: Path, regress: Callab
     assert "plan" not in failed(repo)
 
 
-def test_other_bits_are_a_changed_plan_and_a_size_overrun(cli: Cli, repo: Path) -> None:
+def test_other_bits_are_a_changed_plan_and_a_size_overrun(cli: Cli, repo: Path, repository: Path) -> None:
     config = (repo / "qtool.toml").read_text(encoding="utf-8")
     (repo / "qtool.toml").write_text(config.replace("hidden=w7a8", "hidden=w8a8"), encoding="utf-8")
     result = cli("check", repo / "qtool.toml")
     assert result.exit_code == 5, result.output
     assert failed(repo)["plan"] == ["hidden"]
     assert failed(repo)["size"] == [""]
+    check_reports(repo / "qtool-out", repository / "tests" / "schemas")
     summary = (repo / "qtool-out" / "summary.md").read_text(encoding="utf-8")
     assert "hidden: w7a8 became w8a8" in summary
     assert "Not as they were at the baseline: options." in summary

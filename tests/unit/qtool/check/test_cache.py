@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from qtool.check.cache import ENTRY, KEPT, Cache, Entry
-from qtool.check.digest import file_digest
+from qtool.check.digest import file_digest, text_digest
 
 KEY = "ab" * 32
 
@@ -40,14 +40,9 @@ def test_an_entry_comes_back_as_it_was(cache: Cache, tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "cache").iterdir()] == [KEY]
 
 
-def change(document: dict[str, Any], **values: Any) -> str:
-    return json.dumps(document | values)
-
-
 @pytest.mark.parametrize(
     "values",
     [
-        {"schema_version": 2},
         {"files": {"../model.qpk": "0"}},
         {"files": {"model.qpk": "0"}},
         {"files": {"gone": "0"}},
@@ -58,8 +53,23 @@ def change(document: dict[str, Any], **values: Any) -> str:
 )
 def test_an_entry_that_lies_is_none(cache: Cache, tmp_path: Path, values: dict[str, Any]) -> None:
     file = tmp_path / "cache" / KEY / ENTRY
-    file.write_text(change(json.loads(file.read_text(encoding="utf-8")), **values), encoding="utf-8")
+    document = json.loads(file.read_text(encoding="utf-8"))
+    document["entry"] |= values
+    # With the right digest, so that it is the content that is refused.
+    document["sha256"] = text_digest(json.dumps(document["entry"], sort_keys=True))
+    file.write_text(json.dumps(document), encoding="utf-8")
     assert cache.get(KEY) is None
+
+
+def test_an_entry_that_was_edited_is_none(cache: Cache, tmp_path: Path) -> None:
+    file = tmp_path / "cache" / KEY / ENTRY
+    text = file.read_text(encoding="utf-8")
+    for old, new in (('"schema_version": 1', '"schema_version": 2'), ('"seed": 0', '"seed": 1')):
+        assert old in text
+        file.write_text(text.replace(old, new), encoding="utf-8")
+        assert cache.get(KEY) is None
+    file.write_text(text, encoding="utf-8")
+    assert cache.get(KEY) is not None
 
 
 @pytest.mark.parametrize("text", ["", "[]", "3", "{", '{"schema_version": 1}', "[" * 100_000])
@@ -87,3 +97,13 @@ def test_the_oldest_entries_go(tmp_path: Path) -> None:
         os.utime(tmp_path / key / ENTRY, (age, age))
     cache.prune({keys[0]})
     assert {path.name for path in tmp_path.iterdir()} == {keys[0], *keys[3:]}
+
+
+def test_a_cache_that_cannot_be_touched_serves_all_the_same(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "read-only", str(path))
+
+    monkeypatch.setattr(os, "utime", refuse)
+    assert cache.get(KEY) is not None

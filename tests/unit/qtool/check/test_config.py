@@ -85,6 +85,7 @@ def test_a_file_with_a_colon_in_its_name_is_a_file(tmp_path: Path) -> None:
             r"\[models.a.tolerances\] sizes: .* did you mean size\?",
         ),
         ("[models.a]\nmodel='x'\nmodel='y'", "expected TOML with every key once"),
+        ('out = "a\\u0000b"', "a text holds the character NUL"),
         ("x = " + "[" * 100_000, "expected TOML with every key once"),
         ("#" * 1_000_001, "expected at most 1000000 bytes"),
     ],

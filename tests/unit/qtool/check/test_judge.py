@@ -32,7 +32,7 @@ def test_the_same_result_is_within_every_tolerance(verdicts: Make) -> None:
     cases = verdicts()
     assert all(case.ok for case in cases.values())
     assert list(cases) == [
-        *("accuracy", "accuracy-packed", "budget-weights", "latency", "size"),
+        *("accuracy", "accuracy-packed", "budget-size", "latency", "size"),
         *("coverage", "agreement", "lsb", "plan", "lint"),
     ]
 
@@ -50,7 +50,9 @@ def test_the_same_result_is_within_every_tolerance(verdicts: Make) -> None:
         ({"limits": {"drop": "1%"}}, []),
         ({"limits": {"drop": "0.9%"}}, ["drop", "drop-packed"]),
         ({"limits": {"drop": "1dB"}}, ["drop", "drop-packed"]),
-        ({"limits": {"drop": "1%"}, "metric": None}, ["drop"]),
+        ({"limits": {"drop": "1%"}, "metric": None}, ["drop", "accuracy"]),
+        ({"limits": {"accuracy": "off"}, "metric": None}, []),
+        ({"limits": {"accuracy": "1%"}, "metric": None, "then": None}, ["baseline"]),
         ({"missed": "too far"}, ["max-drop"]),
     ],
 )
@@ -86,6 +88,7 @@ def test_a_loss_names_the_layers_it_was_expected_of(failed: Make) -> None:
         ({"limits": {"size": "off"}, "cost": {"weight_bytes": 9e9}}, []),
         ({"limits": {"energy": "1mJ"}}, ["energy"]),
         ({"limits": {"energy": "5%"}}, []),
+        ({"cost": {"latency_s": None}}, ["latency"]),
         ({"then": {"cost": {}}, "cost": {"latency_s": 9.0}}, []),
     ],
 )
@@ -130,7 +133,14 @@ def test_agreement(failed: Make, limits: dict[str, Any], names: list[str]) -> No
 
 
 def test_forms_that_were_not_compared_are_not_judged(verdicts: Make) -> None:
-    assert not {"agreement", "lsb"} & verdicts(agreement=None, limits={"lsb": 0}).keys()
+    then = {"agreement": None, "lsb": None}
+    assert not {"agreement", "lsb"} & verdicts(then=then, agreement=None).keys()
+
+
+def test_an_artifact_that_is_gone_is_missed(failed: Make) -> None:
+    assert failed(agreement=None) == {
+        "lsb": "the forms are compared no more: Erf has no integer form",
+    }
 
 
 def test_a_plan_may_change_where_it_is_said(verdicts: Make) -> None:
