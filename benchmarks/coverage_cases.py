@@ -59,7 +59,7 @@ NETWORKS: dict[str, tuple[str, str, Words]] = {
         ("--preprocess", "scale=1 layout=nhwc"),
     ),
     "yunet_n_dynamic": (*IMAGES, ("--preprocess", "order=bgr scale=1")),
-    "mobilenet_v1_0.5_160_qat_qdq": (*IMAGES, ("--preprocess", "resize=183 crop=160", "--label-offset", "1")),
+    "mobilenet_v1_0.5_160_qat_qdq": (*IMAGES, ("--preprocess", SMALL_IMAGES, "--label-offset", "1")),
 }
 
 

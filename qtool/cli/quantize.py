@@ -101,9 +101,7 @@ def quantize(  # noqa: PLR0913 - one parameter per option
         bits=() if bits is None else q.parse_bits(bits),
         pins=tuple(q.parse_pin(text) for text in pin or ()),
     )
-    if print_pipeline:
-        return _print_pipeline(request)
-    return _run(request, as_json=json, quiet=quiet)
+    return _print_pipeline(request) if print_pipeline else _run(request, as_json=json, quiet=quiet)
 
 
 def _print_pipeline(request: QuantizeRequest) -> None:

@@ -86,21 +86,19 @@ def search(  # noqa: PLR0913 - one parameter per option
     from qtool.request import QuantizeRequest
     from qtool.search.request import SearchRequest, parse_workers
 
-    budgets = _budgets(max_latency, max_energy, max_size, max_bops)
-    # Filled in steps: as one call with a line per argument it would not fit a screen.
     asked = partial(QuantizeRequest, model=model, calib=calib, target=target, out=out, eval=eval_)
     asked = partial(asked, samples=samples, metric=metric, label_offset=label_offset, group_size=group_size)
     asked = partial(asked, preprocess=options.read_preprocess(preprocess), ranges=ranges, seed=seed)
     # The folder may hold files: those of the search that is resumed, which SearchRequest checks.
-    asked = partial(asked, forms=q.parse_names(to), sensitivity=sensitivity, force=True, budgets=budgets)
-    asked = partial(asked, shapes=q.parse_shapes(shape or ()))
-    base = asked(bits=q.parse_bits(bits) if bits else (), pins=tuple(q.parse_pin(text) for text in pin or ()))
-    count, cluster = parse_workers(workers)
-    searched = partial(SearchRequest, base=base, solver=solver, processes=count, cluster=cluster)
-    searched = partial(searched, evaluations=evaluations, time_limit_s=time_limit, force=force)
-    searched = partial(searched, objectives=q.parse_names(objectives), select=select, knee=knee)
+    asked = partial(asked, shapes=q.parse_shapes(shape or ()), pins=tuple(map(q.parse_pin, pin or ())))
+    asked = partial(asked, budgets=_budgets(max_latency, max_energy, max_size, max_bops), force=True)
+    base = asked(forms=q.parse_names(to), sensitivity=sensitivity, bits=q.parse_bits(bits) if bits else ())
+    processes, cluster = parse_workers(workers)
+    searched = partial(SearchRequest, base=base, solver=solver, processes=processes, cluster=cluster)
+    searched = partial(searched, evaluations=evaluations, time_limit_s=time_limit, force=force, knee=knee)
+    searched = partial(searched, objectives=q.parse_names(objectives), select=select, beacons=beacons)
     drop = None if max_drop is None else q.parse_drop(max_drop)
-    _run(searched(max_drop=drop, beacons=beacons, hopeless=q.parse_drop(hopeless)), as_json=json, quiet=quiet)
+    _run(searched(max_drop=drop, hopeless=q.parse_drop(hopeless)), as_json=json, quiet=quiet)
 
 
 def _budgets(*texts: str | None) -> tuple[BudgetRequest, ...]:
