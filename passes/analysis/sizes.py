@@ -11,7 +11,7 @@ import onnx
 from onnx import helper
 
 from passes.api import Analysis, Aspect, PassContext
-from passes.errors import UsageError
+from passes.errors import ModelError, UsageError
 from passes.execution.dataset import graph_inputs
 from passes.execution.session import Session
 from passes.ir.onnx_io import infer_shapes, to_proto

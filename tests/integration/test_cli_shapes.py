@@ -173,3 +173,17 @@ def test_results_that_are_no_tensors_are_left_out_of_the_comparison(cli: Cli, tm
     result = cli("quantize", tmp_path / "net.onnx", *words, "-o", tmp_path / "out")
     assert result.exit_code == 0, result.output
     assert json.loads((tmp_path / "out/report.json").read_text())["metric"]["samples"] == 8
+
+
+def test_a_model_that_does_not_run_at_a_shape_keeps_what_is_known(cli: Cli, tmp_path: Path) -> None:
+    """The rows of the sum depend on values, and no run gets there: the batch must be even."""
+    proto = parser.parse_model(
+        '<ir_version: 8, opset_import: ["" : 17]> net (float[n,4] x) => (float[m] y)'
+        "{ r = Reshape(x, eight) h = MatMul(r, w) a = Abs(h) at = NonZero(a) t = Cast<to = 1>(at)"
+        "  y = ReduceSum<keepdims = 0>(t, zero) }"
+    )
+    constants = {"eight": np.array([-1, 8]), "w": np.ones((8, 2), np.float32), "zero": np.array([0])}
+    proto.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
+    (tmp_path / "net.onnx").write_bytes(proto.SerializeToString())
+    result = cli("inspect", tmp_path / "net.onnx", "--shape", "x=3,4", "--json")
+    assert result.exit_code == 0, result.output
