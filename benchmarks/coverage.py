@@ -53,10 +53,15 @@ def main() -> None:
             for case in PARTS[part](options.data, Path(folder)):
                 if options.names in case.name:
                     entries[case.name] = measure(part, case)
-                    print(case.name, json.dumps(entries[case.name])[:300], flush=True)
-        document["environment"] = environment()
-        document[part] = dict(sorted(entries.items()))
-        RESULTS.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+                    print(case.name, json.dumps(entries[case.name]), flush=True)
+                    write(document)
+
+
+def write(document: dict[str, Any]) -> None:
+    """Write what was measured so far."""
+    parts = {part: dict(sorted(document[part].items())) for part in PARTS if part in document}
+    text = json.dumps({"environment": environment(), **parts}, indent=1)
+    RESULTS.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -117,15 +117,50 @@ def compiled(case: Case, work: Path, limit: int, *, networks: bool) -> Outcome:
     words = ["quantize", case.model, "--calib", case.calib, "--eval", case.eval, *case.words]
     words += ["--to", FORMS, "--target", target, "-o", work / "out", "--quiet"]
     found = apart(_called, words, limit=limit)
+    if "qtool plan import" in found.get("reason", ""):
+        return imported(case, work, limit)
     if found["outcome"] != "exit 0":
         return found
+    del found["output"]
     return found | _summary(json.loads((work / "out" / "report.json").read_text()))
+
+
+def imported(case: Case, work: Path, limit: int) -> Outcome:
+    """Return what ``plan import``, ``lower`` and ``compare`` make of a model that is quantized already."""
+    model, lowered = work / "read" / "model.onnx", work / "lowered"
+    qdq, packed = lowered / "model.qdq.onnx", lowered / "model.qpk"
+    data = ["--data", case.eval, *case.words, "--json"]
+    steps: list[list[Any]] = [
+        ["plan", "import", case.model, "--float-io", "-o", model.parent, "--json"],
+        ["lower", model, "--plan", model.with_name("plan.json"), "--to", FORMS, "-o", lowered, "--quiet"],
+        ["compare", model, qdq, *data],
+        ["compare", qdq, packed, *data],
+    ]
+    found = [apart(_called, words, limit=limit) for words in steps]
+    if wrong := [step for step in found if step["outcome"] != "exit 0"]:
+        return wrong[0]
+    read, _, first, second = (json.loads(step["output"] or "{}") for step in found)
+    return {
+        "outcome": "exit 0",
+        "seconds": sum(step["seconds"] for step in found),
+        "layers": len(read["layers"]),
+        "float_layers": len(read["kept"]),
+        "macs": None,
+        "metric": first["metric"]["name"],
+        "float": first["metric"]["a"],
+        "quantized": first["metric"]["b"],
+        "packed": second["metric"]["b"],
+        "agreement_with_float": first["agreement"],
+        "agreement_packed_vs_qdq": second["agreement"],
+        "max_lsb": None,
+        "no_packed_form": None,
+    }
 
 
 def _called(words: list[Any]) -> Outcome:
     result = CliRunner().invoke(app, [str(word) for word in words])
-    outcome: Outcome = {"outcome": f"exit {result.exit_code}"}
-    return outcome | ({"reason": result.stderr.strip()[:300]} if result.exit_code else {})
+    outcome: Outcome = {"outcome": f"exit {result.exit_code}", "output": result.stdout[-20000:]}
+    return outcome | ({"reason": result.stderr.strip()[-300:]} if result.exit_code else {})
 
 
 def _summary(report: dict[str, Any]) -> Outcome:

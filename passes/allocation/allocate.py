@@ -27,6 +27,7 @@ from passes.api import Aspect, Pass, PassContext, PassResult
 from passes.errors import ModelError, UsageError
 from passes.execution.collect import HISTOGRAMS, PATCHES
 from passes.ir.float_layers import FLOAT_BITS
+from passes.ir.layers import QUANTIZED
 from passes.ir.setup import quantizer_setup
 from passes.ir.specs import plan_of_bits
 from passes.ir.weight_groups import with_groups
@@ -104,7 +105,10 @@ class Allocate(Pass):
         setup = quantizer_setup(model.graph, ctx.target)
         if not setup.layers:
             reasons = "; ".join(sorted({f"{entry.op}: {entry.reason}" for entry in setup.unquantized}))
-            raise ModelError(f"{model.path}: nothing can be quantized ({reasons or 'it has no layers'})")
+            hint = "; qtool plan import reads quantized models" if QUANTIZED in reasons else ""
+            raise ModelError(
+                f"{model.path}: nothing can be quantized ({reasons or 'it has no layers'}){hint}"
+            )
         pins = match_pins(setup.layers, [parse_pin(text) for text in self.pin])
         check_pins(setup, pins)
         if self.searches:

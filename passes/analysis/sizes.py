@@ -11,7 +11,7 @@ import onnx
 from onnx import helper
 
 from passes.api import Analysis, Aspect, PassContext
-from passes.errors import UsageError
+from passes.errors import ModelError, UsageError
 from passes.execution.dataset import graph_inputs
 from passes.execution.session import Session
 from passes.ir.onnx_io import infer_shapes, to_proto
@@ -47,7 +47,6 @@ class Sizes(Analysis["Mapping[str, tuple[int, ...]]"]):
 
         Raises:
             UsageError: a shape is asked for that the model cannot take.
-            ModelError: ONNX Runtime cannot run the model at these shapes.
         """
         specs = graph_inputs(model.graph)
         check_shapes(ctx.shapes, specs)
@@ -60,7 +59,7 @@ class Sizes(Analysis["Mapping[str, tuple[int, ...]]"]):
         proto = to_proto(model)
         found = _inferred(proto, {name: array.shape for name, array in feeds.items()})
         missing = [tensor.name for tensor in wanted if tensor.name not in found]
-        return found | (_observed(proto, missing, feeds, ctx.workers) if missing else {})
+        return found | _observed(proto, missing, feeds, ctx)
 
 
 def check_shapes(shapes: Mapping[str, tuple[int, ...]], specs: Iterable[InputSpec]) -> None:
@@ -133,18 +132,24 @@ def _inferred(proto: onnx.ModelProto, inputs: Mapping[str, tuple[int, ...]]) -> 
 
 
 def _observed(
-    proto: onnx.ModelProto, names: list[str], feeds: dict[str, NDArray[Any]], threads: int
+    proto: onnx.ModelProto, names: list[str], feeds: dict[str, NDArray[Any]], ctx: PassContext
 ) -> Shapes:
-    """Run the model and let it tell the shapes of some tensors."""
+    """Run the model and let it tell the shapes of some tensors; none, where it does not run."""
     probed = onnx.ModelProto()
     probed.CopyFrom(proto)
     kinds = {value.name: value.type for value in (*probed.graph.value_info, *probed.graph.output)}
     tensors = [name for name in names if name not in kinds or kinds[name].HasField("tensor_type")]
+    if not tensors:
+        return {}
     del probed.graph.output[:]
     for index, name in enumerate(tensors):
         probed.graph.node.append(helper.make_node("Shape", [name], [f"{name}.shape.{index}"]))
         probed.graph.output.append(
             helper.make_tensor_value_info(f"{name}.shape.{index}", onnx.TensorProto.INT64, None)
         )
-    results = Session(probed, threads=threads, small=True).run(feeds)
+    try:
+        results = Session(probed, threads=ctx.workers, small=True).run(feeds)
+    except ModelError as error:
+        ctx.note("sizes", "shapes", f"some stay unknown: {error}")
+        return {}
     return {name: tuple(map(int, shape)) for name, shape in zip(tensors, results, strict=True)}

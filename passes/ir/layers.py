@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 TensorShapes = Mapping[str, tuple[int, ...]]
 NO_SIZES: TensorShapes = MappingProxyType({})
+QUANTIZED = "it is quantized already"
 DYNAMIC_BATCH = 1
 """Size that stands for a symbolic dimension when work is counted."""
 
@@ -168,7 +169,7 @@ def _obstacle(  # noqa: PLR0911 - one return per reason
     if isinstance(act, gs.Constant):
         return "its activation input is a constant"
     if any(tensor.inputs and tensor.inputs[0].op == "DequantizeLinear" for tensor in (act, second)):
-        return "it is quantized already"
+        return QUANTIZED
     if isinstance(second, gs.Variable) and node.op != "MatMul":
         return "its weights are computed at run time"
     if bias is not None and not isinstance(bias, gs.Constant):

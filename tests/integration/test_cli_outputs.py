@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -57,3 +58,27 @@ def test_a_disk_that_fills_up_leaves_nothing(
     assert result.exit_code == 3
     assert "No space left on device" in result.stderr
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("limit", [0, 9_000])
+def test_files_that_may_not_grow_leave_the_old_results(
+    quantize: Quantize, tmp_path: Path, limit: int
+) -> None:
+    """The system stops every file at a size, as a full disk or a quota does."""
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in ("model.qdq.onnx", "report.json"):
+        (out / name).write_bytes(b"old")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        result = quantize(out, "--force")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert result.exit_code == 3, result.output
+    assert "File too large" in result.stderr
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == {
+        "model.qdq.onnx": b"old",
+        "report.json": b"old",
+    }
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]

@@ -133,3 +133,57 @@ def test_shapes_that_depend_on_values_are_observed(cli: Cli, tmp_path: Path) -> 
     works = {layer["op"]: layer["bops"] for layer in report["layers"][1:]}
     # One sample has 4 entries other than zero, and so 4 rows of 4 x 2 products.
     assert works["MatMul"] == 64 * 4 * 4 * 2
+
+
+def test_inputs_of_fixed_and_different_shapes_are_compared_whole(cli: Cli, tmp_path: Path) -> None:
+    """No axis counts samples: neither form may cut the second factor to the length of the first."""
+    proto = parser.parse_model(
+        '<ir_version: 8, opset_import: ["" : 17]> net (float[3,4] a, float[4,5] b) => (float[3,5] y)'
+        "{ y = MatMul(a, b) }"
+    )
+    (tmp_path / "net.onnx").write_bytes(proto.SerializeToString())
+    rng = np.random.default_rng(0)
+    arrays = {
+        "a": rng.normal(size=(3, 4)).astype(np.float32),
+        "b": rng.normal(size=(4, 5)).astype(np.float32),
+    }
+    np.savez(tmp_path / "x.npz", **arrays)
+    words = ["--calib", tmp_path / "x.npz", "--eval", tmp_path / "x.npz", "--target", "generic", "--quiet"]
+    result = cli("quantize", tmp_path / "net.onnx", *words, "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    report = json.loads((tmp_path / "out/report.json").read_text())
+    assert report["agreement"] == {
+        "qdq_vs_packed_max_lsb": 0,
+        "top1_agreement": 1.0,
+        "top1_vs_float": 1.0,
+    }
+
+
+def test_results_that_are_no_tensors_are_left_out_of_the_comparison(cli: Cli, tmp_path: Path) -> None:
+    proto = parser.parse_model(
+        '<ir_version: 8, opset_import: ["" : 17]> net (float[n,4] x) => (float[n,3] y, seq(float[n,3]) s)'
+        "{ y = MatMul(x, w) s = SequenceConstruct(y, y) }"
+    )
+    rng = np.random.default_rng(0)
+    weight = rng.normal(size=(4, 3)).astype(np.float32)
+    proto.graph.initializer.append(numpy_helper.from_array(weight, "w"))
+    (tmp_path / "net.onnx").write_bytes(proto.SerializeToString())
+    np.savez(tmp_path / "x.npz", x=rng.normal(size=(8, 4)).astype(np.float32))
+    words = ["--calib", tmp_path / "x.npz", "--eval", tmp_path / "x.npz", "--target", "generic", "--quiet"]
+    result = cli("quantize", tmp_path / "net.onnx", *words, "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert json.loads((tmp_path / "out/report.json").read_text())["metric"]["samples"] == 8
+
+
+def test_a_model_that_does_not_run_at_a_shape_keeps_what_is_known(cli: Cli, tmp_path: Path) -> None:
+    """The rows of the sum depend on values, and no run gets there: the batch must be even."""
+    proto = parser.parse_model(
+        '<ir_version: 8, opset_import: ["" : 17]> net (float[n,4] x) => (float[m] y)'
+        "{ r = Reshape(x, eight) h = MatMul(r, w) a = Abs(h) at = NonZero(a) t = Cast<to = 1>(at)"
+        "  y = ReduceSum<keepdims = 0>(t, zero) }"
+    )
+    constants = {"eight": np.array([-1, 8]), "w": np.ones((8, 2), np.float32), "zero": np.array([0])}
+    proto.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
+    (tmp_path / "net.onnx").write_bytes(proto.SerializeToString())
+    result = cli("inspect", tmp_path / "net.onnx", "--shape", "x=3,4", "--json")
+    assert result.exit_code == 0, result.output

@@ -7,7 +7,7 @@ import pytest
 from hwmodels import Precision
 from passes.analysis.cost import Costs, price_plan
 from passes.analysis.workloads import Workloads
-from passes.api import PassContext
+from passes.api import Aspect, PassContext
 from passes.errors import ModelError
 from passes.ir.model import Model
 from passes.ir.onnx_io import model_from_text
@@ -44,8 +44,17 @@ def test_matrix_products(model: Model, ctx: PassContext) -> None:
     ]
 
 
-def test_an_unknown_shape_is_refused(model: Model, ctx: PassContext) -> None:
+def test_a_shape_follows_from_that_of_the_input(model: Model, ctx: PassContext) -> None:
+    known = ctx.get(Workloads(), model)
+    ctx.invalidate(Aspect.GRAPH)
     model.graph.tensors()["y"].shape = None
+    assert ctx.get(Workloads(), model) == known
+
+
+def test_a_shape_that_nothing_tells_is_refused(model: Model, ctx: PassContext) -> None:
+    """There are no samples to look at, and nobody said how large the input is."""
+    for tensor in (*model.graph.inputs, model.graph.tensors()["y"]):
+        tensor.shape = None
     with pytest.raises(ModelError, match="layer second: the shape"):
         ctx.get(Workloads(), model)
 

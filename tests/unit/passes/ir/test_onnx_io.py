@@ -165,6 +165,24 @@ def test_external_data_that_lie_are_refused(
         read_model(save(external("w.bin", **entries)))
 
 
+def test_more_than_fits_into_memory_is_refused_with_what_does_it(save: Save, tmp_path: Path) -> None:
+    with (tmp_path / "w.bin").open("wb") as file:
+        file.truncate(2**31)
+    with pytest.raises(ModelError, match=r"at most 2147483648 bytes.*qtool weights"):
+        read_model(save(external("w.bin")))
+
+
+def test_constants_that_are_no_inputs_need_a_newer_ir_version(save: Save) -> None:
+    """The converter of the onnx package takes those of a model of IR version 3 for undefined."""
+    proto = onnx.parser.parse_model(
+        '<ir_version: 3, opset_import: ["" : 9]> net (float[1,2] x, float[2] w) => (float[1,2] y)'
+        "<float[2] w = {1, 2}> { y = Add(x, w) }"
+    )
+    model = read_model(save(proto))
+    assert [tensor.name for tensor in model.graph.inputs] == ["x"]
+    assert opset_of(raise_opset(to_proto(model), 13)) == 13
+
+
 @pytest.mark.parametrize("cut", [1, 20, 60, 100])
 def test_a_truncated_file_is_refused(cut: int, proto: onnx.ModelProto, tmp_path: Path) -> None:
     path = tmp_path / "cut.onnx"
