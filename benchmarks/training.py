@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=5000, help="to evaluate on, the first so many")
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
-    step = Finetune(steps=options.steps, mirror=True, shift=2, warm_up=20, checks=6, held=256)
+    step = Finetune(steps=options.steps, mirror=True, shift=2, warm_up=20, checks=8)
     found = json.loads(options.results.read_text()) if options.results.exists() else {"entries": {}}
     for seed in options.seed or [0]:
         for setting in options.setting or SETTINGS:

@@ -33,7 +33,10 @@ BUILTIN: tuple[tuple[str, str], ...] = (
 )
 """The passes that come with the package, in the order of a pipeline: name, ``module:Class``."""
 
-ANALYSES: tuple[tuple[str, str], ...] = (("activations", "passes.execution.collect:CollectActivations"),)
+ANALYSES: tuple[tuple[str, str], ...] = (
+    ("activations", "passes.execution.collect:CollectActivations"),
+    ("float-safety", "passes.analysis.float_safety:FloatSafetyTable"),
+)
 """The analyses that can be asked for by name: name, ``module:Class``."""
 
 ENTRY_POINTS = "qtool.passes"

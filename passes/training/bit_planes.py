@@ -141,8 +141,7 @@ class BitPlanes:
     def _codes(self) -> NDArray[np.float64]:
         """Return the codes before they are rounded."""
         exact = (self.positive - self.negative).detach().sum(dim=0)
-        codes: NDArray[np.float64] = exact.cpu().numpy().astype(np.float64)
-        return codes
+        return np.asarray(exact.cpu().numpy(), dtype=np.float64)
 
     def _unit(self) -> Tensor:
         expanded = self._quant.spec.granularity.expand(self._scale, self._shape)

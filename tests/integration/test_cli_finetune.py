@@ -101,6 +101,7 @@ def test_labels_that_are_asked_for_must_be_there(
     assert "bare.npz has no labels" in result.output
 
 
+@needs_torch
 @pytest.mark.parametrize(
     ("option", "message"),
     [
