@@ -54,7 +54,7 @@ def toml(value: Any) -> str:
     return json.dumps(value)
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(DOCUMENTS)
 def test_a_config_is_read_or_refused(document: dict[str, Any]) -> None:
     text = "\n".join(f"{key} = {toml(value)}" for key, value in document.items())
@@ -77,7 +77,7 @@ def test_bytes_are_read_or_refused(data: bytes) -> None:
                 read(file)
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(FACTS, VALUES)
 def test_a_baseline_is_read_or_refused(facts: dict[str, Any], files: Any) -> None:
     whole = {"metric": "top1", "values": {}, "cost": {}, "cost_8bit": {}, "coverage": 1.0, "layers": {}}
