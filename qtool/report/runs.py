@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from qtool.compare_runs import Compared, RunsReport
 
 TITLE = "What changed"
+_FIRST = {"results": "quantity", "layers": "layer", "circumstances": "circumstance"}
+"""Heads of the first columns."""
 
 
 def runs_tables(found: RunsReport) -> list[tuple[str, str, Table]]:
@@ -25,7 +27,7 @@ def runs_tables(found: RunsReport) -> list[tuple[str, str, Table]]:
         ("layers", f"Layers of other bits ({found.equal_layers} have the same)", found.layers),
         ("circumstances", "Circumstances", found.circumstances),
     )
-    return [(name, title, _table(found.runs, rows)) for name, title, rows in parts if rows]
+    return [(name, title, _table(_FIRST[name], found.runs, rows)) for name, title, rows in parts if rows]
 
 
 def runs_markdown(found: RunsReport) -> str:
@@ -51,10 +53,10 @@ def _nothing(found: RunsReport) -> list[str]:
     return [] if found.layers else [f"All {found.equal_layers} layers have the same bits."]
 
 
-def _table(runs: Sequence[str], rows: Sequence[Compared]) -> Table:
+def _table(first: str, runs: Sequence[str], rows: Sequence[Compared]) -> Table:
     if all(row.change == NOTHING for row in rows):
-        return Table(("", *runs), tuple((row.what, *row.values) for row in rows))
-    return Table(("", *runs, "change"), tuple((row.what, *row.values, row.change) for row in rows))
+        return Table((first, *runs), tuple((row.what, *row.values) for row in rows))
+    return Table((first, *runs, "change"), tuple((row.what, *row.values, row.change) for row in rows))
 
 
 def _plain(table: Table) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
