@@ -6,6 +6,7 @@ python benchmarks/coverage_page.py
 from __future__ import annotations
 
 import json
+import textwrap
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS, PAGE = ROOT / "benchmarks" / "results", ROOT / "docs" / "coverage.md"
 NOTHING = "nothing can be quantized"
-LONG_S = 10
-"""Seconds above which a graph is listed by name."""
+LONG_S, WIDTH = 10, 110
+"""Seconds above which a graph is listed by name; characters of a line."""
 Entry = dict[str, Any]
 
 TEXT = """# What goes through
@@ -39,7 +40,9 @@ ones.
 
 Canonicalized, a model must give what it gave before in ONNX Runtime, within 1e-5. Refused are opsets below 7,
 models with optional values, and, to be quantized, graphs without a layer or with operators that ONNX Runtime
-does not know. {odd_long}
+does not know.
+
+{odd_long}
 
 ## The onnx package's tests of operators that multiply
 
@@ -49,7 +52,7 @@ All inputs but the first become constants, as a network would have them.
 
 ## Large models
 
-`python benchmarks/large_model.py`: {large}
+{large}
 """
 
 
@@ -62,11 +65,8 @@ def networks(entries: dict[str, Entry]) -> str:
         if it["outcome"] != "exit 0":
             lines.append(row([name, it["outcome"], it.get("reason", ""), *[""] * (len(head) - 3)]))
             continue
-        same = (
-            "-"
-            if it["max_lsb"] is None
-            else f"{it['max_lsb']:.0f} LSB, {percent(it['agreement_packed_vs_qdq'])}"
-        )
+        same = percent(it["agreement_packed_vs_qdq"])
+        same = same if it["max_lsb"] is None else f"{it['max_lsb']:.0f} LSB, {same}"
         shares = [percent(it[key]) for key in ("float", "quantized", "packed")]
         counts = [str(it["layers"]), str(it["float_layers"])]
         lines.append(row([name, percent(it["macs"]), it["metric"], *shares, same, *counts]))
@@ -96,7 +96,8 @@ def long_ones(entries: dict[str, Entry]) -> str:
     """Name the graphs that took long."""
     seconds = {name: entry["compiled"]["seconds"] for name, entry in entries.items()}
     found = [f"{name.split('__')[-1]} ({value:.0f} s)" for name, value in seconds.items() if value > LONG_S]
-    return f"More than {LONG_S} s, beside other work: {', '.join(found)}." if found else ""
+    text = f"More than {LONG_S} s, on two cores beside much other work: {', '.join(found)}."
+    return textwrap.fill(text, WIDTH) if found else ""
 
 
 def large(path: Path) -> str:
@@ -104,12 +105,12 @@ def large(path: Path) -> str:
     if not path.exists():
         return "not measured."
     it = json.loads(path.read_text(encoding="utf-8"))
-    return (
-        f"{it['layers']} matrix products, {it['float_bytes'] / 1e9:.1f} GB of float32, to 4 bits in groups "
-        f"of 32 in {it['seconds']:.0f} s; peak memory {it['peak_bytes'] / 1e6:.0f} MB (a layer has "
-        f"{it['layer_bytes'] / 1e6:.0f} MB); the result has {it['size_over_asked']:.4f} times the bytes "
-        f"asked, and ONNX Runtime loads it."
-    )
+    sizes = f"{it['layers']} matrix products, {it['float_bytes'] / 1e9:.1f} GB of float32"
+    memory = f"peak memory {it['peak_bytes'] / 1e6:.0f} MB (a layer has {it['layer_bytes'] / 1e6:.0f} MB)"
+    result = f"the result has {it['size_over_asked']:.4f} times the bytes asked, and ONNX Runtime loads it"
+    text = f"{sizes}, to 4 bits in groups of 32 in {it['seconds']:.0f} s; {memory}; {result}."
+    text = f"`python benchmarks/large_model.py`: {text}"
+    return textwrap.fill(text, WIDTH)
 
 
 def percent(value: float | None) -> str:

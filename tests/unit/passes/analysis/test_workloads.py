@@ -55,7 +55,7 @@ def test_a_shape_that_nothing_tells_is_refused(model: Model, ctx: PassContext) -
     """There are no samples to look at, and nobody said how large the input is."""
     for tensor in (*model.graph.inputs, model.graph.tensors()["y"]):
         tensor.shape = None
-    with pytest.raises(ModelError, match="layer second: the shape"):
+    with pytest.raises(ModelError, match="layer first: the shape"):
         ctx.get(Workloads(), model)
 
 
