@@ -37,11 +37,13 @@ class Sparsity:
             takes a plane of ones.
         rounds: re-quantizations.
         tolerance: norm, 0 to 1, at which a plane counts as gone.
+        max_loss: on the samples held out; a re-quantization that ends above it is undone and ends the run.
     """
 
     strength: float
     rounds: int
     tolerance: float
+    max_loss: float
 
 
 class BitSparsity:
@@ -49,7 +51,7 @@ class BitSparsity:
 
     Attributes:
         ended: why it stopped early; empty when it did not.
-        dropped: planes that are gone.
+        bits: per weight, signs included, in the plan that is kept.
     """
 
     def __init__(self, model: Model, ctx: PassContext, lesson: Lesson, sparsity: Sparsity) -> None:
@@ -68,7 +70,7 @@ class BitSparsity:
                     self._weights[part.weight_name] = BitPlanes(quant, codes, lesson.simulation.bridge.device)
         if not self._weights:
             raise UsageError("bsq: no layer has a constant weight to learn the bits of")
-        self.ended, self.dropped = "", 0
+        self.ended, self.bits, self._kept = "", self._mean_bits(), model.plan
 
     def run(self) -> QuantPlan:
         """Train, dropping planes on the way, and return the plan with the bits that are left."""
@@ -82,11 +84,12 @@ class BitSparsity:
                 break
             self._ctx.progress(SOURCE, step + 1, course.steps)
             if (step + 1) % every == 0 and step + 1 < course.steps:
-                self._requantize(step + 1)
+                if not self._requantize(step + 1):
+                    return self._kept
                 # The shapes of the parameters have changed.
                 optimizer = self._optimizer()
         self._requantize(course.steps)
-        return self._written()
+        return self._kept
 
     def _learn(self, step: int, optimizer: torch.optim.Optimizer) -> bool:
         loss, feeds = self._lesson.loss(self._constants(), step)
@@ -114,14 +117,20 @@ class BitSparsity:
         planes = [it for weight in self._weights.values() for it in (weight.positive, weight.negative)]
         return torch.optim.Adam([{"params": planes, "lr": rate, "initial": rate}])
 
-    def _requantize(self, step: int) -> None:
-        self.dropped += sum(weight.requantize(self._sparsity.tolerance) for weight in self._weights.values())
+    def _requantize(self, step: int) -> bool:
+        """Drop planes, and return whether the loss allows it; if so the plan is kept."""
+        for weight in self._weights.values():
+            weight.requantize(self._sparsity.tolerance)
         loss = self._lesson.over_held(self._constants())
-        message = f"{self.mean_bits():.2f} bits per weight, loss {loss:.4g} on samples held out"
+        message = f"{self._mean_bits():.2f} bits per weight, loss {loss:.4g} on samples held out"
         self._ctx.note(SOURCE, f"step {step}", message)
+        if not loss <= self._sparsity.max_loss:
+            self.ended = self.ended or f"the loss went above {self._sparsity.max_loss:g} after step {step}"
+            return False
+        self.bits, self._kept = self._mean_bits(), self._written()
+        return True
 
-    def mean_bits(self) -> float:
-        """Return the bits per weight, signs included, over all weights."""
+    def _mean_bits(self) -> float:
         total = sum(weight.count for weight in self._weights.values())
         return sum(weight.count * weight.bits for weight in self._weights.values()) / total
 

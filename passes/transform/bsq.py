@@ -31,19 +31,22 @@ class Bsq(Course, Pass):
         label_offset: added to labels, 1 for models with a background class.
         shift: pixels by which pictures are moved at random at most.
         mirror: swap left and right in half of the pictures.
-        held: samples held out at most, at most an eighth of all, for the journal.
+        held: samples held out at most, at most an eighth of all, to measure the loss on.
         device: ``cpu``, ``cuda`` or ``auto``, which takes a GPU when there is one.
         strength: how hard planes are pushed out: what one of an average layer loses of its bits over the run.
         rounds: re-quantizations, at each of which planes are dropped.
         tolerance: root of the mean square of the bits of a plane at which it is dropped from the low end.
+        max_loss: a re-quantization that leaves a greater loss on the samples held out is undone and ends the
+            run.
     """
 
     name: ClassVar[str] = "bsq"
     steps: int = 200
     rate: float = 0.05
-    strength: float = 1.0
+    strength: float = 1.5
     rounds: int = 8
     tolerance: float = 0.3
+    max_loss: float = 0.1
 
     def check(self, model: Model, ctx: PassContext) -> None:
         """Scales must have been assigned, there must be data, and options must make sense.
@@ -72,12 +75,13 @@ class Bsq(Course, Pass):
         from passes.training.training_data import TrainingData
 
         with threads(ctx.workers):
+            sparsity = Sparsity(self.strength, self.rounds, self.tolerance, self.max_loss)
             data = TrainingData.of(ctx.training or ctx.calibration, self, ctx.seed)
             lesson = Lesson(Simulation.of(model, ctx.target, self.device), data)
-            work = BitSparsity(model, ctx, lesson, Sparsity(self.strength, self.rounds, self.tolerance))
+            work = BitSparsity(model, ctx, lesson, sparsity)
             plan = work.run()
         wrote = Aspect.PLAN if plan != model.plan else Aspect.NONE
         model.plan = plan
-        facts = {"bits": work.mean_bits(), "planes_dropped": work.dropped}
+        facts = {"bits": work.bits}
         ended = f"; stopped: {work.ended}" if work.ended else ""
-        return PassResult(wrote, f"{work.mean_bits():.2f} bits per weight{ended}", facts)
+        return PassResult(wrote, f"{work.bits:.2f} bits per weight{ended}", facts)
