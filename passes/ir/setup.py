@@ -121,7 +121,8 @@ def quantizer_setup(
     members = quantized_tensors(graph, nodes, fused, leaving)
     groups = tie_groups(graph, layers, nodes, members, tied_ops, leaving)
     if any(pair.act_bits == STREAM_BITS for found in rules.values() for pair in found.precisions):
-        groups = with_wide_stream(groups, graph, nodes)
+        register_bits = min(found.wide_accumulator_bits for found in rules.values())
+        groups = with_wide_stream(groups, graph, nodes, register_bits)
     unquantized = (*refused, *_float_nodes(graph, nodes, refused))
     return QuantizerSetup(layers, groups, fused, frozenset(nodes), unquantized, rules, kept, (graph, target))
 

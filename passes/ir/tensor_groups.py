@@ -28,6 +28,9 @@ STREAM_BITS = 16
 its scores into factors. On calibration texts held out, all layers at W8A8, the divergence of a language
 model's predictions falls from 0.034 to 0.022 when this covers scores and gates, and not sums alone."""
 
+PRODUCT_BITS = 34
+"""Signed register that holds any product of two differences of 16-bit codes."""
+
 
 @dataclass(frozen=True, slots=True)
 class TensorGroup:
@@ -102,26 +105,43 @@ def _group(
 
 
 def with_wide_stream(
-    groups: tuple[TensorGroup, ...], graph: gs.Graph, nodes: set[str]
+    groups: tuple[TensorGroup, ...], graph: gs.Graph, nodes: set[str], register_bits: int
 ) -> tuple[TensorGroup, ...]:
     """Give 16 bits to what no layer multiplies, where the graph normalizes along channels or attends.
 
-    A function of one value keeps its operand at 8 bits: it is a table with an entry for every code.
+    A function of one value keeps its operand at 8 bits: it is a table with an entry for every code. So does
+    one factor of a product of two such activations where the register has no room for it.
 
     Args:
         groups: of the graph.
         graph: in topological order.
         nodes: names of all nodes that run on integers.
+        register_bits: of the register that takes products of 16-bit codes.
     """
     if not any(it.op in _WIDENING and it.name in nodes for it in graph.nodes):
         return groups
     tensors = graph.tensors()
-    return tuple(
-        it
-        if it.readers or it.is_output or any(map(_has_table, _readers(it, tensors)))
-        else replace(it, unread_bits=STREAM_BITS)
+    wide = {
+        it.name: it
         for it in groups
-    )
+        if not (it.readers or it.is_output or any(map(_has_table, _readers(it, tensors))))
+    }
+    if register_bits < PRODUCT_BITS:
+        products = [node for node in graph.nodes if node.op == "Mul" and node.name in nodes]
+        _narrow_factors(products, wide, tensors)
+    return tuple(replace(it, unread_bits=STREAM_BITS) if it.name in wide else it for it in groups)
+
+
+def _narrow_factors(
+    products: Iterable[gs.Node], wide: dict[str, TensorGroup], tensors: dict[str, gs.Tensor]
+) -> None:
+    """Take one factor of every product of two out of the wide groups: one that is not added to, if any."""
+    home = {member: it.name for it in wide.values() for member in it.members}
+    for node in products:
+        factors = [home[tensor.name] for tensor in node.inputs if home.get(tensor.name) in wide]
+        if len(factors) == 2:
+            added = [any(it.op == "Add" for it in _readers(wide[name], tensors)) for name in factors]
+            del wide[factors[0] if added[1] and not added[0] else factors[1]]
 
 
 def _readers(group: TensorGroup, tensors: dict[str, gs.Tensor]) -> list[gs.Node]:

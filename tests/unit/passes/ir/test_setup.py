@@ -204,5 +204,18 @@ def test_scores_and_gates_take_16_bits_and_operands_of_tables_do_not() -> None:
     assert set(widths_of_unread(quantizer_setup(plain, GENERIC)).values()) == {8}
 
 
+def test_one_factor_of_a_product_stays_narrow_where_the_register_is() -> None:
+    text = """<ir_version: 8, opset_import: ["" : 17]> g (float[N,2] x) => (float[N,2] y)
+        <float[2,2] w0 = {1.0,0.0,0.0,1.0}, float[2,2] w1 = {1.0,0.0,0.0,1.0},
+         float[2,2] w2 = {1.0,0.0,0.0,1.0}>
+        { a = MatMul (x, w0)  b = MatMul (x, w1)  s = Add (a, b)  m = Mul (s, b)  k = Add (a, s)
+          q = Mul (k, k)  r = Add (m, q)  p = Softmax <axis = -1> (r)  y = MatMul (p, w2) }"""
+    graph = model_from_text(text).graph
+    wide = {"x": 8, "p": 8} | dict.fromkeys("absmkqr", 16)
+    assert widths_of_unread(quantizer_setup(graph, GENERIC)) == wide
+    narrow = widths_of_unread(quantizer_setup(graph, load_target("bitfusion")))
+    assert narrow == wide | {"b": 8, "k": 8}
+
+
 def widths_of_unread(setup: QuantizerSetup) -> dict[str, int]:
     return {group.name: group.unread_bits for group in setup.groups}
