@@ -70,7 +70,23 @@ def full_report() -> Report:
         FrontPoint("optimum 2", "optimal", 0.25, 0.25, 0.5e-3, (4,), (8,)),
     )
     layer = LayerReport(
-        HOSTILE, "Conv", *wide, 0.25, 0.5e-3, 2e-6, 1000.0, 2e6, True, None, 1e-3, 4e-6, 1e6, 4e-4, 5e-4, 2e3
+        HOSTILE,
+        "Conv",
+        *wide,
+        0.25,
+        0.5e-3,
+        2e-6,
+        1000.0,
+        2e6,
+        True,
+        "integer",
+        None,
+        1e-3,
+        4e-6,
+        1e6,
+        4e-4,
+        5e-4,
+        2e3,
     )
     spread = DistributionReport(
         HOSTILE, "w", "weight", narrow[0], -1.0, 0.5, (1, 5, 5, 2), -1, 0.5, -0.5, 0.25

@@ -135,7 +135,24 @@ def test_two_hundred_layers_stay_small(full_report: Report) -> None:
     names = [layer.name for layer in solved.problem.layers]
     layers = tuple(
         LayerReport(
-            name, "Conv", 8, 8, 0.5, 1e-3, 2e-6, 1e4, 2e6, True, None, 1e-3, 4e-6, 1e6, 1e-4, 5e-4, 2e3
+            name,
+            "Conv",
+            8,
+            8,
+            0.5,
+            1e-3,
+            2e-6,
+            1e4,
+            2e6,
+            True,
+            "integer",
+            None,
+            1e-3,
+            4e-6,
+            1e6,
+            1e-4,
+            5e-4,
+            2e3,
         )
         for name in names
     )
