@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tokenize
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -70,6 +71,10 @@ def read_header(stream: IO[bytes], entry: zipfile.ZipInfo) -> Header:
 
 
 def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    if np.lib.format.read_magic(stream) == (1, 0):
-        return np.lib.format.read_array_header_1_0(stream)
-    return np.lib.format.read_array_header_2_0(stream)
+    """Read what NumPy writes in front of an array: a literal, of which its reader tokenizes any text."""
+    old = np.lib.format.read_magic(stream) == (1, 0)
+    read = np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0
+    try:
+        return read(stream)
+    except (tokenize.TokenError, SyntaxError, TypeError, RecursionError) as error:
+        raise ValueError(f"the header of an array is no literal: {error}") from error

@@ -61,3 +61,12 @@ def test_truncated_and_missing_files_are_refused(tmp_path: Path) -> None:
     for name in ("half.npz", "none.npz"):
         with pytest.raises(DataError, match=name):
             read_npz(tmp_path / name)
+
+
+@pytest.mark.parametrize("text", ["{'descr': '<f4', 'shape': (3,", "{'descr': ]", "(" * 400])
+def test_a_header_that_is_no_literal_is_refused(tmp_path: Path, text: str) -> None:
+    header = text.encode().ljust(1024)
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.writestr("x.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+    with pytest.raises(DataError, match=r"cannot be read as \.npz"):
+        read_npz(tmp_path / "x.npz")
