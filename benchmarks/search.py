@@ -5,7 +5,8 @@
 
 Plans are measured on calibration data: evaluation data are not to be chosen on. All solvers and seeds share a
 cache, so that `solver_s`, the time outside of measurements, is what compares. Writes
-benchmarks/results/search.json; results of models that are not asked for are kept.
+benchmarks/results/search.json; results of models and solvers that are not asked for
+are kept.
 """
 
 from __future__ import annotations
@@ -101,8 +102,16 @@ def main() -> None:
     document = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"problems": {}}
     for case in (case for case in CASES if case.name in options.models.split(",")):
         found = compare(case, options)
+        kept = others(document["problems"].get(case.name, {}), found, options.solvers.split(","))
+        found["runs"] = kept + found["runs"]
         document["problems"][case.name] = found | {"environment": environment()}
         RESULTS.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+def others(before: dict[str, Any], found: dict[str, Any], solvers: list[str]) -> list[dict[str, Any]]:
+    """Return the runs of solvers that were not asked for, where they had the same problem."""
+    same = all(before.get(key) == found[key] for key in ("target", "objectives", "samples", "evaluations"))
+    return [run for run in before["runs"] if run["solver"] not in solvers] if same else []
 
 
 def compare(case: Case, options: argparse.Namespace) -> dict[str, Any]:
