@@ -26,6 +26,7 @@ from qtool.cli import (
     run,
     search,
     targets,
+    view,
     weights,
 )
 from qtool.cli.errors import Command
@@ -88,6 +89,7 @@ _add(app, "lint", lint.lint, "lint out/model.qdq.onnx --runtime onnxruntime==1.3
 _add(app, "compare-runs", compare_runs.compare_runs, "compare-runs out-before/ out/ --format markdown")
 _add(app, "explain", explain.explain, "explain out/ conv1")
 _add(app, "report", report.report, "report out/")
+_add(app, "view", view.view, "view out/")
 _add(app, "opt", opt.opt, "opt model.onnx -p canonicalize,fold-batchnorm -o folded.onnx")
 _plan = _group("Plans from and for other tools.")
 app.add_typer(_plan, name="plan")
