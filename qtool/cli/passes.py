@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import MISSING
 from inspect import getdoc
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -32,13 +32,22 @@ def show_pass(
     name: NAME, json: options.JSON = False, quiet: options.QUIET = False, debug: options.DEBUG = False
 ) -> None:
     """Show what a pass does, and its options with their defaults."""
+    show(pass_document(name), as_json=json, quiet=quiet)
+
+
+def pass_document(name: str) -> dict[str, Any]:
+    """Return what a pass does and its options, as ``qtool passes show --json`` prints it.
+
+    Raises:
+        UsageError: there is no such pass; names the nearest.
+    """
     from passes.options import options_of
     from passes.registry import find_pass
 
     found = find_pass(name)
     text, meanings = _documentation(found)
     rows = [_row(option, meanings.get(option.field)) for option in options_of(found).values()]
-    show({"name": name, "does": text, "options": rows}, as_json=json, quiet=quiet)
+    return {"name": name, "does": text, "options": rows}
 
 
 def _row(option: Option, meaning: str | None) -> dict[str, str | None]:
