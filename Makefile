@@ -11,7 +11,7 @@ INPUTS := pyproject.toml constraints.txt CMakeLists.txt $(wildcard native/*.* na
 export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 
-.PHONY: help install demo test check dist clean
+.PHONY: help install demo test check dist clean docs
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -25,6 +25,9 @@ demo: install  ## quantize the sample network and write a report into out/
 
 test: $(VENV)/.stamp-test  ## the tests
 	$(BIN)/python -m pytest -q
+
+docs: $(VENV)/.stamp-docs  ## the documentation as a site, into build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 check: $(VENV)/.stamp-dev  ## everything a change must pass
 	$(BIN)/ruff format --check
@@ -66,4 +69,8 @@ $(VENV)/.stamp-release: $(INPUTS) | $(BIN)/python
 
 $(VENV)/.stamp-dev: $(INPUTS) | $(BIN)/python
 	$(PIP_INSTALL) --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.stamp-docs: $(INPUTS) | $(BIN)/python
+	$(PIP_INSTALL) --editable '.[docs]'
 	@touch $@

@@ -6,7 +6,7 @@ Every plan's loss is what the table says, so that solvers differ by what they fi
 measuring: the sum of the losses that `scaled` estimates for MobileNetV2, as 1 - exp(-sum), and latencies of
 `bismo-cloud`. At each of ten budgets HAQ's agent (extra `rl`) has as many plans as asked for; NSGA-II (extra
 `search`, without plans of the exact solver) has those of all budgets together. Writes
-benchmarks/results/solvers_on_table.json.
+benchmarks/results/solvers_on_table.json; budgets that are in it for as many plans are not run again.
 """
 
 from __future__ import annotations
@@ -69,11 +69,12 @@ def main() -> None:
     task = read_task(options.data)
     eight = task.costs(task.space.uniform(8))[LATENCY]
     least = cheapest(task.problem, LATENCY) / eight
-    rows: list[dict[str, Any]] = []
+    before = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"plans": 0, "rows": []}
+    rows: list[dict[str, Any]] = before["rows"] if before["plans"] == options.plans else []
     document = {"environment": environment(), "least_share": least, "plans": options.plans, "rows": rows}
     seeds = [int(seed) for seed in options.seeds.split(",")]
     fronts = {seed: front(task, seed, options.plans * len(SHARES)) for seed in seeds}
-    for share in SHARES:
+    for share in sorted(set(SHARES) - {row["share"] for row in rows}):
         limit = share * eight
         row: dict[str, Any] = {"share": share}
         row |= {name: allocated(task, name, limit) for name in ("ilp", "greedy")}
