@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,30 +23,51 @@ if TYPE_CHECKING:
     from passes.execution.preprocess import Preprocess
 
 
-def compare(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
-    a: Path,
-    b: Path,
-    data: str,
-    preprocess: Preprocess | None,
-    samples: int | None,
-    metric: str | None,
-    label_offset: int,
-    per_layer: bool,
-    workers: int,
-    tell: Callable[[str, int, int], None],
-) -> dict[str, Any]:
-    """Run two models and say how their outputs differ; ``a`` is the reference.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompareRequest:
+    """One comparison.
+
+    Attributes:
+        a: the reference, .onnx or .qpk.
+        b: what is compared with it.
+        data: where the samples are.
+        preprocess: how images become inputs.
+        samples: use the first so many.
+        metric: task metric; ``None`` lets the data decide.
+        label_offset: added to labels, 1 for models with a background class.
+        per_layer: find the first layer at which they part.
+        workers: threads; 0 leaves the choice to the runtimes.
+    """
+
+    a: Path
+    b: Path
+    data: str
+    preprocess: Preprocess | None = None
+    samples: int | None = None
+    metric: str | None = None
+    label_offset: int = 0
+    per_layer: bool = False
+    workers: int = 0
+
+
+def compare(request: CompareRequest, tell: Callable[[str, int, int], None]) -> dict[str, Any]:
+    """Run two models and say how their outputs differ.
 
     ONNX models run at the level that keeps their arithmetic (ORT_ENABLE_BASIC).
+
+    Args:
+        request: what to do.
+        tell: called with (stage, done, total) as work proceeds.
 
     Raises:
         InputError: a model, an artifact or the data cannot be used.
         UsageError: the models do not have the same outputs.
     """
+    a, b, workers = request.a, request.b, request.workers
     first, inputs = open_runner(a, Level.BASIC, workers)
     second, _ = open_runner(b, Level.BASIC, workers)
-    dataset = open_dataset(data, inputs, preprocess, samples)
-    chosen = choose_metric(metric, dataset.labels, label_offset)
+    dataset = open_dataset(request.data, inputs, request.preprocess, request.samples)
+    chosen = choose_metric(request.metric, dataset.labels, request.label_offset)
     truth = dataset.truth(chosen)
     reference, other = run_all([first, second], dataset, tell)
     if [output.shape for output in reference] != [output.shape for output in other]:
@@ -63,7 +85,7 @@ def compare(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
         "agreement": agreement(other, reference),
         "outputs": [_output(*entry) for entry in zip(first.outputs, reference, other, strict=True)],
     }
-    return document | (compare_layers(a, b, dataset, workers) if per_layer else {})
+    return document | (compare_layers(a, b, dataset, workers) if request.per_layer else {})
 
 
 def _output(name: str, reference: NDArray[Any], other: NDArray[Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -35,9 +36,11 @@ def compare(  # noqa: PLR0913 - one parameter per option
 
     Float, QDQ or packed, any two.
     """
+    from qtool.compare import CompareRequest
     from qtool.compare import compare as run_compare
 
-    steps = options.read_preprocess(preprocess)
+    asked = partial(CompareRequest, a=a, b=b, data=data, samples=samples, metric=metric)
+    asked = partial(asked, preprocess=options.read_preprocess(preprocess), label_offset=label_offset)
     with progress(silent=json or quiet) as tell:
-        document = run_compare(a, b, data, steps, samples, metric, label_offset, per_layer, workers, tell)
+        document = run_compare(asked(per_layer=per_layer, workers=workers), tell)
     show(document, as_json=json, quiet=quiet)

@@ -11,7 +11,7 @@ import pytest
 from onnx import parser
 
 from passes.errors import UsageError
-from qtool.compare import compare
+from qtool.compare import CompareRequest, compare
 
 TEXT = """
 <ir_version: 8, opset_import: ["" : 13]>
@@ -35,9 +35,15 @@ def files(tmp_path: Path) -> Path:
 
 
 def compared(folder: Path, b: str, *, metric: str | None = None, per_layer: bool = False) -> dict[str, Any]:
-    data = str(folder / "data.npz")
-    quiet = lambda stage, done, total: None  # noqa: E731 - a listener that does not listen
-    return compare(folder / "a.onnx", folder / b, data, None, None, metric, 0, per_layer, 1, quiet)
+    request = CompareRequest(
+        a=folder / "a.onnx",
+        b=folder / b,
+        data=str(folder / "data.npz"),
+        metric=metric,
+        per_layer=per_layer,
+        workers=1,
+    )
+    return compare(request, lambda stage, done, total: None)
 
 
 def test_a_model_equals_itself(files: Path) -> None:
