@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -23,6 +23,27 @@ SHOWN = ("weight_bits", "act_bits", "loss", "latency_s", "energy_j", "weight_byt
 DEFAULT = "model.qdq.onnx"
 
 
+@dataclass(frozen=True)
+class Annotated:
+    """A model with metadata, and what there is to say about it.
+
+    Attributes:
+        proto: the model.
+        name: of its file.
+        layers: nodes that were told about.
+        of: layers in the report of the run.
+    """
+
+    proto: onnx.ModelProto
+    name: str
+    layers: int
+    of: int
+
+    def to_document(self) -> dict[str, object]:
+        """Return what the command prints."""
+        return {"model": self.name, "annotated_layers": self.layers, "layers": self.of}
+
+
 def locate(model: Path, run: Path | None) -> tuple[Path, Path]:
     """Return the model file, and the folder of the run that is told about in it.
 
@@ -34,7 +55,7 @@ def locate(model: Path, run: Path | None) -> tuple[Path, Path]:
     return file, run or file.parent
 
 
-def annotated(file: Path, run: Path) -> onnx.ModelProto:
+def annotated(file: Path, run: Path) -> Annotated:
     """Return a model with the layers' bits, expected losses and costs as metadata of its nodes.
 
     Raises:
@@ -48,7 +69,7 @@ def annotated(file: Path, run: Path) -> onnx.ModelProto:
         raise ReportError(f"{file}: expected nodes that {run}/report.json tells about, found none")
     for node in known:
         _tell(node, layers[node.name])
-    return proto
+    return Annotated(proto, file.name, len(known), len(layers))
 
 
 def _tell(node: onnx.NodeProto, layer: LayerReport) -> None:
@@ -59,12 +80,11 @@ def _tell(node: onnx.NodeProto, layer: LayerReport) -> None:
             entry.key, entry.value = f"qtool.{name}", format(values[name], "g" if name != "runs" else "")
 
 
-def open_in_netron(proto: onnx.ModelProto, name: str, port: int) -> None:
+def open_in_netron(model: Annotated, port: int) -> None:
     """Show a model in the browser until Netron is stopped.
 
     Args:
-        proto: the model.
-        name: of the file, as the browser shows it.
+        model: with its metadata; the browser shows the name of its file.
         port: of the server on this machine; 0 lets Netron choose.
 
     Raises:
@@ -75,7 +95,7 @@ def open_in_netron(proto: onnx.ModelProto, name: str, port: int) -> None:
     import netron
 
     with TemporaryDirectory() as folder:
-        path = f"{folder}/{name}"
-        write_proto(proto, path)
+        path = f"{folder}/{model.name}"
+        write_proto(model.proto, path)
         netron.start(path, port or None)
         netron.wait()

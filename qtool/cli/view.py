@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from qtool.cli import options
+from qtool.cli.render import show
 
 MODEL = Annotated[
     Path, typer.Argument(help="An .onnx file, or the -o of qtool quantize.", show_default=False)
@@ -21,12 +22,14 @@ FILE = Annotated[
 PORT = Annotated[int, typer.Option(min=0, max=65535, help="Port of the page; 0 lets Netron choose.")]
 
 
-def view(
+def view(  # noqa: PLR0913 - one parameter per option
     model: MODEL,
     *,
     run: RUN = None,
     out: FILE = None,
     port: PORT = 0,
+    json: options.JSON = False,
+    quiet: options.QUIET = False,
     debug: options.DEBUG = False,
 ) -> None:
     """Show a model in Netron.
@@ -40,8 +43,9 @@ def view(
     if out is not None:
         check_output_file(out)
     file, folder = locate(model, run)
-    proto = annotated(file, folder)
+    result = annotated(file, folder)
+    show(result.to_document(), as_json=json, quiet=quiet)
     if out is None:
-        open_in_netron(proto, file.name, port)
+        open_in_netron(result, port)
     else:
-        write_proto(proto, out)
+        write_proto(result.proto, out)

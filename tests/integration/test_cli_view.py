@@ -35,6 +35,8 @@ def test_every_layer_tells_its_bits(
     assert {name: (it["qtool.weight_bits"], it["qtool.act_bits"]) for name, it in told.items()} == {
         layer["name"]: (str(layer["weight_bits"]), str(layer["act_bits"])) for layer in layers
     }
+    said = cli("view", *shown, "-o", tmp_path / "again.onnx", "--json")
+    assert json.loads(said.stdout)["annotated_layers"] == len(layers)
     assert float(told[layers[0]["name"]]["qtool.loss"]) == pytest.approx(layers[0]["loss"], rel=1e-4)
 
 
