@@ -39,17 +39,17 @@ HELD_OUT = 4
 """One sample in so many."""
 SPLIT = f"{HEAD},split-channels{{ratio=0.05}}"
 PIPELINES = {
-    "plain": (HEAD, "assign-scales,bias-correction"),
-    "weighted": (HEAD, "assign-scales{weighted},bias-correction"),
-    "clip weights": (HEAD, "assign-scales{clip=weights},bias-correction"),
-    "clip acts": (HEAD, "assign-scales{clip=acts},bias-correction"),
-    "clip both": (HEAD, "assign-scales{clip=both},bias-correction"),
-    "split": (SPLIT, "assign-scales,bias-correction"),
-    "gptq": (HEAD, "assign-scales,gptq"),
-    "weighted, gptq": (HEAD, "assign-scales{weighted},gptq"),
-    "clip acts, gptq": (HEAD, "assign-scales{clip=acts},gptq"),
-    "clip both, gptq": (HEAD, "assign-scales{clip=both},gptq"),
-    "split, gptq": (SPLIT, "assign-scales,gptq"),
+    "plain": (HEAD, "assign-scales{clip=none},bias-correction"),
+    "weighted": (HEAD, "assign-scales{weighted clip=none},bias-correction"),
+    "clip weights": (HEAD, "assign-scales{clip=weights clip-bits=8},bias-correction"),
+    "clip acts": (HEAD, "assign-scales{clip=acts clip-bits=8},bias-correction"),
+    "clip both": (HEAD, "assign-scales{clip=both clip-bits=8},bias-correction"),
+    "split": (SPLIT, "assign-scales{clip=none},bias-correction"),
+    "gptq": (HEAD, "assign-scales{clip=none},gptq"),
+    "weighted, gptq": (HEAD, "assign-scales{weighted clip=none},gptq"),
+    "clip acts, gptq": (HEAD, "assign-scales{clip=acts clip-bits=8},gptq"),
+    "clip both, gptq": (HEAD, "assign-scales{clip=both clip-bits=8},gptq"),
+    "split, gptq": (SPLIT, "assign-scales{clip=none},gptq"),
 }
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from passes.api import Aspect, Pass, PassContext, PassResult
 from passes.errors import PreconditionError
 from passes.execution.collect import HISTOGRAMS, PATCHES, CollectActivations
+from passes.execution.layer_patches import observe_patches
 from passes.execution.ranges import covering_params
 from passes.execution.scale_memo import ScaleMemo, ScaleMemos
 from passes.ir.float_layers import fitted
@@ -60,6 +61,8 @@ class AssignScales(Pass):
             ``weights=mse``.
         clip: whose scales are then searched by the output error of layers (`passes.transform.clip_search`):
             ``acts`` with float weights, ``weights`` with float activations, ``both`` in turns, as rounded.
+        clip_bits: of activations. Layers that read wider ones are not searched; from five bits on results
+            are as good without (docs/ranges.md).
         rounds: of that search.
     """
 
@@ -68,15 +71,15 @@ class AssignScales(Pass):
     weights: RangeMethod = RangeMethod.MSE
     percentile: float = 99.99
     weighted: bool = False
-    clip: Clip = Clip.NONE
+    clip: Clip = Clip.BOTH
+    clip_bits: int = 4
     rounds: int = 2
 
     @property
     def observes(self) -> frozenset[str]:  # type: ignore[override]
-        """Histograms, unless the range is all that is asked for; inputs of layers for errors of results."""
+        """Histograms, unless the range is all that is asked for; inputs of layers for moments."""
         histograms = frozenset() if self.method is RangeMethod.MINMAX else frozenset({HISTOGRAMS})
-        sampled = self.weighted or self.clip is not Clip.NONE
-        return histograms | {PATCHES} if sampled else histograms
+        return histograms | {PATCHES} if self.weighted else histograms
 
     def check(self, model: Model, ctx: PassContext) -> None:
         """The plan must say how many bits each tensor has."""
@@ -103,13 +106,20 @@ class AssignScales(Pass):
                 moments = second_moments(part, stats.patches) if self.weighted else None
                 params = self._weight_params(part, tensors[name], act, rules, memo, moments)
                 tensors[name] = tensors[name].with_params(params)
-        if self.clip is not Clip.NONE:
-            search = ClipSearch(model.graph, setup, tensors, stats.patches, partial(_least_scale, setup))
+        searched = [layer for layer in setup.layers if self._searches(layer, tensors)]
+        if searched:
+            patches = observe_patches(model, ctx, searched)
+            search = ClipSearch(model.graph, setup, tensors, patches, partial(_least_scale, setup))
             search.search(self.clip, self.rounds)
             tensors = search.tensors | self._held(setup, search.tensors)
         model.plan = replace(model.plan, tensors=tensors)
         facts = {"tensors": len(tensors), "method": self.method.value}
         return PassResult(Aspect.PLAN, f"{len(tensors)} tensors have scales", facts)
+
+    def _searches(self, layer: Layer, tensors: Mapping[str, TensorQuant]) -> bool:
+        usual = layer.weight is not None and not layer.recurrent and layer.op != "ConvTranspose"
+        narrow = usual and tensors[layer.act.name].spec.format.bits <= self.clip_bits
+        return narrow and self.clip is not Clip.NONE
 
     def _held(self, setup: QuantizerSetup, tensors: Mapping[str, TensorQuant]) -> dict[str, TensorQuant]:
         """Return the weights, with scales at which biases fit: those of activations may have shrunk."""

@@ -39,7 +39,7 @@ REACH = 8
 CONSTANT = 1e-5
 """Variance over mean square of results that count as constant."""
 SEARCHED_BITS = 8
-"""Wider tensors are not clipped."""
+"""Wider weights are not clipped."""
 
 
 class Clip(StrEnum):
@@ -113,12 +113,12 @@ class ClipSearch:
             graph: of the model.
             setup: the quantizable part of it.
             tensors: with parameters.
-            patches: inputs of layers, by layer name, (samples, positions, groups, depth).
+            patches: inputs of the layers to search, by layer name, (samples, positions, groups, depth).
             least: returns the least scales of a weight, from its layer, its own quantization and its input's.
         """
         self.tensors = dict(tensors)
         self._groups, self._least = setup.groups, least
-        usable = [layer for layer in setup.layers if layer.name in patches and layer.op != "ConvTranspose"]
+        usable = [layer for layer in setup.layers if layer.name in patches]
         self._sites = {layer.name: _Site.of(layer, patches[layer.name]) for layer in usable}
         self._shared = {group.name for group in setup.groups if self._read_otherwise(group, graph, setup)}
 
@@ -132,9 +132,8 @@ class ClipSearch:
 
     def _acts(self, *, rounded: bool) -> None:
         for group in self._groups:
-            spec = self.tensors[group.name].spec
             sites = [self._sites[name] for name in group.readers if name in self._sites]
-            if group.is_output or not sites or spec.format.bits > SEARCHED_BITS:
+            if group.is_output or not sites:
                 continue
             params = self._best_act(group, sites, rounded=rounded)
             self.tensors |= {name: self.tensors[name].with_params(params) for name in group.members}

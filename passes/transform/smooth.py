@@ -13,12 +13,13 @@ from passes.execution.channels import observe_rows
 from passes.ir.constants import constants_of
 from passes.ir.setup import quantizer_setup
 from passes.ir.specs import act_spec, weight_spec
-from passes.transform.smooth_sites import Site, find_sites
+from passes.transform.smooth_sites import find_sites
 from passes.transform.smoothing import best_factors, smoothing_factors
 
 if TYPE_CHECKING:
     from passes.ir.model import Model
     from passes.ir.setup import QuantizerSetup
+    from passes.transform.smooth_site import Site
     from passes.transform.smoothing import Factors, Seen, Specs
 
 AUTO = "auto"
@@ -74,7 +75,7 @@ class Smooth(Pass):
         sites = find_sites(model.graph, setup.layers)
         if not sites:
             return PassResult(Aspect.NONE, "no channels can be smoothed", {"sites": 0, "smoothed": 0})
-        axes = {layer.act.name: -1 for site in sites for layer in site.readers}
+        axes = {it.layer.act.name: it.act_axis for site in sites for it in site.readers}
         seen = observe_rows(model, ctx, axes, self.rows)
         specs = self._specs(model, setup)
         changed: set[str] = set()

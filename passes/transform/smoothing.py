@@ -15,9 +15,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from passes.execution.channels import ChannelRows
-    from passes.ir.layers import Layer
     from passes.numerics import QuantSpec
-    from passes.transform.smooth_sites import Site
+    from passes.transform.smooth_site import Reader, Site
 
     Seen = Mapping[str, ChannelRows]
     """Of the activations that the readers of a site multiply, by name."""
@@ -44,15 +43,31 @@ def smoothing_factors(site: Site, seen: Seen, alpha: float) -> Factors:
     Returns:
         Shape (channels,), from 1 / `LIMIT` to `LIMIT`.
     """
-    acts = np.max([seen[layer.act.name].largest for layer in site.readers], axis=0)
-    weights = np.max([_input_range(layer) for layer in site.readers], axis=0)
+    acts, weights = np.zeros(len(site.ceilings)), np.zeros(len(site.ceilings))
+    for reader in site.readers:
+        largest = np.abs(reader.per_channel(reader.layer.weight_values())).max(axis=1)
+        np.maximum.at(acts, reader.channels, seen[reader.layer.act.name].largest)
+        np.maximum.at(weights, reader.channels, largest)
     alive = (acts > 0) & (weights > 0)
     if not alive.any():
         return np.ones(len(acts))
     logs = alpha * np.log(acts[alive]) - (1 - alpha) * np.log(weights[alive])
     factors = np.ones(len(acts))
     factors[alive] = np.exp(np.clip(logs - logs.mean(), -np.log(LIMIT), np.log(LIMIT)))
-    return factors
+    return _below_ceilings(factors, acts, site.ceilings)
+
+
+def _below_ceilings(factors: Factors, acts: NDArray[np.float64], ceilings: NDArray[np.float64]) -> Factors:
+    """Return factors with which a Clip at the same bound cuts off nothing that it did not before.
+
+    ``min(x, c)`` scaled by s and cut off at c is cut off at ``s c``: what is known of x must be below that,
+    and s at most one.
+    """
+    bounded = np.isfinite(ceilings)
+    if not bounded.any():
+        return factors
+    least = np.divide(acts, ceilings, out=np.zeros_like(acts), where=bounded)
+    return np.where(bounded, np.clip(factors / factors.max(), np.minimum(least, 1.0), 1.0), factors)
 
 
 def best_factors(site: Site, seen: Seen, specs: Mapping[str, Specs], gain: float) -> Factors | None:
@@ -67,53 +82,64 @@ def best_factors(site: Site, seen: Seen, specs: Mapping[str, Specs], gain: float
     Returns:
         Shape (channels,), or ``None`` when the channels are best left as they are.
     """
-    tried = [np.ones(len(seen[site.readers[0].act.name].largest))]
+    tried = [np.ones(len(site.ceilings))]
     tried += [smoothing_factors(site, seen, alpha) for alpha in ALPHAS]
-    sizes = [_size(layer, seen[layer.act.name].rows) for layer in site.readers]
+    rows = [seen[reader.layer.act.name].rows for reader in site.readers]
+    sizes = [_size(reader, each) for reader, each in zip(site.readers, rows, strict=True)]
     errors = [
         sum(
-            expected_error(layer, seen[layer.act.name].rows, specs[layer.name], each) / size
-            for layer, size in zip(site.readers, sizes, strict=True)
+            expected_error(reader, each, specs[reader.layer.name], factors[reader.channels]) / size
+            for reader, each, size in zip(site.readers, rows, sizes, strict=True)
         )
-        for each in tried
+        for factors in tried
     ]
     best = int(np.argmin(errors))
     return tried[best] if errors[best] < (1 - gain) * errors[0] else None
 
 
-def _size(layer: Layer, rows: NDArray[np.float32]) -> float:
-    """Return the mean square of a layer's results, summed over channels, or 1 where they are all zero."""
-    matrix = layer.weight_values() if layer.channel_axis == 1 else layer.weight_values().T
-    return float(np.square(rows @ matrix, dtype=np.float64).sum() / len(rows)) or 1.0
+def _size(reader: Reader, rows: NDArray[np.float32]) -> float:
+    """Return the mean square of a layer's results, summed over channels, or 1 where they are all zero.
+
+    Of a convolution it is what it would be if all that it sums were independent.
+    """
+    matrix = reader.per_channel(reader.layer.weight_values())
+    if reader.layer.op in ("Gemm", "MatMul"):
+        return float(np.square(rows @ matrix, dtype=np.float64).sum() / len(rows)) or 1.0
+    return float(_spread(reader, rows) @ np.square(matrix).sum(axis=1)) or 1.0
 
 
-def expected_error(layer: Layer, rows: NDArray[np.float32], specs: Specs, factors: Factors) -> float:
+def _spread(reader: Reader, rows: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return what errors of the weights of each input channel are multiplied by, squared and averaged.
+
+    The mean of an activation does not count where the layer has a place for a bias, which takes back what
+    it does.
+    """
+    if reader.layer.takes_bias:
+        return np.asarray(rows.var(axis=0), dtype=np.float64)
+    return np.asarray(np.square(rows).mean(axis=0), dtype=np.float64)
+
+
+def expected_error(reader: Reader, rows: NDArray[np.float32], specs: Specs, factors: Factors) -> float:
     """Return the mean square that rounding adds to a layer's results, summed over output channels.
 
     Errors of weights and of activations count by the mean squares of what they are multiplied by, as if each
-    were independent of all others: sums of the errors at hand are too much a matter of luck. The mean of an
-    activation does not count where the layer has a place for a bias, which takes back what it does.
+    were independent of all others: sums of the errors at hand are too much a matter of luck.
 
     Args:
-        layer: Gemm or MatMul with constant weights.
+        reader: layer with a constant weight.
         rows: of the activation it reads, shape (rows, channels).
         specs: how weight and activation are rounded.
-        factors: that channels of the activation are divided by, and rows of the weight multiplied.
+        factors: that channels of the activation are divided by, and those of the weight multiplied.
     """
-    axis = layer.channel_axis
-    scaled = (layer.weight_values() * np.expand_dims(factors, axis)).astype(np.float32)
+    weight = reader.layer.weight_values()
+    shape = tuple(-1 if axis == reader.input_axis else 1 for axis in range(weight.ndim))
+    scaled = (weight * factors.reshape(shape)).astype(np.float32)
     weight_spec, act_spec = specs
     wrong = fake_quantize(scaled, weight_spec, weight_params(scaled, weight_spec)) - scaled
     inputs = (rows / factors).astype(np.float32)
     histogram = Histogram()
     histogram.update(inputs)
     missed = fake_quantize(inputs, act_spec, best_short_params(histogram, act_spec)) - inputs
-    spread = inputs.var(axis=0) if layer.op == "Gemm" else np.square(inputs).mean(axis=0)
-    by_weights = np.square(wrong).sum(axis=axis) @ spread
-    by_activations = np.square(scaled).sum(axis=axis) @ np.square(missed).mean(axis=0)
+    by_weights = np.square(reader.per_channel(wrong)).sum(axis=1) @ _spread(reader, inputs)
+    by_activations = np.square(reader.per_channel(scaled)).sum(axis=1) @ np.square(missed).mean(axis=0)
     return float(by_weights + by_activations)
-
-
-def _input_range(layer: Layer) -> NDArray[np.float64]:
-    """Return the largest weight of each input channel, shape (channels,)."""
-    return np.asarray(np.abs(layer.weight_values()).max(axis=layer.channel_axis), dtype=np.float64)

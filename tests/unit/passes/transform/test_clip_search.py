@@ -73,7 +73,10 @@ def test_results_are_nearer_to_those_of_the_float_network(clip: Clip) -> None:
     model, bits = network(), Precision(3, 8)
     plain = noise(model, context(model), "assign-scales,bias-correction", bits)
     other = network()
-    assert noise(other, context(other), f"assign-scales{{clip={clip}}},bias-correction", bits) < plain
+    assert (
+        noise(other, context(other), f"assign-scales{{clip={clip} clip-bits=8}},bias-correction", bits)
+        < plain
+    )
     scales = [float(it.plan.tensors["w1"].params.scale.mean()) for it in (model, other)]
     assert scales[0] != scales[1]
 
@@ -83,7 +86,7 @@ def test_what_no_weight_multiplies_is_clipped() -> None:
     blind[:, 7] = 0.0
     plain, searched = network(blind), network(blind)
     bits = Precision(8, 4)
-    before = noise(plain, context(plain, 20.0), "assign-scales", bits)
+    before = noise(plain, context(plain, 20.0), "assign-scales{clip=none}", bits)
     after = noise(searched, context(searched, 20.0), "assign-scales{clip=acts}", bits)
     assert after < 0.5 * before
     old, new = (float(it.plan.tensors["x"].params.scale) for it in (plain, searched))
@@ -94,7 +97,7 @@ def test_what_is_read_otherwise_too_is_not_given_up() -> None:
     blind = W1.copy()
     blind[:, 7] = 0.0
     model = network(blind)
-    alone = noise(model, context(model, 20.0), "assign-scales{clip=acts}", Precision(8, 8))
+    alone = noise(model, context(model, 20.0), "assign-scales{clip=acts clip-bits=8}", Precision(8, 8))
     scale = float(model.plan.tensors["x"].params.scale)
     read = model_from_text(
         f"""<ir_version: 8, opset_import: ["" : 13]>
@@ -105,21 +108,30 @@ def test_what_is_read_otherwise_too_is_not_given_up() -> None:
             [second] y = Gemm<transB = 1>(h, w2)
         }}"""
     )
-    shared = noise(read, context(read, 20.0), "assign-scales{clip=acts}", Precision(8, 8))
+    shared = noise(read, context(read, 20.0), "assign-scales{clip=acts clip-bits=8}", Precision(8, 8))
     assert float(read.plan.tensors["x"].params.scale) > scale
     assert min(alone, shared) > 0
 
 
-def test_wide_activations_and_codes_are_left_alone() -> None:
+@pytest.mark.parametrize(
+    ("bits", "options"), [(16, "{clip=both}"), (5, "{clip=both}"), (5, ""), (8, "{clip-bits=4}")]
+)
+def test_wider_activations_are_left_alone(bits: int, options: str) -> None:
     wide, plain = network(), network()
-    noise(wide, context(wide), "assign-scales{clip=both}", Precision(16, 16))
-    noise(plain, context(plain), "assign-scales", Precision(16, 16))
+    noise(wide, context(wide), f"assign-scales{options}", Precision(16 if bits == 16 else 4, bits))
+    noise(plain, context(plain), "assign-scales{clip=none}", Precision(16 if bits == 16 else 4, bits))
     assert wide.plan.tensors == plain.plan.tensors
 
 
-def test_it_asks_for_the_inputs_of_layers() -> None:
+def test_four_bits_are_searched_unless_told_otherwise() -> None:
+    model, plain = network(), network()
+    noise(model, context(model), "assign-scales", Precision(4, 4))
+    noise(plain, context(plain), "assign-scales{clip=none}", Precision(4, 4))
+    assert model.plan.tensors != plain.plan.tensors
+
+
+def test_moments_ask_for_the_inputs_of_layers() -> None:
     assert AssignScales().observes == {HISTOGRAMS}
-    assert AssignScales(clip=Clip.ACTS).observes == {HISTOGRAMS, PATCHES}
     assert AssignScales(weighted=True).observes == {HISTOGRAMS, PATCHES}
 
 

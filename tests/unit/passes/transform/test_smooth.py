@@ -24,7 +24,8 @@ from passes.numerics import Histogram, IntFormat, PerChannel, QuantSpec, best_sh
 from passes.pipeline import parse
 from passes.testing import check_pass
 from passes.transform.smooth import Smooth
-from passes.transform.smooth_sites import Site, find_sites
+from passes.transform.smooth_site import Site
+from passes.transform.smooth_sites import find_sites
 from passes.transform.smoothing import expected_error, smoothing_factors
 
 CHANNELS, ROWS = 8, 16
@@ -69,8 +70,8 @@ def sites_of(model: Model) -> list[Site]:
 
 def test_factors_by_hand() -> None:
     site = sites_of(network())[0]
-    for layer in site.readers:
-        layer.weight.values = np.ones((CHANNELS, CHANNELS), np.float32)
+    for reader in site.readers:
+        reader.layer.weight.values = np.ones((CHANNELS, CHANNELS), np.float32)
     largest = np.array([1, 1, 16, 1, 0, 1, 1, 1 / 16.0])
     seen = {"n": ChannelRows(-largest, largest, np.ones((1, CHANNELS), np.float32))}
     expected = np.array([1, 1, 4, 1, 1, 1, 1, 0.25])
@@ -85,19 +86,20 @@ def test_with_alpha_one_activations_become_alike_and_with_zero_the_weights() -> 
     even = seen["n"].largest / smoothing_factors(site, seen, 1.0)
     np.testing.assert_allclose(even, even[0])
     site.scale(smoothing_factors(site, seen, 0.0))
-    ranges = np.max([np.abs(layer.weight_values()).max(axis=1) for layer in site.readers], axis=0)
+    ranges = np.max([np.abs(it.layer.weight_values()).max(axis=1) for it in site.readers], axis=0)
     np.testing.assert_allclose(ranges, ranges[0], rtol=1e-6)
 
 
 def test_the_expected_error_is_that_of_a_layer() -> None:
     rng = np.random.default_rng(5)
     model = network()
-    layer = sites_of(model)[1].readers[0]
+    reader = sites_of(model)[1].readers[0]
+    layer = reader.layer
     layer.weight.values = rng.standard_normal((CHANNELS, CHANNELS)).astype(np.float32)
     rows = rng.standard_normal((4096, CHANNELS)).astype(np.float32)
     specs = QuantSpec(IntFormat(4), PerChannel(1)), QuantSpec(IntFormat(4, signed=False), symmetric=False)
     factors = np.exp(rng.standard_normal(CHANNELS))
-    found = expected_error(layer, rows, specs, factors)
+    found = expected_error(reader, rows, specs, factors)
     scaled, inputs = layer.weight.values * factors[:, None].astype(np.float32), rows / factors
     histogram = Histogram()
     histogram.update(inputs)
@@ -108,16 +110,16 @@ def test_the_expected_error_is_that_of_a_layer() -> None:
 
 
 def test_what_is_on_the_grid_has_no_error() -> None:
-    layer = sites_of(network())[1].readers[0]
-    layer.weight.values = np.full((CHANNELS, CHANNELS), 3.5, np.float32)
+    reader = sites_of(network())[1].readers[0]
+    reader.layer.weight.values = np.full((CHANNELS, CHANNELS), 3.5, np.float32)
     rows = np.tile(np.arange(16, dtype=np.float32)[:, None], (1, CHANNELS))
     specs = QuantSpec(IntFormat(4), PerChannel(1)), QuantSpec(IntFormat(4, signed=False), symmetric=False)
-    assert expected_error(layer, rows, specs, np.ones(CHANNELS)) == pytest.approx(0, abs=1e-6)
+    assert expected_error(reader, rows, specs, np.ones(CHANNELS)) == pytest.approx(0, abs=1e-6)
 
 
 def test_the_places_of_a_network() -> None:
     found = sites_of(network())
-    assert [(site.name, [layer.name for layer in site.readers]) for site in found] == [
+    assert [(site.name, [it.layer.name for it in site.readers]) for site in found] == [
         ("norm", ["left", "right"]),
         ("left", ["next"]),
     ]
