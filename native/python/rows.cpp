@@ -9,7 +9,7 @@ namespace {
 
 // With gains below 2**16 and normalized values below 2**24, sums stay below 2**53.
 constexpr size_t kMaxNormalized = size_t{1} << 14;
-constexpr double kMaxGain = 1 << 15;
+constexpr double kMaxGain = 1 << 22;
 constexpr double kMaxShift = static_cast<double>(int64_t{1} << 46);
 constexpr int64_t kMaxEpsilon = int64_t{1} << 60;
 constexpr int32_t kSoftmaxOne = 1 << 24;
@@ -65,7 +65,7 @@ LayerNormLayer::LayerNormLayer(Array<double> gains, Array<double> shifts, bool c
   require_length(shifts, length, "shifts: expected one for each gain");
   require(length >= 1 && length <= kMaxNormalized, "gains: expected 1..2**14");
   for (size_t i = 0; i < length; ++i) {
-    require(is_whole(gains_[i], kMaxGain), "gains: expected whole numbers up to 2**15");
+    require(is_whole(gains_[i], kMaxGain), "gains: expected whole numbers up to 2**22");
     require(is_whole(shifts_[i], kMaxShift), "shifts: expected whole numbers up to 2**46");
   }
   require(epsilon >= 0 && epsilon <= kMaxEpsilon, "epsilon: expected 0..2**60");

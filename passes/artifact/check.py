@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from passes.artifact.tensor import TensorInfo
 
 MAX_BIAS = 1 << 46
-MAX_GAIN = 1 << 15
+MAX_GAIN = 1 << 22
 SOFTMAX_ONE = 1 << 24
 """What the table of a softmax holds for the greatest of its inputs."""
 _WITH_PARTS = ("gemm", "conv")

@@ -213,7 +213,8 @@ def read_plan(path: Path, model_sha256: str) -> QuantPlan:
         raise PlanError(f"{path}: cannot be read as a plan: {error}") from error
     plan = QuantPlan.from_json(document, model_sha256, str(path))
     digest, kept = document.get("codes_sha256"), document.get("constants", [])
-    plan = plan if digest is None else _with_codes(plan, path.with_suffix(CODES_SUFFIX), digest)
+    if digest is not None or kept:
+        plan = _with_arrays(plan, path.with_suffix(CODES_SUFFIX), digest)
     if kept != sorted(plan.constants):
         found = f"found {sorted(plan.constants)!s:.80}"
         raise PlanError(f"{path}: the plan needs values of constants {kept!s:.80} beside it, {found}")
@@ -231,10 +232,11 @@ def write_plan(plan: QuantPlan, path: Path, model_sha256: str, target: str) -> N
         beside.unlink(missing_ok=True)
 
 
-def _with_codes(plan: QuantPlan, path: Path, digest: object) -> QuantPlan:
+def _with_arrays(plan: QuantPlan, path: Path, digest: object) -> QuantPlan:
+    """Add the arrays beside a plan: without a digest, which was taken out, its constants alone."""
     tensors = dict(plan.tensors)
     found, constants = read_codes(path, digest)
-    for name, codes in found.items():
+    for name, codes in found.items() if digest is not None else ():
         quant = tensors.get(name)
         if quant is None or quant.params is None:
             raise PlanError(f"{path}: holds codes of {name[:80]!r}, for which the plan has no scale")

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from passes.ir.plan import TensorQuant
 
 SOFTMAX_BITS = 24
-GAIN_BITS = 15
+GAIN_BITS = 22
+"""Of the largest gain: smoothing makes some a thousand times as large as others, and all have one unit."""
+SHIFT_BITS = 45
 NORM_BITS = 16
 CONSTANT_BITS = 16
 """Width of the codes of a constant operand."""
@@ -62,10 +64,14 @@ def _normalization(node: gs.Node, scale: float) -> Method:
         raise LoweringError(
             f"node {node.name} ({node.op}): {gain.size} channels up to {largest} are too many"
         )
-    gain_bits = min(max(GAIN_BITS - math.frexp(largest)[1], 0), 62 - NORM_BITS) if largest else 0
+    gain_bits = _gain_bits(largest, float(np.abs(shift).max()))
     epsilon = float(node.attrs.get("epsilon", DEFAULT_EPSILON)) * (gain.size / scale) ** 2
     codes = np.rint(np.ldexp(gain, gain_bits)), np.rint(np.ldexp(shift, NORM_BITS + gain_bits))
-    if np.abs(codes[0]).max() > 1 << GAIN_BITS or np.abs(codes[1]).max() >= 1 << 46 or epsilon >= 1 << 60:
+    if (
+        np.abs(codes[0]).max() > 1 << GAIN_BITS
+        or np.abs(codes[1]).max() >= 2 << SHIFT_BITS
+        or epsilon >= 1 << 60
+    ):
         raise LoweringError(f"node {node.name} ({node.op}): its gain, shift or epsilon do not fit its input")
     attrs: dict[str, Attr] = {
         "length": gain.size,
@@ -74,6 +80,14 @@ def _normalization(node: gs.Node, scale: float) -> Method:
         "epsilon": round(epsilon),
     }
     return "layer_norm", attrs, np.concatenate(codes).astype(np.int64)
+
+
+def _gain_bits(gain: float, shift: float) -> int:
+    """Return the fractional bits of gains that leave room for the largest gain and for the largest shift."""
+    if not gain:
+        return 0
+    for_shift = SHIFT_BITS - NORM_BITS - math.frexp(shift)[1] if shift else 62 - NORM_BITS
+    return max(min(GAIN_BITS - math.frexp(gain)[1], for_shift, 62 - NORM_BITS), 0)
 
 
 def constant_codes(values: NDArray[np.float32]) -> tuple[NDArray[np.int64], float]:

@@ -26,7 +26,7 @@ from passes.numerics.packing import (
 )
 from passes.numerics.qparams import MIN_SCALE, QuantParams, QuantSpec, params_from_range
 from passes.numerics.ranges import RangeMethod, activation_range, minmax_range, percentile_range
-from passes.numerics.requant import Requantizer, RequantRule, real_multiplier, requantizer
+from passes.numerics.requant import Requantizer, RequantRule, real_multiplier, requantizer, rule_of_sums
 from passes.numerics.rounding import MAX_SHIFT, Rounding, round_float, rounding_shift_right
 from passes.numerics.scales import short_scale
 from passes.numerics.weight_ranges import best_short_scale, weight_range
@@ -74,6 +74,7 @@ __all__ = [
     "requantizer",
     "round_float",
     "rounding_shift_right",
+    "rule_of_sums",
     "short_scale",
     "split_scales",
     "tile_flat",

@@ -36,6 +36,18 @@ class RequantRule(StrEnum):
     """Multiply in float32 and round half to even, as ONNX Runtime does."""
 
 
+def rule_of_sums(rule: RequantRule, largest: int) -> RequantRule:
+    """Return the rule for sums of a magnitude: GEMMLOWP is for 32 bits, and wider ones are rounded once.
+
+    Saturated to int32, as GEMMLOWP begins, the sums of a normalization would say nothing.
+
+    Args:
+        rule: of the target.
+        largest: bound on the magnitude of a sum.
+    """
+    return RequantRule.FIXED_POINT if rule is RequantRule.GEMMLOWP and largest > _INT32_MAX else rule
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Requantizer:
     """Real multipliers in the form a target applies them; made by `requantizer`.

@@ -20,6 +20,7 @@ from passes.rounding.local import OPTIONS
 from passes.search.beacons import Beacons
 from passes.transform.assign_scales import AssignScales
 from passes.transform.bias_correction import BiasCorrection
+from passes.transform.clip_search import Clip
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -95,12 +96,13 @@ def make_payload(
         model: after the passes that come before allocation.
         ctx: with calibration and evaluation data.
         metric: what is measured.
-        scales: how plans get their scales.
+        scales: how plans get their scales; clips are not searched, which takes longer than all the rest.
         hopeless: see `Payload`.
 
     Raises:
         InputError: model or data cannot be used.
     """
+    scales = replace(scales, clip=Clip.NONE)
     ctx.observes |= scales.observes | {MEANS, PATCHES}
     stats = ctx.get(CollectActivations(), model)
     data: Dataset = ctx.evaluation

@@ -60,7 +60,8 @@ class AssignScales(Pass):
         weighted: weigh the error of each element of a weight by the second moment of what it multiplies, for
             ``weights=mse``.
         clip: whose scales are then searched by the output error of layers (`passes.transform.clip_search`):
-            ``acts`` with float weights, ``weights`` with float activations, ``both`` in turns, as rounded.
+            ``acts`` with float weights, ``weights`` with float activations, ``both`` in turns, as rounded;
+            ``auto`` searches both where both estimators are ``mse``.
         clip_bits: of activations. Layers that read wider ones are not searched; from five bits on results
             are as good without (docs/ranges.md).
         rounds: of that search.
@@ -71,7 +72,7 @@ class AssignScales(Pass):
     weights: RangeMethod = RangeMethod.MSE
     percentile: float = 99.99
     weighted: bool = False
-    clip: Clip = Clip.BOTH
+    clip: Clip = Clip.AUTO
     clip_bits: int = 4
     rounds: int = 2
 
@@ -110,7 +111,7 @@ class AssignScales(Pass):
         if searched:
             patches = observe_patches(model, ctx, searched)
             search = ClipSearch(model.graph, setup, tensors, patches, partial(_least_scale, setup))
-            search.search(self.clip, self.rounds)
+            search.search(self._clip, self.rounds)
             tensors = search.tensors | self._held(setup, search.tensors)
         model.plan = replace(model.plan, tensors=tensors)
         facts = {"tensors": len(tensors), "method": self.method.value}
@@ -119,7 +120,13 @@ class AssignScales(Pass):
     def _searches(self, layer: Layer, tensors: Mapping[str, TensorQuant]) -> bool:
         usual = layer.weight is not None and not layer.recurrent and layer.op != "ConvTranspose"
         narrow = usual and tensors[layer.act.name].spec.format.bits <= self.clip_bits
-        return narrow and self.clip is not Clip.NONE
+        return narrow and self._clip is not Clip.NONE
+
+    @property
+    def _clip(self) -> Clip:
+        if self.clip is not Clip.AUTO:
+            return self.clip
+        return Clip.BOTH if self.method is self.weights is RangeMethod.MSE else Clip.NONE
 
     def _held(self, setup: QuantizerSetup, tensors: Mapping[str, TensorQuant]) -> dict[str, TensorQuant]:
         """Return the weights, with scales at which biases fit: those of activations may have shrunk."""

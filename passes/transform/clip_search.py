@@ -43,8 +43,9 @@ SEARCHED_BITS = 8
 
 
 class Clip(StrEnum):
-    """Whose scales are searched."""
+    """Whose scales are searched; ``auto`` searches both unless another estimator was asked for."""
 
+    AUTO = "auto"
     NONE = "none"
     ACTS = "acts"
     WEIGHTS = "weights"

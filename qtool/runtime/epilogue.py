@@ -13,6 +13,7 @@ from passes.numerics import (
     exact_requantizer,
     real_multiplier,
     requantizer,
+    rule_of_sums,
 )
 from qtool.runtime.tiles import part, tiles
 
@@ -67,8 +68,9 @@ class Epilogue:
                 divisor = node.output.scale * np.asarray(count, np.float64)
                 self._exact = exact_requantizer(scale, divisor, largest)
             bits = max(LEAST_ACC_BITS, largest.bit_length() + 1)
-            real = real_multiplier(scale, node.output.scale, count, node.rule)
-            self._requantizer = requantizer(real, bits, node.rule)
+            rule = rule_of_sums(node.rule, largest)
+            real = real_multiplier(scale, node.output.scale, count, rule)
+            self._requantizer = requantizer(real, bits, rule)
 
     def __call__(self, sums: Array) -> Array:
         """Return the output for an array of sums."""

@@ -67,7 +67,7 @@ def test_layer_norm(
     native: Any, seed: int, bits: tuple[int, int, int | None], rule: str, rounding: str
 ) -> None:
     make = native.Maker(seed)
-    length, gain_bits = make.integer(1, 70), make.integer(8, 14)
+    length, gain_bits = make.integer(1, 70), make.integer(8, 22)
     x, y = make.tensor("x", 3, bits[0]), make.tensor("y", 3, bits[2], reach=4.0)
     gains = make.rng.integers(-(1 << gain_bits), 1 << gain_bits, length, endpoint=True)
     shifts = make.rng.integers(-(1 << 16 + gain_bits), 1 << 16 + gain_bits, length)

@@ -13,6 +13,7 @@ from passes.numerics import (
     exact_requantizer,
     real_multiplier,
     requantizer,
+    rule_of_sums,
 )
 from qtool.runtime.epilogue import LEAST_ACC_BITS
 from qtool.runtime.native.codes import code_bytes, stored_zero
@@ -110,8 +111,9 @@ def _constants(
         divisors = node.output.scale * np.asarray(counts, np.float64)
         if exact_requantizer(scale, divisors, largest) is not None:
             return _exact(node, scale, np.full(len(scale), node.output.scale * np.float64(count)))
-    real = real_multiplier(scale, node.output.scale, count, node.rule)
-    made = requantizer(real, max(LEAST_ACC_BITS, largest.bit_length() + 1), node.rule)
+    rule = rule_of_sums(node.rule, largest)
+    real = real_multiplier(scale, node.output.scale, count, rule)
+    made = requantizer(real, max(LEAST_ACC_BITS, largest.bit_length() + 1), rule)
     if made.rule is RequantRule.FLOAT:
         return Constants("float", made.multiplier.astype(np.float64), ones, zeros, zeros)
     return _fixed_point(made, ones)

@@ -38,21 +38,27 @@ def test_softmax_table_ends_with_its_first_zero() -> None:
 
 
 def test_layer_normalization_in_units_of_its_gain() -> None:
-    # The largest gain, 0.75, takes 15 bits: units of 2**-15, shifts of 2**-31.
+    # The largest gain, 0.75, takes 22 bits: units of 2**-22, shifts of 2**-38.
     node = norm("LayerNormalization", [0.75, -0.5], [1.0, 0.0], epsilon=0.25)
     op, attrs, table = method_step(node, source(0.5))
-    assert (op, attrs) == ("layer_norm", {"length": 2, "center": 1, "gain_bits": 15, "epsilon": 4})
-    np.testing.assert_array_equal(table, [24576, -16384, 2**31, 0])
+    assert (op, attrs) == ("layer_norm", {"length": 2, "center": 1, "gain_bits": 22, "epsilon": 4})
+    np.testing.assert_array_equal(table, [3 << 20, -(2 << 20), 2**38, 0])
+
+
+def test_a_large_shift_leaves_gains_fewer_bits() -> None:
+    # 2**16 takes 17 bits before the point, and so 12 of 45 + 16 are left behind it.
+    _, attrs, table = method_step(norm("LayerNormalization", [1.0, 0.5], [2.0**16, 0.0]), source(0.5))
+    assert (attrs["gain_bits"], table.tolist()) == (12, [2**12, 2**11, 2**44, 0])
 
 
 def test_rms_normalization_takes_no_mean_off_and_has_no_shift() -> None:
     _, attrs, table = method_step(norm("RMSNormalization", [2.0], None), source(0.5))
-    assert (attrs["center"], attrs["gain_bits"], table.tolist()) == (0, 13, [2**14, 0])
+    assert (attrs["center"], attrs["gain_bits"], table.tolist()) == (0, 20, [2**21, 0])
 
 
 @pytest.mark.parametrize(
     ("gain", "shift", "scale"),
-    [([1e6], [0.0], 0.5), ([1.0], [1e9], 0.5), ([1.0], [float("nan")], 0.5), ([1.0], [0.0], 1e-13)],
+    [([1e7], [0.0], 0.5), ([1.0], [2e9], 0.5), ([1.0], [float("nan")], 0.5), ([1.0], [0.0], 1e-13)],
 )
 def test_numbers_that_do_not_fit_are_refused(gain: list[float], shift: list[float], scale: float) -> None:
     with pytest.raises(LoweringError, match="norm"):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from passes.errors import InputError, UsageError
-from passes.numerics import RequantRule, Rounding, real_multiplier, requantizer
+from passes.numerics import RequantRule, Rounding, real_multiplier, requantizer, rule_of_sums
 
 ACC = np.array([-1000, -3, -1, 0, 1, 3, 1000])
 
@@ -123,3 +123,10 @@ def test_a_single_number_is_rescaled_too(rule: RequantRule) -> None:
     rescaled = requantizer(0.5, rule=rule).apply(np.array(8), 1, 0, 255)
     assert rescaled.shape == ()
     assert int(rescaled) == 5
+
+
+@pytest.mark.parametrize("rule", list(RequantRule))
+def test_sums_beyond_32_bits_are_rounded_once(rule: RequantRule) -> None:
+    assert rule_of_sums(rule, 2**31 - 1) is rule
+    wide = rule_of_sums(rule, 2**31)
+    assert wide is (RequantRule.FIXED_POINT if rule is RequantRule.GEMMLOWP else rule)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx_graphsurgeon as gs
 import pytest
 
 from passes.errors import ArtifactError
-from passes.lowering.methods import softmax_table
+from passes.ir.plan import Role, TensorQuant
+from passes.lowering.methods import method_step, softmax_table
+from passes.numerics import IntFormat, QuantParams, QuantSpec, RequantRule
 from qtool.runtime.normalization import rounded_quotient
 
 ONE = 1 << 24
@@ -72,12 +75,13 @@ def test_a_constant_row_becomes_its_shift(run_one, info):
 @pytest.mark.parametrize("bits", [4, 8, 16])
 @pytest.mark.parametrize("center", [0, 1])
 @pytest.mark.parametrize("length", [1, 7, 384, 4096])
-def test_layer_norm_is_within_a_small_error_of_float64(rng, run_one, info, bits, center, length):
+@pytest.mark.parametrize("rule", [RequantRule.EXACT, RequantRule.GEMMLOWP])
+def test_layer_norm_is_within_a_small_error_of_float64(rng, run_one, info, bits, center, length, rule):
     codes = rng.integers(0, 1 << bits, (5, length))
     gains, shifts = rng.integers(-(2**15), 2**15, length), rng.integers(-(2**34), 2**34, length)
     attrs = {"length": length, "center": center, "gain_bits": 14, "epsilon": length**2}
     x, y = info("x", 2, bits, zero=3), info("y", 2, 16, signed=True, scale=2.0**-8)
-    out = run_one("layer_norm", [codes], [x], y, attrs=attrs, table=np.concatenate([gains, shifts]))
+    out = run_one("layer_norm", [codes], [x], y, rule, attrs=attrs, table=np.concatenate([gains, shifts]))
     values = codes - 3.0
     values = values - center * values.mean(-1, keepdims=True)
     normal = values / np.sqrt((values**2).mean(-1, keepdims=True) + 1.0)
@@ -85,6 +89,30 @@ def test_layer_norm_is_within_a_small_error_of_float64(rng, run_one, info, bits,
     # The normalized value has 16 bits behind the point: 2**-17 times a gain of 2, in steps of 2**-8.
     expected = np.clip(real, y.qmin, y.qmax)
     assert np.abs(out - expected).max() <= 0.5 + 2.0**-7
+
+
+@pytest.mark.parametrize("rule", [RequantRule.EXACT, RequantRule.FIXED_POINT, RequantRule.GEMMLOWP])
+def test_gains_far_apart_are_as_exact_as_others(rng, run_one, info, rule):
+    gains = np.exp(rng.uniform(np.log(0.05), np.log(500.0), 384))
+    node = gs.Node(
+        "RMSNormalization",
+        "norm",
+        {"epsilon": 1e-9},
+        [gs.Variable("x"), gs.Constant("g", gains.astype(np.float32))],
+    )
+    # Smoothing makes such gains for channels that hold little.
+    codes = 32768 + np.rint(rng.standard_normal((5, 384)) * 50000 / gains / gains.max()).astype(np.int64)
+    spec = QuantSpec(IntFormat(16, signed=False), symmetric=False)
+    params = QuantParams(np.float32(1.0), np.int32(32768))
+    op, attrs, table = method_step(node, TensorQuant(Role.ACT, spec).with_params(params))
+    x, y = info("x", 2, 16, zero=32768), info("y", 2, 16, signed=True, scale=2.0**-12)
+    out = run_one(op, [codes], [x], y, rule, attrs=attrs, table=table)
+    values = codes - 32768.0
+    normal = values / np.sqrt((values**2).mean(-1, keepdims=True))
+    # Codes are of 2**-12; normalized values have 16 bits behind the point, gains of up to 500 have 13.
+    expected = np.clip(normal * gains * 2.0**12, y.qmin, y.qmax)
+    allowed = 0.6 + gains * 2.0**-5 + np.abs(normal) * 2.0**-2
+    assert (np.abs(out - expected) <= allowed).all()
 
 
 def test_quotients_round_half_up():
@@ -99,7 +127,7 @@ def test_quotients_round_half_up():
         ("integer_softmax", {}, [ONE - 1, 1, 1, 0], "falls from"),
         ("integer_softmax", {}, [ONE, 1, 1, -1], "falls from"),
         ("integer_softmax", {}, [ONE, 1, 1, 0, 0], "table of 4 entries"),
-        ("layer_norm", {**NORM, "length": 1}, [1 << 16, 0], "gain is larger"),
+        ("layer_norm", {**NORM, "length": 1}, [1 << 23, 0], "gain is larger"),
         ("layer_norm", {**NORM, "length": 1}, [1, 1 << 47], "shift is larger"),
         ("layer_norm", {**NORM, "length": 2}, [1, 1], "table of 4 entries"),
         ("layer_norm", {**NORM, "length": 1 << 15}, [1, 1], "attribute length"),
