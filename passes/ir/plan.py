@@ -234,8 +234,7 @@ def write_plan(plan: QuantPlan, path: Path, model_sha256: str, target: str) -> N
 
 def _with_arrays(plan: QuantPlan, path: Path, digest: object) -> QuantPlan:
     """Add the arrays beside a plan: without a digest, which was taken out, its constants alone."""
-    tensors = dict(plan.tensors)
-    found, constants = read_codes(path, digest)
+    tensors, (found, constants) = dict(plan.tensors), read_codes(path, digest)
     for name, codes in found.items() if digest is not None else ():
         quant = tensors.get(name)
         if quant is None or quant.params is None:
