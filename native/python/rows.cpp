@@ -7,7 +7,7 @@
 namespace qtool {
 namespace {
 
-// With gains below 2**16 and normalized values below 2**24, sums stay below 2**53.
+// With gains up to 2**22 and normalized values below 2**24, sums with their shifts stay below 2**47.
 constexpr size_t kMaxNormalized = size_t{1} << 14;
 constexpr double kMaxGain = 1 << 22;
 constexpr double kMaxShift = static_cast<double>(int64_t{1} << 46);

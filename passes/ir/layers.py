@@ -87,6 +87,11 @@ class Layer:
         return self.op == "Conv" and self.groups > 1 and self.weight is not None and self.weight.shape[1] == 1
 
     @property
+    def input_axis(self) -> int:
+        """Axis of the weight that runs over input channels; of a depthwise convolution, its channels."""
+        return 0 if self.depthwise else 1 - self.channel_axis
+
+    @property
     def takes_bias(self) -> bool:
         """Whether it has a place for a bias: not a MatMul, nor a cell, whose gates keep theirs."""
         return self.op != "MatMul" and not self.recurrent

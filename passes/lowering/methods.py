@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 SOFTMAX_BITS = 24
 GAIN_BITS = 22
 """Of the largest gain: smoothing makes some a thousand times as large as others, and all have one unit."""
-SHIFT_BITS = 45
+SHIFT_BITS = 46
+"""Of the largest shift, in units of ``2**-(16 + gain_bits)``."""
 NORM_BITS = 16
 CONSTANT_BITS = 16
 """Width of the codes of a constant operand."""
@@ -69,7 +70,7 @@ def _normalization(node: gs.Node, scale: float) -> Method:
     codes = np.rint(np.ldexp(gain, gain_bits)), np.rint(np.ldexp(shift, NORM_BITS + gain_bits))
     if (
         np.abs(codes[0]).max() > 1 << GAIN_BITS
-        or np.abs(codes[1]).max() >= 2 << SHIFT_BITS
+        or np.abs(codes[1]).max() >= 1 << SHIFT_BITS
         or epsilon >= 1 << 60
     ):
         raise LoweringError(f"node {node.name} ({node.op}): its gain, shift or epsilon do not fit its input")

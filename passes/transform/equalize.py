@@ -118,15 +118,11 @@ def _input_channels(layer: Layer) -> int:
     return int(shape[0] if layer.depthwise else shape[1 - layer.channel_axis])
 
 
-def _input_axis(layer: Layer) -> int:
-    return 0 if layer.depthwise else 1 - layer.channel_axis
-
-
 def _input_range(layer: Layer) -> NDArray[np.float64]:
-    return channel_range(layer.weight_values(), _input_axis(layer))
+    return channel_range(layer.weight_values(), layer.input_axis)
 
 
 def _scale_input_channels(layer: Layer, factor: NDArray[np.float64]) -> None:
     weight = layer.weight_values()
-    shape = tuple(-1 if axis == _input_axis(layer) else 1 for axis in range(weight.ndim))
+    shape = tuple(-1 if axis == layer.input_axis else 1 for axis in range(weight.ndim))
     layer.weight.values = (weight * factor.reshape(shape)).astype(np.float32)  # type: ignore[union-attr]

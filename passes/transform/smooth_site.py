@@ -44,18 +44,13 @@ class Reader:
     channels: Channels
 
     @property
-    def input_axis(self) -> int:
-        """Axis of the weight that runs over input channels."""
-        return 0 if self.layer.depthwise else 1 - self.layer.channel_axis
-
-    @property
     def act_axis(self) -> int:
         """Axis of the activation that runs over channels."""
         return -1 if self.layer.op in ("Gemm", "MatMul") else 1
 
     def per_channel(self, weight: NDArray[np.float64] | NDArray[np.float32]) -> NDArray[np.float64]:
         """Return a weight as a matrix with a row per input channel."""
-        moved = np.moveaxis(weight, self.input_axis, 0)
+        moved = np.moveaxis(weight, self.layer.input_axis, 0)
         return np.asarray(moved.reshape(len(moved), -1), dtype=np.float64)
 
 
@@ -88,7 +83,7 @@ class Site:
         for source in self.sources:
             _multiply(source.tensor, source.axis, 1.0 / factors[source.channels])
         for reader in self.readers:
-            _multiply(reader.layer.weight, reader.input_axis, factors[reader.channels])
+            _multiply(reader.layer.weight, reader.layer.input_axis, factors[reader.channels])
 
     def constants(self) -> set[str]:
         """Return the names of all constants that `scale` changes."""

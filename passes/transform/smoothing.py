@@ -132,7 +132,7 @@ def expected_error(reader: Reader, rows: NDArray[np.float32], specs: Specs, fact
         factors: that channels of the activation are divided by, and those of the weight multiplied.
     """
     weight = reader.layer.weight_values()
-    shape = tuple(-1 if axis == reader.input_axis else 1 for axis in range(weight.ndim))
+    shape = tuple(-1 if axis == reader.layer.input_axis else 1 for axis in range(weight.ndim))
     scaled = (weight * factors.reshape(shape)).astype(np.float32)
     weight_spec, act_spec = specs
     wrong = fake_quantize(scaled, weight_spec, weight_params(scaled, weight_spec)) - scaled

@@ -46,9 +46,9 @@ def test_layer_normalization_in_units_of_its_gain() -> None:
 
 
 def test_a_large_shift_leaves_gains_fewer_bits() -> None:
-    # 2**16 takes 17 bits before the point, and so 12 of 45 + 16 are left behind it.
+    # 2**16 takes 17 bits before the point, and so 13 of 46 - 16 are left behind it.
     _, attrs, table = method_step(norm("LayerNormalization", [1.0, 0.5], [2.0**16, 0.0]), source(0.5))
-    assert (attrs["gain_bits"], table.tolist()) == (12, [2**12, 2**11, 2**44, 0])
+    assert (attrs["gain_bits"], table.tolist()) == (13, [2**13, 2**12, 2**45, 0])
 
 
 def test_rms_normalization_takes_no_mean_off_and_has_no_shift() -> None:
