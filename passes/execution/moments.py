@@ -38,14 +38,12 @@ class Moments:
     ) -> None:
         """Add vectors, each of shape (groups, vectors, depth), with weights of shape (vectors,)."""
         weighted = seen if weights is None else seen * weights[:, None]
-        transposed = weighted.transpose(0, 2, 1)
         aim = reference if weights is None else reference * weights[:, None]
-        parts = [
-            weighted.sum(axis=1, dtype=np.float64),
-            aim.sum(axis=1, dtype=np.float64),
-            (transposed @ seen).astype(np.float64),
-            (transposed @ reference).astype(np.float64),
-        ]
+        pairs = ((weighted, seen), (weighted, reference), (aim, reference))
+        # Without quantization before it both are the same vectors, and so are their products.
+        products = [_product(*pair) for pair in (pairs[:1] if seen is reference else pairs)]
+        sums = [vectors.sum(axis=1, dtype=np.float64) for vectors in (weighted, aim)]
+        parts = sums + (products * 3)[:3]
         self._sums = [old + new for old, new in zip(self._sums, parts, strict=True)] if self._sums else parts
         self.count += seen.shape[1]
         self._total += seen.shape[1] if weights is None else float(weights.sum(dtype=np.float64))
@@ -63,18 +61,26 @@ class Moments:
         """Return the means of x and of y, each (groups, depth)."""
         return self._sums[0] / self._total, self._sums[1] / self._total
 
-    def products(self, *, centred: bool) -> tuple[Matrix, Matrix]:
-        """Return ``E[x x^T]`` and ``E[x y^T]``, (groups, depth, depth), about zero or about the means.
+    def products(self, *, centred: bool) -> tuple[Matrix, Matrix, Matrix]:
+        """Return ``E[x x^T]``, ``E[x y^T]`` and ``E[y y^T]``, (groups, depth, depth).
 
-        What varies by no more than float32 rounds has no moments about its mean.
+        They are about zero, or about the means; what varies by no more than float32 rounds has none there.
         """
-        own, cross = self._sums[2] / self._total, self._sums[3] / self._total
+        own, cross, aim = (total / self._total for total in self._sums[2:])
         if centred:
             x, y = self.means()
-            squares = np.einsum("gdd->gd", own)
-            own = own - x[:, :, None] * x[:, None, :]
-            cross = cross - x[:, :, None] * y[:, None, :]
-            varies = np.einsum("gdd->gd", own) > ROUNDED * squares
-            own *= varies[:, :, None] & varies[:, None, :]
-            cross *= varies[:, :, None]
-        return own, cross
+            seen, wanted = _varies(own, x), _varies(aim, y)
+            own = (own - x[:, :, None] * x[:, None, :]) * (seen[:, :, None] & seen[:, None, :])
+            cross = (cross - x[:, :, None] * y[:, None, :]) * (seen[:, :, None] & wanted[:, None, :])
+            aim = (aim - y[:, :, None] * y[:, None, :]) * (wanted[:, :, None] & wanted[:, None, :])
+        return own, cross, aim
+
+
+def _product(left: NDArray[np.float32], right: NDArray[np.float32]) -> Matrix:
+    return np.asarray(left.transpose(0, 2, 1) @ right, dtype=np.float64)
+
+
+def _varies(squares: Matrix, mean: Matrix) -> NDArray[np.bool_]:
+    """Return which columns vary, (groups, depth)."""
+    square = np.einsum("gdd->gd", squares)
+    return np.asarray(square - mean**2 > ROUNDED * square)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     Rounded = tuple[TensorQuant, NDArray[np.float32] | None]
     """A weight with its codes, and the bias that goes with it, if any."""
 
-OPTIONS = RoundingOptions(damping=0.01, act_order=True, sweeps=1, asymmetric=0.0, scales=1)
+OPTIONS = RoundingOptions(damping=0.01, act_order=True, sweeps=1, asymmetric=0.0, deviation=0.0, scales=1)
 BYTE = 8
 
 

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from passes.numerics.gptq import Matrix
 
 
+LARGEST_GAIN = 2.0
+"""Of a row; more is asked for only where next to nothing of the signal is left."""
+
+
 @dataclass(frozen=True, slots=True)
 class RoundingOptions:
     """What `passes.transform.gptq.Gptq` says of its fields of the same names."""
@@ -31,6 +35,7 @@ class RoundingOptions:
     act_order: bool
     sweeps: int
     asymmetric: float
+    deviation: float
     scales: int
 
 
@@ -79,7 +84,7 @@ def round_layer(
 
 def _rounded(task: RoundingTask, options: RoundingOptions) -> tuple[TensorQuant, NDArray[np.float32] | None]:
     layer, moments = task.layer, task.moments
-    own, cross = moments.products(centred=layer.takes_bias)
+    own, cross, aim = moments.products(centred=layer.takes_bias)
     depth = own.shape[1]
     share = min(options.damping + depth / (depth + moments.count), 1.0)
     hessian = damped(own, share)
@@ -88,8 +93,9 @@ def _rounded(task: RoundingTask, options: RoundingOptions) -> tuple[TensorQuant,
     # damped moments are the true ones with a ridge; without that factor the answer would overshoot.
     shift = np.linalg.solve(hessian, (cross - own) @ weight.transpose(0, 2, 1)) * (1 - share)
     fixed = 0.0 if task.fixed is None else task.fixed
-    target = weight - fixed + options.asymmetric * shift.transpose(0, 2, 1)
-    search = _Search(task, target, hessian, options)
+    target = weight + options.asymmetric * shift.transpose(0, 2, 1)
+    target *= _gain(_power(weight, aim), _power(target, own))[..., None] ** options.deviation
+    search = _Search(task, target - fixed, hessian, options)
     quant, last = search.rounded()
     values = fixed + last
     if not layer.takes_bias:
@@ -98,6 +104,22 @@ def _rounded(task: RoundingTask, options: RoundingOptions) -> tuple[TensorQuant,
     rest = np.einsum("gnd,gd->gn", weight, reference) - np.einsum("gnd,gd->gn", values, seen)
     old = 0.0 if layer.bias is None else np.asarray(layer.bias.values, dtype=np.float64)
     return quant, (old + rest.reshape(-1)).astype(np.float32)
+
+
+def _power(rows: Matrix, moments: Matrix) -> Matrix:
+    """Return the second moment of what rows make of vectors with these moments, (groups, rows)."""
+    return np.asarray(((rows @ moments) * rows).sum(axis=2))
+
+
+def _gain(wanted: Matrix, found: Matrix) -> Matrix:
+    """Return the factor of each row that gives its results the deviation that they have in the float network.
+
+    Noise in the input makes least squares shrink the rows, and clipped activations vary less; what one layer
+    loses, all later ones lose again.
+    """
+    known = (wanted > 0) & (found > 0)
+    ratio = np.divide(wanted, found, out=np.ones_like(found), where=known)
+    return np.sqrt(np.clip(ratio, 1 / LARGEST_GAIN**2, LARGEST_GAIN**2))
 
 
 class _Search:

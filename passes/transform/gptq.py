@@ -63,6 +63,9 @@ class Gptq(Pass):
         sweeps: passes of coordinate descent.
         asymmetric: how far to aim at the float network's result: 0 for the layer's own, 1 for all the way.
             Half was best on calibration images held out from MobileNetV2: large shifts use up the few codes.
+        deviation: how far to give results the standard deviation that they have in the float network: 0 not
+            at all, 1 all the way, as where BatchNormalization takes its statistics again [Hubara et al.
+            2020, arXiv 2006.10518, BatchNorm tuning].
         scales: short scales to try around the best one of plain rounding.
         vectors: input vectors per layer, drawn evenly from all samples; more where a sum is long.
         by_sums: let rows of an input count in inverse proportion to the sums that a normalization makes of
@@ -78,6 +81,7 @@ class Gptq(Pass):
     act_order: bool = True
     sweeps: int = 4
     asymmetric: float = 0.5
+    deviation: float = 0.7
     scales: int = 3
     vectors: int = 4096
     by_sums: bool = True
@@ -133,7 +137,9 @@ class Gptq(Pass):
 
     def options(self) -> RoundingOptions:
         """Return what concerns the rounding of one layer."""
-        return RoundingOptions(self.damping, self.act_order, self.sweeps, self.asymmetric, self.scales)
+        return RoundingOptions(
+            self.damping, self.act_order, self.sweeps, self.asymmetric, self.deviation, self.scales
+        )
 
 
 class _Sweep:

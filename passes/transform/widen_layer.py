@@ -107,7 +107,7 @@ def widen_layer(task: WidenTask, moments: Moments, most: int, sweeps: int, dampi
         damping: share of the diagonal added to the moments, before that which few vectors call for.
     """
     layer, spec = task.layer, task.quant.spec
-    own, _ = moments.products(centred=layer.op != "MatMul")
+    own, _, _ = moments.products(centred=layer.op != "MatMul")
     depth = own.shape[1]
     hessian = damped(own, min(damping + depth / (depth + moments.count), 1.0))
     weight = weight_matrix(layer, layer.weight_values()).astype(np.float64)

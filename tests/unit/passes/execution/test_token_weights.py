@@ -66,7 +66,7 @@ def test_moments_of_weighted_vectors() -> None:
     x = np.array([[[1.0, 0.0], [0.0, 2.0]]], np.float32)
     moments = Moments()
     moments.update(x, 2 * x, np.array([3.0, 1.0], np.float32))
-    own, cross = moments.products(centred=False)
+    own, cross, _ = moments.products(centred=False)
     np.testing.assert_array_equal(own, [[[0.75, 0], [0, 1]]])
     np.testing.assert_array_equal(cross, 2 * own)
     np.testing.assert_array_equal(moments.means()[0], [[0.75, 0.5]])

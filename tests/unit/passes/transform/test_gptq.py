@@ -75,6 +75,15 @@ def rounded(
     return model, ctx, float(np.square(found - reference).mean() / reference.var())
 
 
+def deviation(model: Model) -> float:
+    """Standard deviation of the result over that of the float network."""
+    data = context().calibration
+    (reference,) = Session(to_proto(model), threads=1).run_all(data.batches(16))
+    setup = quantizer_setup(model.graph, load_target("generic"))
+    (found,) = Simulator(model, setup, data, 1).run(model.plan)
+    return float(found.std() / reference.std())
+
+
 def test_it_beats_rounding_to_the_nearest_with_corrected_biases() -> None:
     _, _, plain = rounded(f"{SCALES},bias-correction")
     model, _, noise = rounded(f"{SCALES},gptq")
@@ -90,6 +99,16 @@ def test_aiming_at_the_float_network_helps_and_so_do_scales() -> None:
     _, _, fixed = rounded(f"{SCALES},gptq{{scales=1 sweeps=0}}")
     assert noise < own
     assert noise < fixed
+
+
+@pytest.mark.parametrize("bits", [2, 3])
+def test_results_deviate_as_far_as_those_of_the_float_network(bits: int) -> None:
+    """Noise in what a layer reads shrinks its least squares; so much is given back."""
+    narrow = dict.fromkeys(("dense", "depthwise", "grouped", "product"), Precision(8, bits))
+    kept = [rounded(f"{SCALES},gptq{{deviation={share}}}", **narrow)[0] for share in (0, 0.5, 1)]
+    found = [deviation(model) for model in kept]
+    assert found[0] < found[1] < found[2]
+    assert abs(found[2] - 1) < 0.5 * abs(found[0] - 1)
 
 
 def test_biases_are_given_where_there_is_a_place_for_them() -> None:
