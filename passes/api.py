@@ -101,6 +101,8 @@ class PassContext:
         shapes: of inputs, by name, at which work is priced; empty for those of the first calibration sample.
         seed: root of every random choice.
         workers: threads for ONNX Runtime; 0 leaves the choice to it.
+        segment_bytes: constants of the float model that are in memory at a time while it runs over the
+            calibration data; 0 for all.
         observes: union of the statistics wanted by all passes of the pipeline.
         journal: refusals and remarks, in order.
         decisions: what allocations have solved, in order; each a `passes.allocation.decision.Decision`.
@@ -115,6 +117,7 @@ class PassContext:
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     seed: int = 0
     workers: int = 0
+    segment_bytes: int = 0
     observes: frozenset[str] = frozenset()
     journal: list[JournalEntry] = field(default_factory=list)
     decisions: list[Any] = field(default_factory=list)

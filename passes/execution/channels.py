@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from passes.errors import DataError, ModelError
-from passes.execution.feed_source import samples_in
 from passes.execution.instrument import Wanted, instrument
 from passes.execution.padding import CalibrationSamples
-from passes.execution.prefetch import prefetch
-from passes.execution.session import Session
+from passes.execution.sweep import sweep
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,16 +55,15 @@ def observe_rows(
         DataError: the data hold no samples.
     """
     proto, _ = instrument(model, Wanted(full=tuple(axes)))
-    session = Session(proto, threads=ctx.workers)
     data = ctx.get(CalibrationSamples(), model)
     share = rows / max(data.count, 1)
     rng = ctx.rng("channels")
     seen = {name: _Rows(name, axis) for name, axis in axes.items()}
-    for feeds in prefetch(data.batches(BATCH)):
-        wanted = -int(-share * (samples_in(feeds) or 1) // 1)
-        for name, values in zip(axes, session.run(feeds, list(axes)), strict=True):
-            seen[name].update(values, wanted, rng)
-    return {name: found.value() for name, found in seen.items()}
+    for count, found in sweep(proto, list(axes), data.batches(BATCH), ctx):
+        wanted = -int(-share * count // 1)
+        for name, rows_of in seen.items():
+            rows_of.update(found[name], wanted, rng)
+    return {name: rows_of.value() for name, rows_of in seen.items()}
 
 
 class _Rows:

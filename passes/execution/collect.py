@@ -9,12 +9,10 @@ import numpy as np
 
 from passes.api import Analysis, Aspect, PassContext
 from passes.errors import DataError, ModelError
-from passes.execution.feed_source import samples_in
 from passes.execution.instrument import Wanted, instrument
 from passes.execution.observers import MeanObserver, PatchObserver, RangeObserver
 from passes.execution.padding import CalibrationSamples
-from passes.execution.prefetch import prefetch
-from passes.execution.session import Session
+from passes.execution.sweep import sweep
 from passes.ir.layers import elements
 from passes.ir.ops import OpClass, op_info
 from passes.ir.setup import quantizer_setup
@@ -105,17 +103,13 @@ class _Sweep:
             images={name: size for name, tensor in tensors.items() if (size := _image_size(tensor))},
             non_negative=frozenset(name for name in sources if _non_negative(tensors[name])),
         )
-        proto, self._probes = instrument(model, wanted)
-        self._session = Session(proto, threads=ctx.workers)
+        self._proto, self._probes = instrument(model, wanted)
         self._rng = ctx.rng("activations")
         self._samples = 0
 
     def run(self, data: Dataset | Unpadded) -> None:
         """Read all batches."""
-        names = self._probes.names()
-        for feeds in prefetch(data.batches(BATCH)):
-            results = dict(zip(names, self._session.run(feeds, names), strict=True))
-            count = samples_in(feeds) or 1
+        for count, results in sweep(self._proto, self._probes.names(), data.batches(BATCH), self._ctx):
             self._update(results, count)
             self._samples += count
             self._ctx.progress("calibrate", self._samples, data.count)

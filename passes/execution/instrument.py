@@ -78,13 +78,14 @@ def instrument(model: Model, wanted: Wanted) -> tuple[onnx.ModelProto, Probes]:
         proto = raise_opset(proto, _STEPPED_SLICE_OPSET)
     known = {value.name: value for value in (*proto.graph.input, *proto.graph.output)}
     del proto.graph.output[:]
-    builder = _Builder(proto, wanted)
+    builder, settled = _Builder(proto, wanted), len(proto.graph.node)
     for name in wanted.ranged:
         builder.add_range(name)
     for name, elements in wanted.sampled.items():
         builder.add_sample(name, elements)
     for name, axes in wanted.means.items():
         builder.add_mean(name, axes)
+    _behind_sources(proto.graph, settled)
     for name in wanted.full:
         builder.probes.full[name] = name
         proto.graph.output.append(known[name]) if name in known else _output(proto.graph, name)
@@ -146,6 +147,15 @@ class _Builder:
     def _constant(self, name: str, values: list[int]) -> str:
         self._graph.initializer.append(numpy_helper.from_array(np.array(values, dtype=np.int64), name))
         return name
+
+
+def _behind_sources(graph: onnx.GraphProto, settled: int) -> None:
+    """Put each probe behind the node whose result it reduces, where a cut does not part them."""
+    place: dict[str, int] = {}
+    for at, node in enumerate(graph.node):
+        behind = at if at < settled else max(place.get(name, -1) for name in node.input)
+        place |= dict.fromkeys(node.output, behind)
+    graph.node.sort(key=lambda node: place[node.output[0]])
 
 
 def _output(graph: onnx.GraphProto, name: str) -> None:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from passes.execution.instrument import Wanted, instrument
 from passes.execution.observers import PatchObserver
 from passes.execution.padding import CalibrationSamples
-from passes.execution.prefetch import prefetch
-from passes.execution.session import Session
+from passes.execution.sweep import sweep
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,10 +40,9 @@ def observe_patches(
     """
     acts = list(dict.fromkeys(layer.act.name for layer in layers))
     proto, _ = instrument(model, Wanted(full=tuple(acts)))
-    session, rng = Session(proto, threads=ctx.workers), ctx.rng("patches")
+    rng = ctx.rng("patches")
     observers = {layer.name: PatchObserver(layer) for layer in layers}
-    for feeds in prefetch(ctx.get(CalibrationSamples(), model).batches(BATCH)):
-        found = dict(zip(acts, session.run(feeds, acts), strict=True))
+    for _, found in sweep(proto, acts, ctx.get(CalibrationSamples(), model).batches(BATCH), ctx):
         for observer in observers.values():
             observer.update(found[observer.layer.act.name], rng)
     return {name: observer.matrix() for name, observer in observers.items()}

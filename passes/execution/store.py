@@ -19,15 +19,19 @@ HALF_MAX = 6e4
 
 
 class Store:
-    """Arrays by name and batch. Float32 waits as float16 where its range allows: half the room, 11 bits."""
+    """Arrays by name and batch.
 
-    def __init__(self, limit: int = LIMIT_BYTES) -> None:
+    Unless it is exact, float32 waits as float16 where its range allows: half the room, 11 bits.
+    """
+
+    def __init__(self, limit: int = LIMIT_BYTES, *, exact: bool = False) -> None:
         """Make an empty store.
 
         Args:
             limit: bytes to hold in memory.
+            exact: keep arrays as they are.
         """
-        self._limit, self._held = limit, 0
+        self._limit, self._held, self._exact = limit, 0, exact
         self._batches: dict[str, list[NDArray[Any] | Path]] = {}
         self._dtypes: dict[str, np.dtype[Any]] = {}
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -37,7 +41,7 @@ class Store:
         """Append a batch of each array."""
         for name, array in arrays.items():
             self._dtypes[name] = array.dtype
-            self._batches.setdefault(name, []).append(self._kept(_compact(array)))
+            self._batches.setdefault(name, []).append(self._kept(array if self._exact else _compact(array)))
 
     def _kept(self, array: NDArray[Any]) -> NDArray[Any] | Path:
         if self._held + array.nbytes <= self._limit:

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from passes.execution.instrument import Wanted, instrument
-from passes.execution.prefetch import prefetch
-from passes.execution.session import Session
+from passes.execution.sweep import sweep
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
     from numpy.typing import NDArray
 
+    from passes.api import PassContext
     from passes.execution.dataset import Dataset
     from passes.execution.padding import Unpadded
     from passes.ir.layers import Layer
@@ -56,7 +56,7 @@ def normalized_sums(graph: gs.Graph, layers: Iterable[Layer]) -> dict[str, gs.No
 
 
 def token_weights(
-    model: Model, sums: dict[str, gs.Node], data: Dataset | Unpadded, batch: int, threads: int
+    model: Model, sums: dict[str, gs.Node], data: Dataset | Unpadded, batch: int, ctx: PassContext
 ) -> dict[str, list[NDArray[np.float32]]]:
     """Return the weight of every row of a layer's input, batch by batch, by name of the layer; 1 on average.
 
@@ -65,16 +65,16 @@ def token_weights(
         sums: from `normalized_sums`.
         data: calibration samples.
         batch: their number in a batch.
-        threads: for ONNX Runtime.
+        ctx: with the number of threads.
     """
     names = tuple(dict.fromkeys(norm.inputs[0].name for norm in sums.values()))
     if not names:
         return {}
     centred = {norm.inputs[0].name for norm in sums.values() if norm.op == "LayerNormalization"}
-    session = Session(instrument(model, Wanted(full=names))[0], threads=threads, small=True)
+    proto, _ = instrument(model, Wanted(full=names))
     seen: dict[str, list[NDArray[np.float32]]] = {name: [] for name in names}
-    for feeds in prefetch(data.batches(batch)):
-        for name, values in zip(names, session.run(feeds, list(names)), strict=True):
+    for _, found in sweep(proto, names, data.batches(batch), ctx):
+        for name, values in found.items():
             rows = values.reshape(-1, values.shape[-1])
             energy = rows.var(axis=1) if name in centred else np.square(rows).mean(axis=1)
             seen[name].append(energy)

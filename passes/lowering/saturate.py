@@ -27,7 +27,9 @@ def saturate_codes(proto: onnx.ModelProto) -> onnx.ModelProto:
     Args:
         proto: a model; it is changed.
     """
-    constants = {init.name: numpy_helper.to_array(init) for init in proto.graph.initializer}
+    bounding = [node for node in proto.graph.node if node.op_type in ("Clip", "QuantizeLinear")]
+    known = {name for node in bounding for name in node.input[1:]}
+    constants = {it.name: numpy_helper.to_array(it) for it in proto.graph.initializer if it.name in known}
     readers: dict[str, list[onnx.NodeProto]] = {}
     for node in proto.graph.node:
         for name in node.input:

@@ -166,7 +166,7 @@ class _Sweep:
         data = self._ctx.get(CalibrationSamples(), self._model)
         samples = self._quantized.start(data, BATCH, values, biases)
         self._float.start(data, BATCH)
-        weights = token_weights(self._model, self._sums, data, BATCH, self._ctx.workers)
+        weights = token_weights(self._model, self._sums, data, BATCH, self._ctx)
         vectors, rng = self._step.vectors, self._ctx.rng(self._step.name)
         self._paired = PairedMoments(self._quantized, self._float, vectors, samples, rng, weights)
         for depth in range(1, last + 1):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from hwmodels import load_target
+from passes.api import PassContext
 from passes.execution.dataset import Dataset, graph_inputs
 from passes.execution.moments import Moments
 from passes.execution.sources import ArraySource
@@ -35,7 +37,7 @@ def weights_of(model: Model, rows: np.ndarray, batch: int) -> dict[str, list[np.
         "test",
     )
     sums = normalized_sums(model.graph, find_layers(model.graph)[0])
-    return token_weights(model, sums, data, batch, 1)
+    return token_weights(model, sums, data, batch, PassContext(load_target("generic"), workers=1))
 
 
 def test_only_terms_of_normalized_sums_have_weights() -> None:
