@@ -10,6 +10,7 @@ from onnx import numpy_helper
 
 from passes.api import Aspect
 from passes.ir.external import tensors_of
+from passes.ir.mapped import outside_values
 from passes.ir.onnx_io import to_proto
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 _STORAGE = (
     "raw_data", "float_data", "int32_data", "int64_data", "double_data", "uint64_data", "string_data",
-    "data_location",
+    "data_location", "external_data",
 )  # fmt: skip
 """The fields of a tensor that say how it is stored rather than what it is."""
 
@@ -79,6 +80,8 @@ def _values(tensor: onnx.TensorProto) -> bytes:
     """Return the values in one form, whichever of its fields holds them."""
     if tensor.data_type == tensor.STRING:
         return b"\0".join(tensor.string_data)
+    if tensor.data_location == tensor.EXTERNAL:
+        return outside_values(tensor).tobytes()
     return numpy_helper.to_array(tensor).tobytes()
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from passes.allocation.decision import Decision
     from passes.api import Pass
     from passes.instruments import PassRecord
+    from passes.ir.mapped import Mapped
     from passes.ir.model import Model
     from qtool.lowering import Lowered
     from qtool.report.sensitivity import SensitivityReport
@@ -68,11 +69,19 @@ class Compilation:
         return next((it for it in reversed(self.ctx.decisions) if it.pairs == pairs), None)
 
 
-def compile_request(request: QuantizeRequest, tell: Callable[[str, int, int], None]) -> Compilation:
-    """Do everything but write files."""
+def compile_request(
+    request: QuantizeRequest, tell: Callable[[str, int, int], None], mapped: Mapped | None = None
+) -> Compilation:
+    """Do everything but write files.
+
+    Args:
+        request: what to do.
+        tell: called with (stage, done, total) as work proceeds.
+        mapped: keeps large constants of the model in files.
+    """
     ctx = PassContext(load_target(request.target), seed=request.seed, workers=request.workers, progress=tell)
-    ctx.shapes = request.shapes
-    model = read_model(request.model)
+    ctx.shapes, ctx.segment_bytes = request.shapes, request.segment_bytes
+    model = read_model(request.model, mapped)
     verify_model(model)
     _open_data(request, model, ctx)
     clock = _Clock()

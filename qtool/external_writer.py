@@ -8,6 +8,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
+from passes.ir.mapped import outside_values
+from passes.ir.onnx_io import write_proto
 from passes.ir.stored_tensor import StoredTensor
 
 if TYPE_CHECKING:
@@ -21,6 +23,24 @@ SMALL = 1024
 """Bytes up to which a constant stays in the model's file, where shape inference finds it."""
 ALIGNMENT = 4096
 """Of every tensor in the file, so that it can be mapped."""
+
+
+def write_with_data(proto: onnx.ModelProto, path: Path) -> None:
+    """Write a model with its constants beside it, in the file of its name with ``.data`` behind it.
+
+    Args:
+        proto: the model, whose external constants are mapped; it refers to that file afterwards.
+        path: of the .onnx file.
+    """
+    constants = list(proto.graph.initializer)
+    del proto.graph.initializer[:]
+    with ExternalWriter(path.with_name(f"{path.name}.data")) as writer:
+        for tensor in constants:
+            if tensor.data_location == TensorProto.EXTERNAL:
+                writer.add_array(outside_values(tensor), tensor.name, proto.graph)
+            else:
+                writer.copy(tensor, path, proto.graph)
+    write_proto(proto, path)
 
 
 class ExternalWriter:
@@ -67,10 +87,11 @@ class ExternalWriter:
 
     def add(self, blocks: Blocks, name: str, graph: onnx.GraphProto) -> None:
         """Write a weight in blocks, as ``NAME.blocks`` and ``NAME.scales``."""
-        self._add(blocks.codes, f"{name}.blocks", graph)
-        self._add(blocks.scale, f"{name}.scales", graph)
+        self.add_array(blocks.codes, f"{name}.blocks", graph)
+        self.add_array(blocks.scale, f"{name}.scales", graph)
 
-    def _add(self, array: NDArray[np.generic], name: str, graph: onnx.GraphProto) -> None:
+    def add_array(self, array: NDArray[np.generic], name: str, graph: onnx.GraphProto) -> None:
+        """Write an array as a constant of this name."""
         kind = helper.np_dtype_to_tensor_dtype(array.dtype)
         target = graph.initializer.add(name=name, data_type=kind, dims=array.shape)
         start = self._begin()

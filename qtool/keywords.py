@@ -53,6 +53,7 @@ class QuantizeOptions(SharedOptions, total=False):
     minimize: str
     quality_plans: int
     pipeline: str
+    segment_size: str
     workers: int
 
 
@@ -162,7 +163,13 @@ def _pins(value: str | Iterable[str]) -> tuple[object, ...]:
     return tuple(q.parse_pin(text) for text in ([value] if isinstance(value, str) else value))
 
 
-_FIELDS = {"time_limit": "time_limit_s", "to": "forms", "pin": "pins", "shape": "shapes"}
+_FIELDS = {
+    "time_limit": "time_limit_s",
+    "to": "forms",
+    "pin": "pins",
+    "shape": "shapes",
+    "segment_size": "segment_bytes",
+}
 """Options whose field of `QuantizeRequest` has another name."""
 _READERS: dict[str, Callable[[Any], object]] = {
     "calib": str,
@@ -170,6 +177,7 @@ _READERS: dict[str, Callable[[Any], object]] = {
     "preprocess": Preprocess.parse,
     "max_drop": q.parse_drop,
     "minimize": q.parse_metric,
+    "segment_size": lambda value: q.parse_bytes(value, "--segment-size"),
     "bits": lambda value: q.parse_bits(_text(value)),
     "pin": _pins,
     "shape": lambda value: q.parse_shapes([value] if isinstance(value, str) else value),

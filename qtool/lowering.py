@@ -14,6 +14,7 @@ from passes.lowering.packed import Origin, emit_packed
 from passes.lowering.qdq import emit_qdq
 from qtool import __version__
 from qtool.bundle import bundle
+from qtool.external_writer import write_with_data
 from qtool.output_folder import check_output_folder
 from qtool.prepared import prepare
 
@@ -68,14 +69,22 @@ def lower_forms(model: Model, target: HardwareModel, forms: Iterable[str]) -> Lo
         return Lowered(qdq, None, str(error))
 
 
-def write_forms(lowered: Lowered, forms: Iterable[str], folder: Path) -> list[str]:
-    """Write the forms asked for into a folder; return the names of the files."""
+def write_forms(lowered: Lowered, forms: Iterable[str], folder: Path, *, beside: bool = False) -> list[str]:
+    """Write the forms asked for into a folder; return the names of the files.
+
+    Args:
+        lowered: the forms.
+        forms: names of those to write.
+        folder: for the files.
+        beside: put the constants of Q/DQ models into files of their own, as external data.
+    """
+    write = write_with_data if beside else write_proto
     names = []
     for form in forms:
         if form == "packed" and lowered.packed is not None:
             lowered.packed.save(folder / FILES[form])
         elif form != "packed":
-            write_proto(lowered.qdq[Form(form)], folder / FILES[form])
+            write(lowered.qdq[Form(form)], folder / FILES[form])
         else:
             continue
         names.append(FILES[form])

@@ -79,15 +79,19 @@ def prove(request: QuantizeRequest, model: Model, ctx: PassContext, lowered: Low
     if lowered.packed is not None:
         found = layer_agreement(lowered.qdq[Form.QDQ], lowered.packed, data, samples, ctx.workers)
         layers = tuple(found)
-    return Proof(layers=layers) if ctx.evaluation is None else _measure(request, ctx, lowered, layers)
+    return Proof(layers=layers) if ctx.evaluation is None else _measure(request, model, ctx, lowered, layers)
 
 
 def _measure(
-    request: QuantizeRequest, ctx: PassContext, lowered: Lowered, layers: tuple[LayerAgreement, ...]
+    request: QuantizeRequest,
+    model: Model,
+    ctx: PassContext,
+    lowered: Lowered,
+    layers: tuple[LayerAgreement, ...],
 ) -> Proof:
     data: Dataset = ctx.evaluation
     metric = choose_metric(request.metric, data.labels, request.label_offset)
-    original = OnnxRunner.of(to_proto(read_model(request.model)), Level.DEFAULT, ctx.workers)
+    original = OnnxRunner.of(to_proto(read_model(request.model, model.mapped)), Level.DEFAULT, ctx.workers)
     exact = OnnxRunner.of(lowered.qdq[Form.QDQ], Level.BASIC, ctx.workers)
     runners: list[Runner] = [original, exact]
     if lowered.packed is not None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import resource
 import sys
 import time
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from passes.errors import AccuracyError
+from passes.ir.mapped import Mapped
 from passes.ir.plan import write_plan
 from qtool.bundle import bundle
 from qtool.compilation import Compilation, compile_request
@@ -39,9 +41,10 @@ def run_quantize(request: QuantizeRequest, tell: Callable[[str, int, int], None]
         AccuracyError: ``--max-drop`` cannot be met; files are written all the same.
     """
     start = time.perf_counter()
-    compilation = compile_request(request, tell)
-    report = build_report(request, compilation, time.perf_counter() - start, peak_rss_bytes())
-    write_outputs(request, compilation, report)
+    with Mapped() if request.segment_bytes else nullcontext() as mapped:
+        compilation = compile_request(request, tell, mapped)
+        report = build_report(request, compilation, time.perf_counter() - start, peak_rss_bytes())
+        write_outputs(request, compilation, report)
     missed = compilation.proof.missed_drop(request.max_drop)
     if missed:
         raise AccuracyError(f"{missed}{_hardest(compilation)}; files are written to {request.out}")
@@ -60,7 +63,7 @@ def write_outputs(request: QuantizeRequest, compilation: Compilation, report: Re
     model, target = compilation.model, compilation.ctx.target
     machine = request.target if request.target.endswith(".toml") else target.name
     with bundle(request.out) as staging:
-        write_forms(compilation.lowered, request.forms, staging)
+        write_forms(compilation.lowered, request.forms, staging, beside=model.mapped is not None)
         write_plan(model.plan, staging / "plan.json", model.sha256, machine)
         _write(staging / "report.json", report_json(report))
         _write(staging / "report.md", report_markdown(report))

@@ -59,6 +59,8 @@ class QuantizeRequest:
         ranges: how activation ranges are chosen, a `RangeMethod`.
         sensitivity: out of `SENSITIVITIES`.
         pipeline: passes in text form that replace the preset.
+        segment_bytes: constants of the model that are in memory at a time while it runs over the calibration
+            data, the others staying in their files; 0 for all at once, and models of up to 2 GB.
         force: write into a folder that holds files already.
 
     Raises:
@@ -93,6 +95,7 @@ class QuantizeRequest:
     sensitivity: str = "scaled"
     quality_plans: int = 16
     pipeline: str | None = None
+    segment_bytes: int = 0
     force: bool = False
 
     def __post_init__(self) -> None:

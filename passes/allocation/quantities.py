@@ -110,6 +110,19 @@ def parse_drop(text: str) -> float:
     return value / 100
 
 
+def parse_bytes(text: str, option: str) -> int:
+    """Read a size such as ``512MB``, in bytes; ``option`` names its place in messages.
+
+    Raises:
+        UsageError: not of this form, or less than a byte.
+    """
+    expected = f"a size such as 512MB ({', '.join(_BYTES)})"
+    value, unit = _split(option, text, expected)
+    if unit not in _BYTES or not 1 <= value * _BYTES[unit] < 2**63:
+        raise UsageError(f"{option}: expected {expected}, found {text[:40]!r}")
+    return int(value * _BYTES[unit])
+
+
 def parse_bits(text: str) -> tuple[int, ...]:
     """Read widths such as ``2,4,8`` or ``8,float``, as a sorted tuple without repetitions.
 

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime as ort
+from google.protobuf.message import EncodeError
 
 from passes.errors import ModelError
 from passes.execution.joined import joined
 from passes.execution.prefetch import prefetch
+from passes.ir.mapped import outside_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -81,10 +83,11 @@ class Session:
         options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "0")
         if keep_floats:
             options.add_session_config_entry("session.disable_quant_qdq", "1")
+        outside = [tensor for tensor in proto.graph.initializer if tensor.data_location == tensor.EXTERNAL]
+        held = [ort.OrtValue.ortvalue_from_numpy(outside_values(tensor)) for tensor in outside]
+        options.add_external_initializers([tensor.name for tensor in outside], held)
         try:
-            self._session = ort.InferenceSession(
-                proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
-            )
+            self._session = ort.InferenceSession(_bytes(proto), options, providers=["CPUExecutionProvider"])
         except _ORT_ERRORS as error:
             raise ModelError(f"ONNX Runtime cannot load the model: {error}") from error
         outputs = self._session.get_outputs()
@@ -106,6 +109,14 @@ class Session:
     def end_profile(self) -> Path:
         """Close the profile that the session was opened with; return its path."""
         return Path(self._session.end_profiling())
+
+
+def _bytes(proto: onnx.ModelProto) -> bytes:
+    try:
+        data: bytes = proto.SerializeToString()
+    except (EncodeError, ValueError) as error:
+        raise ModelError("the model has more than 2 GB of constants; ONNX Runtime takes no more") from error
+    return data
 
 
 def _is_numeric(kind: str) -> bool:

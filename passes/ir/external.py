@@ -6,6 +6,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from onnx import TensorProto, helper
+
 from passes.errors import ModelError
 
 if TYPE_CHECKING:
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
     import onnx
 
 
+LEAST = 1 << 16
+"""Bytes from which on a constant is mapped."""
+_MAPPED = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
 MAX_BYTES = 2**31
 """Of a model in memory: ONNX Runtime takes no more at a time."""
 
@@ -34,27 +39,32 @@ def tensors_of(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
                 yield from tensors_of(nested)
 
 
-def load_external_data(proto: onnx.ModelProto, model_path: Path) -> None:
+def load_external_data(proto: onnx.ModelProto, model_path: Path, *, mapped: bool = False) -> None:
     """Replace every external tensor by its bytes.
 
     Args:
         proto: the model; edited in place.
         model_path: the .onnx file; its folder is the only place that is read.
+        mapped: large constants of the graph stay outside, and name their file by its whole path
+            (`passes.ir.mapped`).
 
     Raises:
         ModelError: data are missing, outside the model's folder, or shorter than promised, or more than 2 GB.
     """
-    tensors = tensors_of(proto.graph)
-    external = [tensor for tensor in tensors if tensor.data_location == tensor.EXTERNAL]
-    places = [locate(tensor, model_path) for tensor in external]
-    total = sum(length for _, _, length in places)
+    tensors = enumerate(tensors_of(proto.graph))
+    external = [(at, tensor) for at, tensor in tensors if tensor.data_location == tensor.EXTERNAL]
+    places = [locate(tensor, model_path) for _, tensor in external]
+    # Constants of the graph come first.
+    first = len(proto.graph.initializer) if mapped else 0
+    stays = [at < first and _maps(it, place) for (at, it), place in zip(external, places, strict=True)]
+    total = sum(length for (_, _, length), stay in zip(places, stays, strict=True) if not stay)
     if total + proto.ByteSize() >= MAX_BYTES:
         raise ModelError(
             f"{model_path}: expected at most {MAX_BYTES} bytes with external data, found {total}; "
-            "qtool weights quantizes the weights of larger models"
+            "of larger models, qtool weights quantizes the weights, and qtool quantize --segment-size all"
         )
-    for tensor, place in zip(external, places, strict=True):
-        _embed(tensor, place)
+    for (_, tensor), place, stay in zip(external, places, stays, strict=True):
+        refer(tensor, *place) if stay else _embed(tensor, place)
 
 
 def load_nested(graph: onnx.GraphProto, model_path: Path) -> None:
@@ -75,7 +85,7 @@ def locate(tensor: onnx.TensorProto, model_path: Path) -> tuple[Path, int, int]:
         ModelError: data are missing, outside the model's folder, or shorter than promised.
     """
     folder = model_path.resolve().parent
-    entries = {entry.key: entry.value for entry in tensor.external_data}
+    entries = entries_of(tensor)
     where = f"{model_path}: tensor {tensor.name!r}"
     location = entries.get("location", "")
     path = (folder / location).resolve()
@@ -84,6 +94,27 @@ def locate(tensor: onnx.TensorProto, model_path: Path) -> tuple[Path, int, int]:
     if not path.is_file():
         raise ModelError(f"{where}: external data file {location!r} is missing; expected it beside the model")
     return path, *_span(entries, path.stat().st_size, where)
+
+
+def refer(tensor: onnx.TensorProto, file: Path, offset: int, size: int) -> None:
+    """Let a tensor stand for bytes of a file."""
+    tensor.data_location = TensorProto.EXTERNAL
+    del tensor.external_data[:]
+    for key, value in {"location": file, "offset": offset, "length": size}.items():
+        tensor.external_data.add(key=key, value=str(value))
+
+
+def entries_of(tensor: onnx.TensorProto) -> dict[str, str]:
+    """Return where an external tensor says that its bytes are."""
+    return {entry.key: entry.value for entry in tensor.external_data}
+
+
+def _maps(tensor: onnx.TensorProto, place: tuple[Path, int, int]) -> bool:
+    """Tell whether a constant is one to map: large, of floats, and aligned."""
+    if tensor.data_type not in _MAPPED:
+        return False
+    _, offset, size = place
+    return size >= LEAST and offset % helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize == 0
 
 
 def _embed(tensor: onnx.TensorProto, place: tuple[Path, int, int]) -> None:

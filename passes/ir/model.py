@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     import onnx
     import onnx_graphsurgeon as gs
 
+    from passes.ir.mapped import Mapped
+
 
 @dataclass(slots=True)
 class Carried:
@@ -41,6 +43,7 @@ class Model:
         sha256: digest of the file's bytes, in hexadecimal; plans and artifacts refer to it.
         path: the file the model was read from, for messages; empty for a model built in memory.
         plan: precision and parameters of every quantized tensor.
+        mapped: keeps large constants in files; ``None`` where all are in memory.
     """
 
     graph: gs.Graph
@@ -48,3 +51,4 @@ class Model:
     sha256: str
     path: str = ""
     plan: QuantPlan = field(default_factory=QuantPlan)
+    mapped: Mapped | None = None

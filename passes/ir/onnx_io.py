@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+from contextlib import nullcontext
 from math import prod
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import onnx
 import onnx_graphsurgeon as gs
@@ -19,10 +21,13 @@ from onnx import helper, parser, shape_inference
 from onnx_graphsurgeon.util.exception import OnnxGraphSurgeonException
 
 from passes.errors import ModelError
-from passes.ir.external import load_external_data, tensors_of
+from passes.ir.external import entries_of, load_external_data, tensors_of
 from passes.ir.model import Carried, Model
 from passes.ir.node_order import sort_nodes
 from passes.ir.text_fields import check_text
+
+if TYPE_CHECKING:
+    from passes.ir.mapped import Mapped
 
 MIN_OPSET, MAX_OPSET, MAX_IR = 7, 26, 13
 MAX_FILE_BYTES = 2**31
@@ -32,16 +37,20 @@ logging.getLogger("onnx_graphsurgeon").setLevel(logging.ERROR)
 gs.logger.G_LOGGER.severity = gs.logger.G_LOGGER.ERROR
 
 
-def read_model(path: str | Path) -> Model:
+def read_model(path: str | Path, mapped: Mapped | None = None) -> Model:
     """Read an .onnx file, following external data inside its folder.
+
+    Args:
+        path: the file.
+        mapped: keeps large constants in their files; without it, all of them are read.
 
     Raises:
         ModelError: the file is missing, damaged, of an opset outside 7..26, or contradicts itself.
     """
     path = Path(path)
     proto, sha256 = read_proto(path)
-    load_external_data(proto, path)
-    return model_from_proto(proto, str(path), sha256)
+    load_external_data(proto, path, mapped=mapped is not None)
+    return model_from_proto(proto, str(path), sha256, mapped)
 
 
 def read_proto(path: Path) -> tuple[onnx.ModelProto, str]:
@@ -63,19 +72,20 @@ def model_from_text(text: str) -> Model:
     return model_from_proto(proto, "<text>", hashlib.sha256(proto.SerializeToString()).hexdigest())
 
 
-def model_from_proto(proto: onnx.ModelProto, path: str, sha256: str) -> Model:
-    """Build a model from a parsed file whose data are all inside it.
+def model_from_proto(proto: onnx.ModelProto, path: str, sha256: str, mapped: Mapped | None = None) -> Model:
+    """Build a model from a parsed file whose data are all inside it, or mapped.
 
     Args:
         proto: the parsed model; node names are made unique in place.
         path: where it came from, for messages.
         sha256: digest that plans and artifacts will refer to.
+        mapped: keeps the constants that are outside.
 
     Raises:
         ModelError: unsupported opset, a tensor whose bytes do not fill its shape, or an invalid graph.
     """
     _check_header(proto, path)
-    check_tensors(proto.graph, path)
+    check_tensors(proto.graph, path, outside=mapped is not None)
     _name_nodes(proto.graph)
     carried = _carry(proto)
     inferred = infer_shapes(proto)
@@ -87,7 +97,9 @@ def model_from_proto(proto: onnx.ModelProto, path: str, sha256: str) -> Model:
         graph.toposort()
     except OnnxGraphSurgeonException as error:
         raise ModelError(f"{path}: the graph has a cycle") from error
-    return Model(graph=graph, carried=carried, sha256=sha256, path=path)
+    if mapped is not None:
+        mapped.adopt(graph)
+    return Model(graph=graph, carried=carried, sha256=sha256, path=path, mapped=mapped)
 
 
 def to_proto(model: Model) -> onnx.ModelProto:
@@ -97,7 +109,8 @@ def to_proto(model: Model) -> onnx.ModelProto:
         ModelError: an attribute or a constant has no ONNX form, such as a list without a type.
     """
     try:
-        proto = gs.export_onnx(model.graph, do_type_check=False)
+        with nullcontext() if model.mapped is None else model.mapped.aside(model.graph):
+            proto = gs.export_onnx(model.graph, do_type_check=False)
     # graphsurgeon leaves its result unset for a value of unknown type.
     except UnboundLocalError as error:
         kinds = "tensors and sequences of them are, optional values are not"
@@ -163,7 +176,7 @@ def set_opset(model: Model, opset: int) -> None:
         ModelError: the converter of the onnx package does not know how to move one of the operators.
     """
     if opset_of(model.carried.header) < opset:
-        raised = model_from_proto(raise_opset(to_proto(model), opset), model.path, model.sha256)
+        raised = model_from_proto(raise_opset(to_proto(model), opset), model.path, model.sha256, model.mapped)
         model.graph, model.carried = raised.graph, raised.carried
 
 
@@ -221,12 +234,13 @@ def _check_header(proto: onnx.ModelProto, path: str) -> None:
         )
 
 
-def check_tensors(graph: onnx.GraphProto, path: str) -> None:
+def check_tensors(graph: onnx.GraphProto, path: str, *, outside: bool = False) -> None:
     """Refuse tensors that lie about their size.
 
     Args:
         graph: its constants, attributes and nested graphs; external data have been read.
         path: where it came from, for messages.
+        outside: tensors may refer to files, and are as long as they say.
 
     Raises:
         ModelError: the data of a tensor do not fill its shape, or its element type is unknown.
@@ -238,10 +252,10 @@ def check_tensors(graph: onnx.GraphProto, path: str) -> None:
             raise ModelError(
                 f"{where}: expected sizes from 0 and a known element type, found {tensor.data_type}"
             )
-        raw = tensor.HasField("raw_data")
-        found = len(
-            tensor.raw_data if raw else getattr(tensor, helper.tensor_dtype_to_field(tensor.data_type))
-        )
+        refers = outside and tensor.data_location == tensor.EXTERNAL
+        raw = refers or tensor.HasField("raw_data")
+        field = "raw_data" if raw else helper.tensor_dtype_to_field(tensor.data_type)
+        found = int(entries_of(tensor)["length"]) if refers else len(getattr(tensor, field))
         expected = _tensor_size(tensor, raw)
         if expected != found:
             raise ModelError(f"{where} needs {expected} {'bytes' if raw else 'numbers'}, found {found}")

@@ -37,7 +37,7 @@ class Lower(Pass):
     def run(self, model: Model, ctx: PassContext) -> PassResult:
         """Replace the graph."""
         setup = quantizer_setup(model.graph, ctx.target)
-        lowered = model_from_proto(emit_qdq(model, setup, self.to), model.path, model.sha256)
+        lowered = model_from_proto(emit_qdq(model, setup, self.to), model.path, model.sha256, model.mapped)
         model.graph, model.carried, model.plan = lowered.graph, lowered.carried, lowered.plan
         summary = f"{len(setup.layers)} layers and {len(setup.groups)} activation groups as {self.to}"
         return PassResult(Aspect.GRAPH | Aspect.WEIGHTS | Aspect.PLAN, summary, {"layers": len(setup.layers)})

@@ -37,6 +37,10 @@ QUALITY = Annotated[
     int,
     typer.Option("--quality-plans", help="Random plans that judge the sensitivity; 0: none."),
 ]
+SEGMENT = Annotated[
+    str | None,
+    typer.Option(help="512MB: calibrate so much of the model at a time, the rest staying in its files."),
+]
 PRINT = Annotated[bool, typer.Option("--print-pipeline", help="Print the passes of this run and stop.")]
 PIPELINE = Annotated[str | None, typer.Option(help="Passes in text form instead of the preset.")]
 
@@ -70,6 +74,7 @@ def quantize(  # noqa: PLR0913 - one parameter per option
     sensitivity: SENSITIVITY = "scaled",
     quality_plans: QUALITY = 16,
     pipeline: PIPELINE = None,
+    segment_size: SEGMENT = None,
     print_pipeline: PRINT = False,
     seed: options.SEED = 0,
     workers: options.WORKERS = 0,
