@@ -25,7 +25,7 @@ import numpy as np
 import onnx
 import onnxruntime
 from environment import environment
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 RESULTS = Path(__file__).resolve().parent / "results" / "large_model.json"
 WIDTH, GROUP, BITS = 8192, 32, 4
@@ -34,12 +34,21 @@ FREE_BYTES = 500 << 20
 """What the process may take beside the largest layer, of which it may take 1.2 times as much."""
 
 
-def generate(folder: Path, layers: int) -> Path:
-    """Write a chain of products; every layer has weights of its own."""
+def generate(folder: Path, layers: int, *, normalized: bool = False) -> Path:
+    """Write a chain of products; every layer has weights of its own.
+
+    Args:
+        folder: for the files.
+        layers: number of products.
+        normalized: put a LayerNormalization in front of each.
+    """
     rng = np.random.default_rng(0)
-    nodes = [
-        helper.make_node("MatMul", [f"x{at}", f"w{at}"], [f"x{at + 1}"], f"layer{at}") for at in range(layers)
-    ]
+    nodes = []
+    for at in range(layers):
+        read = f"n{at}" if normalized else f"x{at}"
+        if normalized:
+            nodes.append(helper.make_node("LayerNormalization", [f"x{at}", f"g{at}"], [read], f"norm{at}"))
+        nodes.append(helper.make_node("MatMul", [read, f"w{at}"], [f"x{at + 1}"], f"layer{at}"))
     ends = [helper.make_tensor_value_info(name, 1, ["batch", WIDTH]) for name in ("x0", f"x{layers}")]
     graph = helper.make_graph(nodes, "large", ends[:1], ends[1:])
     with (folder / "large.data").open("wb") as file:
@@ -52,6 +61,9 @@ def generate(folder: Path, layers: int) -> Path:
             for _ in range(8):
                 rows = rng.standard_normal((WIDTH // 8, WIDTH), np.float32) / np.float32(WIDTH**0.5)
                 file.write(rows.data)
+    if normalized:
+        gains = rng.uniform(0.5, 2, (layers, WIDTH)).astype(np.float32)
+        graph.initializer.extend(numpy_helper.from_array(gain, f"g{at}") for at, gain in enumerate(gains))
     model = folder / "large.onnx"
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     model.write_bytes(proto.SerializeToString())
