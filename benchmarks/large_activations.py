@@ -40,9 +40,8 @@ def peaks(command: list[str]) -> dict[str, int]:
         while process.poll() is None:
             status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8").split("\n")
             sizes = dict(line.split(":", 1) for line in status if ":" in line)
-            for kind in found:
-                held = int(sizes.get(kind, "0 kB").split()[0]) * 1024
-                found[kind] = max(found[kind], held)
+            for kind, most in found.items():
+                found[kind] = max(most, int(sizes.get(kind, "0 kB").split()[0]) * 1024)
             time.sleep(0.02)
     if process.returncode:
         raise SystemExit(process.returncode)

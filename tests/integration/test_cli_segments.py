@@ -13,11 +13,17 @@ import pytest
 from onnx import helper, numpy_helper
 from typer.testing import Result
 
-from passes.ir import external
+from passes.ir import external, mapped
 
 Cli = Callable[..., Result]
-WIDTH, LAYERS = 160, 4
+WIDTH, LAYERS = 64, 4
 MATRIX_BYTES = WIDTH * WIDTH * 4
+
+
+@pytest.fixture(autouse=True)
+def _small_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (external, mapped):
+        monkeypatch.setattr(module, "LEAST", 1024)
 
 
 @pytest.fixture
@@ -39,10 +45,10 @@ def model(tmp_path: Path) -> Path:
     graph = helper.make_graph(nodes, "net", ends[:1], ends[1:], constants)
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     (tmp_path / "model").mkdir()
-    place = {"save_as_external_data": True, "location": "net.data", "size_threshold": 256}
-    onnx.save(proto, tmp_path / "model" / "net.onnx", **place)
+    path = tmp_path / "model" / "net.onnx"
+    onnx.save(proto, path, save_as_external_data=True, location="net.data", size_threshold=256)
     np.savez(tmp_path / "calib.npz", x=rng.normal(size=(12, WIDTH)).astype(np.float32))
-    return tmp_path / "model" / "net.onnx"
+    return path
 
 
 def quantize(cli: Cli, model: Path, out: Path, *words: str) -> Result:
@@ -80,7 +86,7 @@ def test_a_model_of_more_than_the_limit_needs_segments(
     refused = quantize(cli, model, tmp_path / "out")
     assert refused.exit_code == 3
     assert "--segment-size" in refused.output
-    taken = quantize(cli, model, tmp_path / "out", "--segment-size", "64KiB")
+    taken = quantize(cli, model, tmp_path / "out", "--segment-size", "16kB")
     assert taken.exit_code == 0, taken.output
 
 
@@ -103,7 +109,7 @@ def test_damaged_data_are_refused(cli: Cli, model: Path, tmp_path: Path, damage:
     else:
         next(entry for entry in weight.external_data if entry.key == "location").value = str(data)
     model.write_bytes(proto.SerializeToString())
-    result = quantize(cli, model, tmp_path / "out", "--segment-size", "128kB")
+    result = quantize(cli, model, tmp_path / "out", "--segment-size", "20kB")
     assert result.exit_code == 3, result.output
     assert "w3" in result.output
     assert not (tmp_path / "out").exists()
