@@ -4,8 +4,8 @@
 
 Makes a chain of LayerNormalization and MatMul in float32 with external data, runs ``qtool quantize
 --segment-size`` on it with 32 samples, loads the Q/DQ model in ONNX Runtime and compares its result with that
-of the float model in NumPy. Writes benchmarks/results/large_activations.json: the most memory of its own, and
-with the pages of files that the system may drop at any time.
+of the float model in NumPy. Writes benchmarks/results/large_activations.json: by stage, the most memory of
+its own, and together with the pages of files, which the system may drop at any time.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -29,22 +30,35 @@ from large_model import LAYER_BYTES, WIDTH, generate
 
 RESULTS = Path(__file__).resolve().parent / "results" / "large_activations.json"
 SAMPLES = 32
+PIPELINE = (
+    'canonicalize,allocate{{pin="*=w{}a8"}},assign-scales{{method=minmax weights=minmax}},bias-correction'
+)
+"""Without the passes that try many roundings: layers of this width take them minutes each."""
 EPSILON = 1e-5
 """Of LayerNormalization, where a node names none."""
 
 
-def peaks(command: list[str]) -> dict[str, int]:
-    """Run a command to its end; return the most memory that it held, by kind, in bytes."""
-    found = {"RssAnon": 0, "VmHWM": 0}
-    with subprocess.Popen(command) as process:
+def peaks(command: list[str]) -> dict[str, dict[str, int]]:
+    """Run a command to its end; return the most memory that it held, in bytes, by kind and stage.
+
+    A stage lasts from the line that names it to the next one.
+    """
+    found: dict[str, dict[str, int]] = {"RssAnon": {}, "VmRSS": {}}
+    stages = ["start"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        reader = Thread(target=lambda: stages.extend(process.stdout or ()))
+        reader.start()
         while process.poll() is None:
             status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8").split("\n")
             sizes = dict(line.split(":", 1) for line in status if ":" in line)
+            stage = next(line for line in reversed(stages) if line.endswith(("start", "...\n"))).split()[0]
             for kind, most in found.items():
-                found[kind] = max(most, int(sizes.get(kind, "0 kB").split()[0]) * 1024)
+                held = int(sizes.get(kind, "0 kB").split()[0]) * 1024
+                most[stage] = max(most.get(stage, 0), held)
             time.sleep(0.02)
+        reader.join()
     if process.returncode:
-        raise SystemExit(process.returncode)
+        raise SystemExit("".join(stages))
     return found
 
 
@@ -65,8 +79,8 @@ def measure(folder: Path, gigabytes: float, bits: int) -> dict[str, Any]:
     model = generate(folder, max(1, round(gigabytes * 1e9 / LAYER_BYTES)), normalized=True)
     rng, out = np.random.default_rng(1), folder / "out"
     np.savez(folder / "calib.npz", x0=rng.standard_normal((SAMPLES, WIDTH), np.float32))
-    words = ["quantize", model, "--calib", folder / "calib.npz", "--target", "generic", "-o", out, "--quiet"]
-    options = ["--to", "qdq", "--pin", f"*=w{bits}a8", "--segment-size", f"{LAYER_BYTES}B"]
+    words = ["quantize", model, "--calib", folder / "calib.npz", "--target", "generic", "-o", out]
+    options = ["--to", "qdq", "--pipeline", PIPELINE.format(bits), "--segment-size", f"{LAYER_BYTES}B"]
     start = time.perf_counter()
     memory = peaks([sys.executable, "-m", "qtool", *map(str, [*words, *options])])
     seconds = time.perf_counter() - start
@@ -82,7 +96,7 @@ def measure(folder: Path, gigabytes: float, bits: int) -> dict[str, Any]:
         "seconds": seconds,
         "stages_s": stages,
         "peak_bytes": memory["RssAnon"],
-        "peak_bytes_with_pages_of_files": memory["VmHWM"],
+        "peak_bytes_with_pages_of_files": memory["VmRSS"],
         "bytes": sum(file.stat().st_size for file in out.glob("model.qdq.onnx*")),
         "relative_error": float(np.linalg.norm(found - exact) / np.linalg.norm(exact)),
     }

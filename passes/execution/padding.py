@@ -9,13 +9,14 @@ model must compute the same from samples that are cut.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from passes.api import Analysis, Aspect, PassContext
 from passes.errors import ModelError, UsageError
-from passes.execution.session import Session
+from passes.execution.sweep import sweep
 from passes.ir.onnx_io import to_proto
 
 if TYPE_CHECKING:
@@ -62,9 +63,10 @@ class Unpadded:
             for length in np.unique(found):
                 at = np.flatnonzero(found == length)
                 for start in range(0, len(at), size):
-                    yield self._cut(window, at[start : start + size], int(length))
+                    yield self.shortened(window, at[start : start + size], int(length))
 
-    def _cut(self, window: Feeds, at: NDArray[np.intp], length: int) -> Feeds:
+    def shortened(self, window: Feeds, at: NDArray[np.intp], length: int) -> Feeds:
+        """Return some samples of a batch, cut to a length."""
         picked = {name: array[at] for name, array in window.items()}
         return picked | {name: np.ascontiguousarray(picked[name][:, :length]) for name in self.cut}
 
@@ -93,7 +95,7 @@ class CalibrationSamples(Analysis["Dataset | Unpadded"]):
             specs = [spec for spec in data.inputs if spec.shape is None or len(spec.shape) == 2]
             cut = tuple(spec.name for spec in specs if feeds[spec.name].shape[1:] == (length,))
             found = Unpadded(data, mask, cut)
-            if _same(model, ctx.workers, feeds, found):
+            if _same(model, ctx, feeds, found):
                 ctx.note(self.name, mask, "calibration leaves out the padding that this input marks")
                 return found
         return data
@@ -126,21 +128,19 @@ def _masks(feeds: Feeds, inputs: Sequence[InputSpec]) -> Iterator[str]:
             yield spec.name
 
 
-def _same(model: Model, threads: int, feeds: Feeds, cut: Unpadded) -> bool:
+def _same(model: Model, ctx: PassContext, feeds: Feeds, cut: Unpadded) -> bool:
     """Tell whether the float model computes the same from each sample when its padding is cut off."""
-    session = Session(to_proto(model), threads=threads, small=True)
-    whole = session.run(feeds)
-    for index, length in enumerate(lengths(feeds[cut.mask])):
-        one = {name: array[index : index + 1] for name, array in feeds.items()}
-        one |= {name: np.ascontiguousarray(one[name][:, :length]) for name in cut.cut}
-        try:
-            found = session.run(one)
-        except ModelError:
-            return False
-        expected = [result[index : index + 1] for result in whole]
-        if not all(_close(*pair, int(length)) for pair in zip(found, expected, strict=True)):
-            return False
-    return True
+    found = lengths(feeds[cut.mask])
+    ones = (cut.shortened(feeds, np.array([index]), int(length)) for index, length in enumerate(found))
+    try:
+        (_, whole), *singles = sweep(to_proto(model), None, chain([feeds], ones), ctx)
+    except ModelError:
+        return False
+    return all(
+        _close(single[name], result[index : index + 1], int(found[index]))
+        for index, (_, single) in enumerate(singles)
+        for name, result in whole.items()
+    )
 
 
 def _close(found: NDArray[Any], expected: NDArray[Any], length: int) -> bool:

@@ -13,7 +13,7 @@ from passes.execution.session import Session
 from passes.execution.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     import onnx
     from numpy.typing import NDArray
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def sweep(
-    proto: onnx.ModelProto, names: Sequence[str], batches: Iterator[Values], ctx: PassContext
+    proto: onnx.ModelProto, names: Sequence[str] | None, batches: Iterable[Values], ctx: PassContext
 ) -> Iterator[tuple[int, Values]]:
     """Yield every batch's number of samples and its outputs, by name.
 
@@ -34,7 +34,7 @@ def sweep(
 
     Args:
         proto: the model.
-        names: outputs of it.
+        names: outputs of it; ``None`` for all that are tensors of numbers.
         batches: to run.
         ctx: with the number of threads and the limit.
 
@@ -43,10 +43,12 @@ def sweep(
     """
     segments = cut(proto, ctx.segment_bytes) if ctx.segment_bytes else ()
     if len(segments) > 1:
-        yield from _in_segments(proto, segments, names, batches, ctx)
+        wanted = [it.name for it in proto.graph.output] if names is None else names
+        yield from _in_segments(proto, segments, wanted, batches, ctx)
         return
     session = Session(proto, threads=ctx.workers)
-    for feeds in prefetch(batches):
+    names = session.outputs if names is None else names
+    for feeds in prefetch(iter(batches)):
         yield samples_in(feeds) or 1, dict(zip(names, session.run(feeds, names), strict=True))
 
 
@@ -54,7 +56,7 @@ def _in_segments(
     proto: onnx.ModelProto,
     segments: Sequence[Segment],
     names: Sequence[str],
-    batches: Iterator[Values],
+    batches: Iterable[Values],
     ctx: PassContext,
 ) -> Iterator[tuple[int, Values]]:
     last = {name: at for at, segment in enumerate(segments) for name in segment.reads}
