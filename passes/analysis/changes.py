@@ -68,8 +68,11 @@ class Power:
         self.total = 0.0
 
     def add(self, outputs: Outputs) -> None:
-        """Add a batch; outputs that change their shape have a mean for each [Chan et al. 1979, eq. 2.1]."""
-        for index, output in enumerate(outputs):
+        """Add a batch; outputs that change their shape have a mean for each [Chan et al. 1979, eq. 2.1].
+
+        A number without axes is one sample.
+        """
+        for index, output in enumerate(map(np.atleast_1d, outputs)):
             if output.dtype.kind != "f":
                 continue
             key, count, mean = (index, *output.shape[1:]), len(output), output.mean(axis=0, dtype=np.float64)

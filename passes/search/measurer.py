@@ -88,6 +88,8 @@ class Measurer:
 
     def _run(self, plan: QuantPlan) -> tuple[list[NDArray[Any]], int]:
         """Return outputs and number of samples; fewer than all where the plan turned out hopeless."""
+        if not self._gives_up:
+            return joined(self._simulator.stream(plan)), self._payload.data.count
         batches: list[list[NDArray[Any]]] = []
         done, look = 0, FIRST_LOOK
         for outputs in self._simulator.stream(plan):
@@ -99,16 +101,20 @@ class Measurer:
                     break
         return joined(batches), done
 
+    @property
+    def _gives_up(self) -> bool:
+        payload = self._payload
+        return bool(payload.hopeless) and payload.metric.name in SHARES and payload.data.even
+
     def _is_hopeless(self, outputs: list[NDArray[Any]], count: int) -> bool:
         payload = self._payload
-        if not payload.hopeless or payload.metric.name not in SHARES:
-            return False
         return upper_bound(self._value(outputs, count), count) < payload.float_value - payload.hopeless
 
     def _value(self, outputs: list[NDArray[Any]], count: int) -> float:
         payload = self._payload
         truth = None if payload.truth is None else payload.truth[:count]
-        return payload.metric(outputs, [array[:count] for array in payload.reference], truth)
+        pairs = zip(payload.reference, outputs, strict=True)
+        return payload.metric(outputs, [array[: len(found)] for array, found in pairs], truth)
 
 
 def upper_bound(share: float, count: int, deviations: float = CONFIDENCE) -> float:

@@ -58,7 +58,8 @@ class Payload:
         reference: outputs of the float model.
         float_value: its metric.
         float_seconds: that it took for a sample.
-        hopeless: a plan is given up when it is confidently this far below `float_value`; 0: never.
+        hopeless: a plan is given up when it is confidently this far below `float_value`; 0: never, nor are
+            plans given up on samples of several shapes.
         threads: for ONNX Runtime.
         beacons: refined plans that others borrow weights from.
         digest: of all of the above that a measurement depends on, and of the versions of what runs it.
@@ -108,7 +109,7 @@ def make_payload(
     data: Dataset = ctx.evaluation
     simulator = Simulator(model, quantizer_setup(model.graph, ctx.target), data, ctx.workers)
     reference, truth = simulator.reference(), data.truth(metric)
-    if any(output.ndim < 1 or len(output) != data.count for output in reference):
+    if data.even and any(output.ndim < 1 or len(output) != data.count for output in reference):
         shapes = ", ".join(str(output.shape) for output in reference)
         raise ModelError(
             f"{model.path}: expected outputs with {data.count} samples along the first axis, found {shapes}"

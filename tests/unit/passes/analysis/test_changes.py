@@ -26,6 +26,13 @@ def test_power_is_around_the_mean_of_all_batches() -> None:
     assert power.total == pytest.approx(9 + 1 + 16 + 4 / 9 + 4 / 9 + 16 / 9)
 
 
+def test_a_number_without_axes_is_one_sample() -> None:
+    power = Power()
+    for value in (1.0, 3.0):
+        power.add([np.array(value, np.float32)])
+    assert power.total == pytest.approx(2)
+
+
 def test_outputs_that_change_their_shape_have_a_mean_for_each() -> None:
     power = Power()
     for width in (1, 2, 1):
