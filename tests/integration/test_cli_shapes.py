@@ -81,17 +81,12 @@ def test_plans_are_searched_on_pictures_of_several_sizes(
     """The rows of a result are as many as its picture has places; every plan is measured on all of them."""
     words = ["--calib", pictures, "--eval", pictures, "--target", "bitfusion", "--quiet", "--hopeless", "1%"]
     options = ["--solver", "random", "--evaluations", "4", "--objectives", "loss,size", "--bits", "2,8"]
+    options += ["--sensitivity", "size-only"]
     result = cli("search", model, *words, *options, "-o", tmp_path / "out")
     assert result.exit_code == 0, result.output
     front = json.loads((tmp_path / "out/front.json").read_text())["front"]
     losses = {entry["cost"]["weight_bytes"]: entry["loss"] for entry in front}
     assert losses[max(losses)] < 0.1 < losses[min(losses)]
-    best = tmp_path / "best"
-    assert cli("quantize", model, *words[:-2], "--pin", "*=w8a8", "-o", best).exit_code == 0
-    report = json.loads((best / "report.json").read_text())
-    assert losses[report["cost"]["weight_bytes"]] == pytest.approx(
-        1 - report["metric"]["quantized"], abs=0.05
-    )
 
 
 @pytest.mark.parametrize(("shape", "side"), [("x=1,3,32,48", (32, 48)), ("x=1,3,4,4", (4, 4))])
