@@ -60,26 +60,35 @@ class OutputReference:
 
 
 class Power:
-    """Energy of outputs around their mean over all samples, which come batch by batch."""
+    """Energy of outputs around their mean over all samples, which come batch by batch.
+
+    Outputs that change their shape have a mean for each. Around itself a single sample has no energy: it
+    counts around the mean of its elements.
+    """
 
     def __init__(self) -> None:
         """Start without samples."""
-        self._seen: dict[tuple[int, ...], tuple[int, NDArray[np.float64]]] = {}
-        self.total = 0.0
+        self._seen: dict[tuple[int, ...], tuple[int, NDArray[np.float64], float]] = {}
 
     def add(self, outputs: Outputs) -> None:
-        """Add a batch; outputs that change their shape have a mean for each [Chan et al. 1979, eq. 2.1].
-
-        A number without axes is one sample.
-        """
+        """Add a batch [Chan et al. 1979, eq. 2.1]; a number without axes is one sample."""
         for index, output in enumerate(map(np.atleast_1d, outputs)):
             if output.dtype.kind != "f":
                 continue
             key, count, mean = (index, *output.shape[1:]), len(output), output.mean(axis=0, dtype=np.float64)
-            before, old = self._seen.get(key, (0, mean))
+            before, old, found = self._seen.get(key, (0, mean, 0.0))
             share = count / (before + count)
-            self.total += energy(output - mean) + before * share * energy(mean - old)
-            self._seen[key] = before + count, old + share * (mean - old)
+            found += energy(output - mean) + before * share * energy(mean - old)
+            self._seen[key] = before + count, old + share * (mean - old), found
+
+    @property
+    def total(self) -> float:
+        """Energy of all samples so far."""
+        return sum(found if count > 1 else _alone(mean) for count, mean, found in self._seen.values())
+
+
+def _alone(sample: NDArray[np.float64]) -> float:
+    return energy(sample - sample.mean()) or energy(sample)
 
 
 def reason_without_logits(outputs: Outputs) -> str:

@@ -73,3 +73,10 @@ def test_outputs_that_are_no_distributions_are_named(outputs: list[np.ndarray], 
 
 def test_changes_add_up() -> None:
     assert Change(1, 2) + Change(3, 4) == Change(4, 6)
+
+
+def test_samples_of_shapes_of_their_own_have_energy() -> None:
+    power = Power()
+    for size in (3, 4):
+        power.add([np.arange(size, dtype=np.float32)[None]])
+    assert power.total == pytest.approx(2 + 5)
