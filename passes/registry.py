@@ -27,6 +27,7 @@ BUILTIN: tuple[tuple[str, str], ...] = (
     ("bias-correction", "passes.transform.bias_correction:BiasCorrection"),
     ("reconstruct", "passes.transform.reconstruct:Reconstruct"),
     ("distill", "passes.transform.distill:Distill"),
+    ("ddq", "passes.allocation.ddq:Ddq"),
     ("bsq", "passes.transform.bsq:Bsq"),
     ("finetune", "passes.transform.finetune:Finetune"),
     ("lower", "passes.lowering.lower:Lower"),

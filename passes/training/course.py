@@ -118,3 +118,27 @@ class TuningCourse(Course):
         super().check_numbers()
         self._expect(1, "checks")
         self._expect(0, "step_rate", "bias_rate", "patience")
+
+
+@dataclass(frozen=True)
+class GateCourse(Course):
+    """What learning bits by gates needs besides; the fields mean what `passes.allocation.ddq.Ddq` says."""
+
+    step_rate: float = 5e-3
+    gate_rate: float = 0.1
+    power: float = 10.0
+    search: float = 0.6
+    checks: int = 10
+    checkpoint: str = ""
+
+    def check_numbers(self) -> None:
+        """Check what can be told from the options alone.
+
+        Raises:
+            UsageError: an option makes no sense; the message names it.
+        """
+        super().check_numbers()
+        self._expect(1, "checks")
+        self._expect(0, "step_rate", "gate_rate", "power", "search")
+        if self.search > 1:
+            raise UsageError(f"search must be a share from 0 to 1, found {self.search}")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from passes.training.adam_state import begin, restore, state_of
 from passes.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from passes.training.collect import spreads_of
 from passes.training.simulation import WITH_BIAS
@@ -30,13 +31,11 @@ if TYPE_CHECKING:
     from passes.ir.model import Model
     from passes.ir.plan import QuantPlan
     from passes.training.bridge import Values
-    from passes.training.course import TuningCourse
+    from passes.training.course import Course, TuningCourse
     from passes.training.lesson import Lesson
     from passes.training.training_data import TrainingData
 
 SOURCE = "finetune"
-MOMENTS = ("exp_avg", "exp_avg_sq")
-"""What Adam remembers of each parameter."""
 
 
 class FineTuning:
@@ -112,7 +111,8 @@ class FineTuning:
             SOURCE, f"step {step}", f"loss {loss:.4g} on {len(self._lesson.data.held)} samples held out"
         )
         if self._course.checkpoint:
-            tensors = self._state(optimizer) | {f"best {name}": it for name, it in best.items()}
+            state = state_of(optimizer, self._tunables.parameters())
+            tensors = state | {f"best {name}": it for name, it in best.items()}
             save_checkpoint(Path(self._course.checkpoint), self._run, self.progress, tensors)
         waited = (step - self.progress.best_step) // self._course.interval
         if self._course.patience and waited >= self._course.patience and step < self._course.steps:
@@ -137,10 +137,9 @@ class FineTuning:
         """Go on where the checkpoint stands, if there is one; return the best parameters so far."""
         start = self._copied()
         named = self._tunables.parameters()
-        for parameter in named.values():
-            zeros = {key: torch.zeros_like(parameter) for key in MOMENTS}
-            optimizer.state[parameter] = {"step": torch.zeros(()), **zeros}
-        expected = self._state(optimizer) | {f"best {name}": it for name, it in start.items()}
+        begin(optimizer, named)
+        state = state_of(optimizer, named)
+        expected = state | {f"best {name}": it for name, it in start.items()}
         path = self._course.checkpoint
         found = load_checkpoint(Path(path), self._run, expected) if path else None
         if found is None:
@@ -149,19 +148,8 @@ class FineTuning:
             return start
         self.progress, tensors = found
         self._ctx.note(SOURCE, f"step {self.progress.step}", f"the run goes on from {path}")
-        with torch.no_grad():
-            for name, value in self._state(optimizer).items():
-                value.copy_(tensors[name])
+        restore(state, tensors)
         return {name: tensors[f"best {name}"].to(it.device) for name, it in start.items()}
-
-    def _state(self, optimizer: torch.optim.Optimizer) -> Values:
-        """Return the tensors that the next step depends on, by name."""
-        found: Values = {}
-        for name, parameter in self._tunables.parameters().items():
-            found[name] = parameter
-            state = optimizer.state[parameter]
-            found |= {f"{key} of {name}": state[key] for key in ("step", *MOMENTS)}
-        return found
 
     def _rated(self) -> list[dict[str, object]]:
         course = self._course
@@ -184,7 +172,7 @@ class FineTuning:
             step.settle()
 
 
-def fingerprint(model: Model, course: TuningCourse, data: TrainingData) -> str:
+def fingerprint(model: Model, course: Course, data: TrainingData) -> str:
     """Return a digest of everything that decides the course of a run."""
     fields = {name: str(value) for name, value in vars(course).items() if name != "checkpoint"}
     plan = json.dumps(model.plan.to_json(model.sha256, ""))

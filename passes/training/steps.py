@@ -35,12 +35,16 @@ class StepQuantizer:
 
     def __init__(self, quant: TensorQuant, device: torch.device) -> None:
         """Start at the parameters of the plan."""
+        self.begin_at(quant)
+        self.shift = torch.zeros((), device=device)
+        self.reach = LARGEST_CHANGE
+
+    def begin_at(self, quant: TensorQuant) -> None:
+        """Take other limits, zero point and start of the step; what was learned of the step stays."""
         params, self._quant = quant.params, quant
         self._start = float(params.scale)  # type: ignore[union-attr]
         zero = int(params.zero_point)  # type: ignore[union-attr]
         self._low, self._high = quant.spec.format.qmin - zero, quant.spec.format.qmax - zero
-        self.shift = torch.zeros((), device=device)
-        self.reach = LARGEST_CHANGE
 
     def __call__(self, x: Tensor, stay: Tensor | None = None) -> Tensor:
         """Return codes times step, half to even as in `passes.numerics.fake_quantize`.

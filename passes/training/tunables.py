@@ -63,7 +63,7 @@ class Tunables:
                 quant = plan.tensors.get(part.weight_name)
                 if quant is not None and quant.points is None and part.weight_name not in weights:
                     codes = quantized_weight(part, quant)
-                    least = _least_scale(layer, plan, quant)
+                    least = least_scale(layer, plan, quant)
                     weights[part.weight_name] = LsqWeight(
                         part.weight_values(), quant, codes, least, simulation.bridge.device
                     )
@@ -111,7 +111,7 @@ class Tunables:
         return replace(plan, tensors=tensors, biases=biases)
 
 
-def _least_scale(layer: Layer, plan: QuantPlan, quant: TensorQuant) -> NDArray[np.float64]:
+def least_scale(layer: Layer, plan: QuantPlan, quant: TensorQuant) -> NDArray[np.float64]:
     """Return the weight scales below which the bias would leave its 32 bits, of the shape of the scale."""
     shape = quant.params.scale.shape  # type: ignore[union-attr]
     bias, act = bias_values(layer, plan), plan.tensors.get(layer.act.name)

@@ -1,0 +1,155 @@
+"""Plans whose bits are learned beside plans of the same budget whose bits are computed, one model at a time.
+
+    python benchmarks/learned_bits.py --data ../shared/data [--method ddq --model digits --seed 0 --steps 300]
+
+Each entry of benchmarks/results/learned_bits.json has three plans: learned bits with fine-tuning behind,
+training-free bits with weights rounded by data, and the latter fine-tuned for as many steps as the first took
+in all; top-1 as lowered, bytes of weights, processor time. Entries that are there already are not measured
+again. `digits` is the quickstart sample, which learns from its 300 calibration images without labels;
+`resnet20` learns from CIFAR-10.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from environment import environment
+
+from passes.execution.preprocess import Preprocess
+from qtool import QuantizeRequest, run_quantize
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "learned_bits.json"
+PREPARED = "canonicalize,fold-batchnorm,equalize"
+METHODS = {
+    "ddq": "allocate{{uniform=w8a8}},assign-scales,ddq{{steps={steps} {options} {budget}}}",
+}
+"""What learns bits, by name of the method."""
+BUDGETS = {"ddq": ("max-size=0.4x max-bops=0.2x", "max-size=0.3x max-bops=0.15x")}
+FREE = "allocate{{{budget}}},assign-scales,gptq,bias-correction"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model and its data.
+
+    Attributes:
+        model: the .onnx file.
+        calib, evaluation: .npz files.
+        train: samples to learn from; ``None`` for those of `calib`.
+        preprocess: how images become inputs; ``None`` where they are inputs already.
+        options: of everything that trains.
+    """
+
+    model: Path
+    calib: Path
+    evaluation: Path
+    train: Path | None
+    preprocess: Preprocess | None
+    options: str
+
+
+def subjects(data: Path) -> dict[str, Subject]:
+    """Return the models, by name."""
+    sample, cifar = ROOT / "samples" / "quickstart", data / "cifar10"
+    return {
+        "digits": Subject(
+            sample / "digits.onnx",
+            sample / "digits_calib.npz",
+            sample / "digits_eval.npz",
+            None,
+            None,
+            "batch=16",
+        ),
+        "resnet20": Subject(
+            data / "models" / "resnet20_cifar10_jpegft.onnx",
+            cifar / "calib.npz",
+            cifar / "eval.npz",
+            cifar / "train_jpeg.npz",
+            Preprocess.parse("mean=0.485,0.456,0.406 std=0.229,0.224,0.225"),
+            "mirror shift=2",
+        ),
+    }
+
+
+def main() -> None:
+    """Measure what is missing, and write after every entry."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--method", choices=METHODS, action="append")
+    parser.add_argument("--model", choices=subjects(Path()), action="append")
+    parser.add_argument("--seed", type=int, action="append")
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--images", type=int, default=2000, help="to evaluate on, the first so many")
+    options = parser.parse_args()
+    found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"entries": {}}
+    known = subjects(options.data)
+    for model in options.model or known:
+        for method in options.method or METHODS:
+            for budget in BUDGETS[method]:
+                for seed in options.seed or [0]:
+                    key = f"{model} {method} {budget} seed {seed}, {options.steps} steps"
+                    if key not in found["entries"]:
+                        entry = measure(known[model], method, budget, seed, options)
+                        versions = environment() | {"torch": version("torch")}
+                        found["entries"][key] = entry | {"environment": versions}
+                        RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+                    print(key, json.dumps(found["entries"][key]["plans"]), flush=True)
+
+
+def measure(
+    subject: Subject, method: str, budget: str, seed: int, options: argparse.Namespace
+) -> dict[str, Any]:
+    """Compile all three plans and compare."""
+    steps = options.steps
+    learned = METHODS[method].format(steps=steps, options=subject.options, budget=budget)
+    free = FREE.format(budget=budget)
+    pipelines = {
+        "learned": f"{PREPARED},{learned},finetune{{steps={steps} {subject.options}}}",
+        "computed": f"{PREPARED},{free}",
+        "computed, fine-tuned": f"{PREPARED},{free},finetune{{steps={2 * steps} {subject.options}}}",
+    }
+    plans = {name: compiled(subject, text, seed, options.images) for name, text in pipelines.items()}
+    top1 = plans["computed"].pop("float")
+    return {"float": top1, "plans": plans, "pipelines": pipelines}
+
+
+def compiled(subject: Subject, pipeline: str, seed: int, images: int) -> dict[str, float]:
+    """Run a pipeline, and return what became of the model."""
+    with tempfile.TemporaryDirectory() as folder:
+        held_out = Path(folder) / "eval.npz"
+        arrays = np.load(subject.evaluation)
+        np.savez(held_out, **{name: arrays[name][:images] for name in arrays.files})
+        start = time.process_time()
+        report = run_quantize(
+            QuantizeRequest(
+                model=subject.model,
+                calib=str(subject.calib),
+                train=str(subject.train) if subject.train else None,
+                eval=str(held_out),
+                preprocess=subject.preprocess,
+                target="generic",
+                out=Path(folder) / "out",
+                quality_plans=0,
+                pipeline=pipeline,
+                seed=seed,
+                workers=1,
+            ),
+            lambda stage, done, total: None,
+        )
+        spent = time.process_time() - start
+    found = {"top1": report.metric.quantized, "packed": report.metric.packed, "cpu_s": spent}
+    found |= {"weight_bytes": report.cost.weight_bytes, "bops": report.cost.bops}
+    return found | {"float": report.metric.float} if "finetune" not in pipeline else found
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,204 @@
+"""A model whose bits are learned: gates for its weights and activations, and what they cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hwmodels import Precision, price_table
+from passes.analysis.cost import Costs
+from passes.analysis.workloads import Workloads
+from passes.execution.collect import CollectActivations
+from passes.execution.scale_memo import ScaleMemos
+from passes.ir.plan import LayerBits
+from passes.ir.weights import quantized_weight
+from passes.numerics import PerGroup, RangeMethod
+from passes.training.gated_step import GatedStep
+from passes.training.gated_weight import GatedWeight
+from passes.training.gates import Gates
+from passes.training.lsq_weight import LARGEST_CHANGE
+from passes.training.resource import GatedLayer
+from passes.training.tunables import least_scale
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from passes.api import PassContext
+    from passes.ir.layers import Layer
+    from passes.ir.model import Model
+    from passes.ir.plan import QuantPlan, TensorQuant
+    from passes.ir.tensor_groups import TensorGroup
+    from passes.training.bridge import Values
+    from passes.training.simulation import Simulation
+
+
+@dataclass(frozen=True, slots=True)
+class Gated:
+    """What is learned in a model, at the widths and values of its plan to start with.
+
+    Attributes:
+        weights: by the name of the constant.
+        steps: quantizers of activations, by the name of their group.
+        layers: all layers with their gates and prices.
+        simulation: the model; its other constants stay as they are.
+    """
+
+    weights: dict[str, GatedWeight]
+    steps: dict[str, GatedStep]
+    layers: tuple[GatedLayer, ...]
+    simulation: Simulation
+
+    @property
+    def gates(self) -> dict[str, Gates]:
+        """All gates that are learned, by a name that says where, each once."""
+        found = {f"weight of {layer.name}": layer.weight for layer in self.layers}
+        found |= {f"activation {name}": step.gates for name, step in self.steps.items()}
+        once = {id(gates): (name, gates) for name, gates in found.items() if len(gates.widths) > 1}
+        return dict(once.values())
+
+    def constants(self) -> Values:
+        """Return all constants as they are stored, differentiable."""
+        weights = {name: weight.value() for name, weight in self.weights.items()}
+        return self.simulation.constants | weights
+
+    def parameters(self) -> dict[str, Tensor]:
+        """Return everything that is trained, by name, in one order."""
+        found = {f"gates of {name}": gates.free for name, gates in self.gates.items()}
+        for name, weight in self.weights.items():
+            found |= {f"{key} of {name}": it for key, it in weight.parameters().items()}
+        return found | {f"step of {name}": step.shift for name, step in self.steps.items()}
+
+    def decide(self) -> None:
+        """Open and close all gates."""
+        for gates in self.gates.values():
+            gates.decide()
+
+    def bound(self) -> None:
+        """Keep the parameters of gates within their window."""
+        for gates in self.gates.values():
+            gates.bound()
+
+    def settle(self) -> None:
+        """Fix the bits as they are."""
+        for gates in self.gates.values():
+            gates.decide()
+            gates.settle()
+
+    def bits(self) -> dict[str, Precision]:
+        """Return the precision of every layer."""
+        return {layer.name: layer.precision for layer in self.layers}
+
+    def written(self, plan: QuantPlan) -> QuantPlan:
+        """Return the plan with what was learned."""
+        layers = plan.layers | {it.name: LayerBits(it.op, it.precision) for it in self.layers}
+        tensors = plan.tensors | {name: weight.decision() for name, weight in self.weights.items()}
+        for group in self.simulation.setup.groups:
+            if group.name in self.steps:
+                tensors |= dict.fromkeys(group.members, self.steps[group.name].decision())
+        return replace(plan, layers=layers, tensors=tensors)
+
+
+def gated(model: Model, ctx: PassContext, simulation: Simulation) -> Gated:
+    """Put gates on the weights and activations of a simulation.
+
+    What stays at its bits: weights with scales of groups or made of points, activations that are a result of
+    the model, that no layer multiplies, or that meet another activation in a product, and layers in floating
+    point.
+
+    Args:
+        model: its plan has scales.
+        ctx: with calibration data, which tell where the steps of other widths begin.
+        simulation: of the model; its quantizers are replaced.
+    """
+    maker = _Maker(model, ctx, simulation)
+    layers = simulation.setup.layers
+    acts = {group.name: maker.act_gates(group) for group in simulation.setup.groups if group.readers}
+    steps = {}
+    for group in simulation.setup.groups:
+        if group.name in acts and len(acts[group.name].widths) > 1:
+            steps[group.name] = step = maker.step(group, acts[group.name])
+            simulation.steps.update(dict.fromkeys(group.members, step))
+    groups, weights, found = simulation.setup.group_of(), dict[str, GatedWeight](), []
+    for layer in layers:
+        shared = [weights[it.weight_name].gates for it in layer.parts if it.weight_name in weights]
+        gates = shared[0] if shared else maker.weight_gates(layer)
+        for part in layer.parts if len(gates.widths) > 1 else ():
+            if part.weight_name not in weights:
+                weights[part.weight_name] = maker.weight(layer, part, gates)
+        act = acts[groups[layer.act.name].name]
+        found.append(GatedLayer(layer.name, layer.op, gates, act, maker.prices(layer, gates, act)))
+    learned: Iterable[Gates | GatedStep] = (*steps.values(), *(step.gates for step in steps.values()))
+    for it in (*learned, *(weight.gates for weight in weights.values())):
+        it.learn()
+    return Gated(weights, steps, tuple(found), simulation)
+
+
+@dataclass(frozen=True, slots=True)
+class _Maker:
+    """Makes gates and quantizers of one model."""
+
+    model: Model
+    ctx: PassContext
+    simulation: Simulation
+
+    def weight_gates(self, layer: Layer) -> Gates:
+        used = self.model.plan.layers[layer.name].precision.weight_bits
+        quants = [self.model.plan.tensors[part.weight_name] for part in layer.parts]
+        fixed = not quants or any(
+            it.points is not None or isinstance(it.spec.granularity, PerGroup) for it in quants
+        )
+        offered = () if fixed else self._offered(layer.name)
+        return self._gates(used, {pair.weight_bits for pair in offered})
+
+    def act_gates(self, group: TensorGroup) -> Gates:
+        layers = {layer.name: layer for layer in self.simulation.setup.layers}
+        used = self.model.plan.tensors[group.name].spec.format.bits
+        fixed = group.is_output or any(not layers[name].parts for name in group.readers)
+        offered = [{pair.act_bits for pair in self._offered(name)} for name in group.readers]
+        return self._gates(used, set() if fixed else set.intersection(*offered))
+
+    def weight(self, layer: Layer, part: Layer, gates: Gates) -> GatedWeight:
+        quant = self.model.plan.tensors[part.weight_name]
+        memo, values = self.ctx.get(ScaleMemos(), self.model), part.weight_values()
+        # A step is never finer than that of more bits, which leaves room for the bias.
+        finest = quant.params.scale.astype(np.float64)  # type: ignore[union-attr]
+        quants = []
+        for bits in gates.widths[:-1]:
+            spec = replace(quant.spec, format=replace(quant.spec.format, bits=bits))
+            params = memo.weight(part, spec, RangeMethod.MSE, finest)
+            quants.append(replace(quant, spec=spec, params=params, codes=None))
+        least = least_scale(layer, self.model.plan, quant)
+        codes = quantized_weight(part, quant)
+        return GatedWeight(values, (*quants, quant), codes, least, gates)
+
+    def step(self, group: TensorGroup, gates: Gates) -> GatedStep:
+        quant = self.model.plan.tensors[group.name]
+        stats = self.ctx.get(CollectActivations(), self.model)
+        memo = self.ctx.get(ScaleMemos(), self.model)
+        quants: list[TensorQuant] = []
+        for bits in gates.widths[:-1]:
+            spec = replace(quant.spec, format=replace(quant.spec.format, bits=bits))
+            quants.append(replace(quant, spec=spec, params=memo.act(group, spec, stats, RangeMethod.MSE)))
+        step = GatedStep((*quants, quant), gates)
+        step.reach = LARGEST_CHANGE
+        return step
+
+    def prices(self, layer: Layer, weight: Gates, act: Gates) -> Mapping[str, NDArray[np.float64]]:
+        work = self.ctx.get(Workloads(), self.model)[layer.name]
+        pairs = [Precision(*pair) for pair in product(weight.widths, act.widths)]
+        tables = price_table(self.ctx.target, [work], pairs)
+        shape = len(weight.widths), len(act.widths)
+        return {metric.value: table.reshape(shape) for metric, table in tables.items()}
+
+    def _offered(self, name: str) -> Iterable[Precision]:
+        return self.ctx.get(Costs(), self.model).layers[name]
+
+    def _gates(self, used: int, offered: set[int]) -> Gates:
+        narrower = sorted(bits for bits in offered if bits < used)
+        return Gates((*narrower, used), self.simulation.bridge.device)
