@@ -14,8 +14,8 @@ from between_marks import fill
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = {"ddq": ROOT / "docs" / "ddq.md"}
 HEAD = (
-    "| model, budget, seed, steps | float | learned, fine-tuned | computed, no training | computed, fine-tuned "
-    "| packed as Q/DQ | bytes of weights | processor time |\n"
+    "| model, budget, seed, steps | float | learned, fine-tuned | computed, no training "
+    "| computed, fine-tuned | packed as Q/DQ | bytes of weights | processor time |\n"
     "|---|---|---|---|---|---|---|---|"
 )
 

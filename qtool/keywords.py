@@ -64,6 +64,8 @@ class SearchOptions(SharedOptions, total=False):
     objectives: str | Iterable[str]
     hopeless: str
     beacons: int
+    train: str | Path
+    train_steps: int
     select: int
     knee: bool
     workers: int | str
@@ -174,6 +176,7 @@ _FIELDS = {
 _READERS: dict[str, Callable[[Any], object]] = {
     "calib": str,
     "eval": str,
+    "train": str,
     "preprocess": Preprocess.parse,
     "max_drop": q.parse_drop,
     "minimize": q.parse_metric,
@@ -187,6 +190,6 @@ _READERS: dict[str, Callable[[Any], object]] = {
 }
 _OF_SEARCH = (
     *("evaluations", "objectives", "hopeless", "beacons", "select", "knee", "workers"),
-    *("solver", "time_limit", "max_drop", "force"),
+    *("train", "train_steps", "solver", "time_limit", "max_drop", "force"),
 )
 """Options that a search takes for itself, rather than for the compilation of its points."""

@@ -40,6 +40,8 @@ class Beacons:
     def lend(self, plan: QuantPlan, setup: QuantizerSetup) -> QuantPlan:
         """Return a plan with the codes and biases that the nearest beacon has for weights of the same bits.
 
+        Activations that only layers with such weights read have the scale of the beacon as well.
+
         Args:
             plan: with scales.
             setup: the quantizable part of the graph.
@@ -48,11 +50,18 @@ class Beacons:
         if near is None or distance(plan, near) > self.reach:
             return plan
         tensors, biases = dict(plan.tensors), dict(plan.biases)
+        borrowed = set[str]()
         for part in (part for layer in setup.layers for part in layer.parts):
             lent = near.tensors.get(part.weight_name)
             if lent is not None and _fits(part, lent, plan, setup):
                 tensors[part.weight_name] = lent
                 biases |= {part.name: near.biases[part.name]} if part.name in near.biases else {}
+                borrowed.add(part.name)
+        for group in setup.groups:
+            found = near.tensors.get(group.name)
+            same = found is not None and found.spec == plan.tensors[group.name].spec
+            if same and group.readers and borrowed.issuperset(group.readers):
+                tensors |= {name: near.tensors[name] for name in group.members}
         return replace(plan, tensors=tensors, biases=biases)
 
     def digest(self) -> str:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from passes.execution.metrics import Metric
     from passes.ir.model import Model
 
-SCHEME = 2
+SCHEME = 3
 """Version of how plans are measured; older entries of a cache do not count."""
 PACKAGES = ("qtool", "onnx", "onnxruntime", "numpy")
 DIGEST_BATCH = 64

@@ -33,6 +33,8 @@ WORKERS = Annotated[str, typer.Option(help="Local processes; 0: none; or dask://
 BEACONS = Annotated[
     int, typer.Option(help="Plans taken through all passes first; others near them borrow their weights.")
 ]
+TRAIN = Annotated[str | None, typer.Option(help="Samples to fine-tune the beacons on; extra train.")]
+TRAIN_STEPS = Annotated[int, typer.Option(help="Steps of that, for each beacon.")]
 SELECT = Annotated[int | None, typer.Option(help="Lower this point of the front, counted from 0.")]
 KNEE = Annotated[bool, typer.Option("--knee", help="Lower the point nearest to the best of everything.")]
 
@@ -55,6 +57,8 @@ def search(  # noqa: PLR0913 - one parameter per option
     max_bops: BOPS = None,
     hopeless: HOPELESS = "0%",
     beacons: BEACONS = 0,
+    train: TRAIN = None,
+    train_steps: TRAIN_STEPS = 100,
     bits: BITS = None,
     pin: PIN = None,
     group_size: GROUP = 0,

@@ -11,9 +11,9 @@ from passes.allocation.ilp import Ilp
 from passes.errors import UsageError
 from passes.ir.setup import quantizer_setup
 from passes.ir.specs import plan_of_bits
-from passes.manager import PassManager
 from passes.search.beacons import Beacons
 from passes.search.budgets import BudgetSweep
+from passes.transform.finetune import Finetune
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,15 +21,24 @@ if TYPE_CHECKING:
     from passes.api import Pass, PassContext
     from passes.ir.model import Model
     from passes.search.task import SearchTask
+    from qtool.exploration.kept_beacons import KeptBeacons
+    from qtool.exploration.request import SearchRequest
 
 TIME_S = 5.0
 """For the plan of one beacon."""
 
 
+def trainers(request: SearchRequest) -> tuple[Finetune, ...]:
+    """Return the passes that train, behind those that need no gradients; none without data to learn from."""
+    if request.train is None:
+        return ()
+    return (Finetune(steps=request.train_steps, label_offset=request.base.label_offset),)
+
+
 def light_beacons(
-    model: Model, ctx: PassContext, task: SearchTask, rest: Sequence[Pass], count: int
+    model: Model, ctx: PassContext, task: SearchTask, rest: Sequence[Pass], count: int, kept: KeptBeacons
 ) -> Beacons:
-    """Refine some plans of least estimated loss.
+    """Refine some plans of least estimated loss, those that an earlier search has not refined already.
 
     Args:
         model: after the passes that come before allocation; its plan is changed.
@@ -37,6 +46,7 @@ def light_beacons(
         task: says what the plans are for.
         rest: the passes behind the allocation.
         count: plans to refine.
+        kept: where they are from one search to the next.
 
     Raises:
         UsageError: a pass changes the weights that other plans are measured with, or no cost is a sum.
@@ -53,7 +63,6 @@ def light_beacons(
         picked = zip(task.problem.layers, choices, strict=True)
         bits = {layer.name: Precision(*layer.choices[index].pair) for layer, index in picked}
         model.plan = plan_of_bits(setup, bits)
-        PassManager(tuple(rest)).run(model, ctx)
-        plans.append(model.plan)
+        plans.append(kept.refined(model, ctx, rest))
         ctx.progress("beacons", len(plans), count)
     return Beacons(tuple(plans))

@@ -24,6 +24,8 @@ SENSITIVITY = "kl"
 """Estimate of losses unless another is asked for: measured at all widths, as a search affords it."""
 DASK = "dask://"
 MOST_BEACONS = 64
+BEACONS = "beacons"
+"""Folder of the refined plans, inside that of the search."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,9 @@ class SearchRequest:
         max_drop: limit on the measured loss, as a fraction; ``None`` for none.
         hopeless: see `passes.search.payload.Payload`.
         beacons: plans that are refined before the search for others to borrow weights from.
+        train: where the samples are that beacons, and the point to lower, are fine-tuned on; ``None`` for no
+            training.
+        train_steps: of that fine-tuning, for each of them.
         processes: local processes; 0 measures in this one.
         cluster: ``host:port`` of a Dask scheduler; empty for none.
         select: index on the front of the point to lower.
@@ -58,6 +63,8 @@ class SearchRequest:
     max_drop: float | None = None
     hopeless: float = 0.0
     beacons: int = 0
+    train: str | None = None
+    train_steps: int = 100
     processes: int = 0
     cluster: str = ""
     select: int | None = None
@@ -119,6 +126,10 @@ def parse_workers(text: str) -> tuple[int, str]:
 def _check_numbers(request: SearchRequest) -> None:
     if not 0 <= request.beacons <= MOST_BEACONS:
         raise UsageError(f"--beacons: expected 0 to {MOST_BEACONS}, found {request.beacons}")
+    if request.train is not None and not request.beacons:
+        raise UsageError("--train: only beacons are trained in a search; give --beacons, such as 4")
+    if request.train_steps < 1:
+        raise UsageError(f"--train-steps: expected 1 or more, found {request.train_steps}")
     if request.evaluations < 1:
         raise UsageError(f"--evaluations: expected 1 or more, found {request.evaluations}")
     if not request.time_limit_s > 0:
@@ -132,7 +143,8 @@ def _check_numbers(request: SearchRequest) -> None:
 def _check_folder(request: SearchRequest) -> None:
     """Refuse a folder that holds files of something else than a search."""
     out = request.base.out
-    if out.is_dir() and any(out.iterdir()) and not (request.force or (out / CACHE).is_file()):
+    known = (out / CACHE).is_file() or (out / BEACONS).is_dir()
+    if out.is_dir() and any(out.iterdir()) and not (request.force or known):
         raise UsageError(
             f"-o {out}: the folder holds files, but no search to resume; choose another, or give --force"
         )

@@ -24,8 +24,9 @@ from passes.search.payload import make_payload
 from passes.search.runners import Processes, Serial
 from passes.search.solver import search_solver
 from passes.transform.assign_scales import AssignScales
-from qtool.exploration.beacons import light_beacons
-from qtool.exploration.request import CACHE
+from qtool.exploration.beacons import light_beacons, trainers
+from qtool.exploration.kept_beacons import KeptBeacons
+from qtool.exploration.request import BEACONS, CACHE
 from qtool.presets import preset
 
 if TYPE_CHECKING:
@@ -137,7 +138,9 @@ def prepare(request: SearchRequest, stage: Callable[[str, int, int], None]) -> P
     task = model_task(model, ctx, allocate, request.objectives, payload.float_value, ctx.evaluation.count)
     task = replace(task, float_seconds=payload.float_seconds)
     if request.beacons:
-        payload = payload.with_beacons(light_beacons(model, ctx, task, passes[place + 1 :], request.beacons))
+        rest = (*passes[place + 1 :], *trainers(request))
+        kept = KeptBeacons(base.out / BEACONS, payload.digest)
+        payload = payload.with_beacons(light_beacons(model, ctx, task, rest, request.beacons, kept))
     return Prepared(task, payload, ctx.target.name)
 
 
@@ -147,6 +150,8 @@ def _open_data(request: SearchRequest, model: Model, ctx: PassContext) -> Metric
         raise UsageError("a search measures plans on held-out data; give --calib and --eval")
     ctx.calibration = open_dataset(base.calib, inputs, base.preprocess, base.samples)
     ctx.evaluation = open_dataset(base.eval, inputs, base.preprocess, base.samples)
+    if request.train is not None:
+        ctx.training = open_dataset(request.train, inputs, base.preprocess, base.samples)
     return choose_metric(base.metric, ctx.evaluation.labels, base.label_offset)
 
 

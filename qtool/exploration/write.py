@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from hwmodels import Precision
 from passes.errors import UsageError
+from passes.pipeline import to_text
 from qtool.bundle import bundle
+from qtool.exploration.beacons import trainers
 from qtool.exploration.document import front_csv, front_document
 from qtool.exploration.plot import write_plot
 from qtool.files import write_json, write_text
+from qtool.presets import preset
 from qtool.quantization import run_quantize
 from qtool.report.folder import PROBLEM, write_page
 
@@ -60,5 +63,9 @@ def lower_point(
         for layer in front[index]["layers"]
     )
     folder: Path = request.base.out / f"point-{index}"
-    run_quantize(replace(request.base, pins=pins, budgets=(), out=folder, force=True), tell)
+    point = replace(request.base, pins=pins, budgets=(), out=folder, force=True)
+    if request.train is not None:
+        text = to_text((*preset(point), *trainers(request)))
+        point = replace(point, train=request.train, pipeline=text)
+    run_quantize(point, tell)
     return folder

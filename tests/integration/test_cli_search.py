@@ -191,6 +191,8 @@ def test_plans_near_beacons_borrow_their_weights(
     [
         (("--beacons", -1), "0 to 64"),
         (("--beacons", 1, "--objectives", "loss,measured-latency"), "sum over layers"),
+        (("--train", "some.npz"), "only beacons are trained in a search; give --beacons"),
+        (("--beacons", 1, "--train", "some.npz", "--train-steps", 0), "--train-steps: expected 1 or more"),
     ],
 )
 def test_beacons_that_cannot_be(

@@ -66,6 +66,19 @@ def test_the_nearest_beacon_lends(setup: QuantizerSetup) -> None:
     assert lent(beacons.lend(plan_of(setup, 5, 4), setup), setup) == {"second"}
 
 
+def test_an_activation_follows_when_all_its_readers_borrow(setup: QuantizerSetup) -> None:
+    plan, near = plan_of(setup, 4, 4), refined(setup, 4, 3)
+    trained = QuantParams(np.float32(0.02), np.int32(0))
+    tensors = {
+        name: quant.with_params(trained) if name in {it.name for it in setup.groups} else quant
+        for name, quant in near.tensors.items()
+    }
+    found = Beacons((replace(near, tensors=tensors),)).lend(plan, setup)
+    first, second = setup.layers
+    assert found.tensors[first.act.name].params == trained
+    assert found.tensors[second.act.name].params == plan.tensors[second.act.name].params
+
+
 @pytest.mark.parametrize("beacons", [0, 1])
 def test_a_plan_far_from_all_beacons_stays(beacons: int, setup: QuantizerSetup) -> None:
     plan = plan_of(setup, 4, 8)
