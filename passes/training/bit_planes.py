@@ -15,10 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from passes.errors import UsageError
+from passes.errors import DataError, UsageError
 from passes.numerics import IntFormat, PerGroup, QuantParams
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from passes.ir.plan import TensorQuant
@@ -114,6 +116,25 @@ class BitPlanes:
             codes, self._scale = codes >> 1, self._scale * np.float32(2.0)
         self._set(codes, int(np.abs(codes).max(initial=0)).bit_length())
         return before - self.planes
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what tells the weight while its bits are whole: codes, int64, and scale, by name."""
+        codes = np.rint(self._codes()).astype(np.int64)
+        return {"codes": torch.from_numpy(codes), "scale": torch.from_numpy(np.array(self._scale))}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Go back to what `state` returned behind a re-quantization.
+
+        Raises:
+            DataError: the codes have more bits than the weight began with, or a scale is not positive.
+        """
+        codes, scale = state["codes"].numpy(), state["scale"].numpy()
+        if np.abs(codes).max(initial=0) > self._quant.spec.format.qmax:
+            raise DataError(f"expected codes of at most {self._quant.spec.format.bits} bits")
+        if not (np.isfinite(scale) & (scale > 0)).all():
+            raise DataError("expected positive scales")
+        self._scale = scale
+        self._set(codes, int(np.abs(codes).max(initial=0)).bit_length())
 
     def decision(self, bits: int) -> TensorQuant:
         """Return the quantization with the codes of whole bits.

@@ -8,14 +8,17 @@ after each of Adam's, which would scale them by its own measure.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
-from passes.errors import UsageError
+from passes.errors import DataError, UsageError
 from passes.ir.plan import LayerBits
 from passes.ir.weights import quantized_weight
 from passes.training.bit_planes import BitPlanes
+from passes.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from passes.training.finetuning import fingerprint
 
 if TYPE_CHECKING:
     from hwmodels import Precision
@@ -38,12 +41,14 @@ class Sparsity:
         rounds: re-quantizations.
         tolerance: norm, 0 to 1, at which a plane counts as gone.
         max_loss: on the samples held out; a re-quantization that ends above it is undone and ends the run.
+        checkpoint: file that is written at every re-quantization, and gone on from; empty for none.
     """
 
     strength: float
     rounds: int
     tolerance: float
     max_loss: float
+    checkpoint: str
 
 
 class BitSparsity:
@@ -73,11 +78,16 @@ class BitSparsity:
         self.ended, self.bits, self._kept = "", self._mean_bits(), model.plan
 
     def run(self) -> QuantPlan:
-        """Train, dropping planes on the way, and return the plan with the bits that are left."""
+        """Train, dropping planes on the way, and return the plan with the bits that are left.
+
+        Raises:
+            DataError: the checkpoint is damaged or of another run, or cannot be written.
+        """
         course = self._lesson.data.course
         every = max(course.steps // self._sparsity.rounds, 1)
+        start = self._resume()
         optimizer = self._optimizer()
-        for step in range(course.steps):
+        for step in range(start, course.steps):
             for group in optimizer.param_groups:
                 group["lr"] = group["initial"] * course.factor(step)
             if not self._learn(step, optimizer):
@@ -86,6 +96,7 @@ class BitSparsity:
             if (step + 1) % every == 0 and step + 1 < course.steps:
                 if not self._requantize(step + 1):
                     return self._kept
+                self._save(step + 1)
                 # The shapes of the parameters have changed.
                 optimizer = self._optimizer()
         self._requantize(course.steps)
@@ -129,6 +140,35 @@ class BitSparsity:
             return False
         self.bits, self._kept = self._mean_bits(), self._written()
         return True
+
+    def _save(self, step: int) -> None:
+        """Write where the run stands: whole codes, before an optimizer that remembers nothing."""
+        if self._sparsity.checkpoint:
+            path = Path(self._sparsity.checkpoint)
+            save_checkpoint(path, self._fingerprint(), Progress(step, 0.0, 0.0, 0), self._state())
+
+    def _resume(self) -> int:
+        """Go on where the checkpoint stands, if there is one; return the steps taken."""
+        path, state = Path(self._sparsity.checkpoint), self._state()
+        found = load_checkpoint(path, self._fingerprint(), state) if self._sparsity.checkpoint else None
+        if found is None:
+            return 0
+        progress, tensors = found
+        for name, weight in self._weights.items():
+            try:
+                weight.restore({key: tensors[f"{key} of {name}"] for key in weight.state()})
+            except DataError as error:
+                raise DataError(f"{path}: weight {name!r}: {error}; delete it to begin anew") from error
+        self.bits, self._kept = self._mean_bits(), self._written()
+        self._ctx.note(SOURCE, f"step {progress.step}", f"the run goes on from {path}")
+        return progress.step
+
+    def _state(self) -> Values:
+        weights = self._weights.items()
+        return {f"{key} of {name}": it for name, weight in weights for key, it in weight.state().items()}
+
+    def _fingerprint(self) -> str:
+        return fingerprint(self._model, self._lesson.data.course, self._lesson.data)
 
     def _mean_bits(self) -> float:
         total = sum(weight.count for weight in self._weights.values())

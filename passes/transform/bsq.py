@@ -38,6 +38,8 @@ class Bsq(Course, Pass):
         tolerance: root of the mean square of the bits of a plane at which it is dropped from the low end.
         max_loss: a re-quantization that leaves a greater loss on the samples held out is undone and ends the
             run.
+        checkpoint: file that is written at every re-quantization, and that a run goes on from; empty for
+            none.
     """
 
     name: ClassVar[str] = "bsq"
@@ -47,6 +49,7 @@ class Bsq(Course, Pass):
     rounds: int = 8
     tolerance: float = 0.3
     max_loss: float = 0.1
+    checkpoint: str = ""
 
     def check(self, model: Model, ctx: PassContext) -> None:
         """Scales must have been assigned, there must be data, and options must make sense.
@@ -67,6 +70,7 @@ class Bsq(Course, Pass):
         Raises:
             ModelError: nodes that the bridge cannot run; the message names them.
             UsageError: labels are asked for and missing, or weights have scales of groups.
+            DataError: the data or the checkpoint cannot be used.
         """
         from passes.training.bit_sparsity import BitSparsity, Sparsity
         from passes.training.lesson import Lesson
@@ -75,7 +79,7 @@ class Bsq(Course, Pass):
         from passes.training.training_data import TrainingData
 
         with threads(ctx.workers):
-            sparsity = Sparsity(self.strength, self.rounds, self.tolerance, self.max_loss)
+            sparsity = Sparsity(self.strength, self.rounds, self.tolerance, self.max_loss, self.checkpoint)
             data = TrainingData.of(ctx.training or ctx.calibration, self, ctx.seed)
             lesson = Lesson(Simulation.of(model, ctx.target, self.device), data)
             work = BitSparsity(model, ctx, lesson, sparsity)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from hwmodels import Precision
 from hwmodels.registry import load_target
 from passes.api import Aspect, PassContext
-from passes.errors import UsageError
+from passes.errors import DataError, UsageError
 from passes.execution.dataset import Dataset, InputSpec
 from passes.execution.simulator import Simulator
 from passes.execution.sources import ArraySource
@@ -165,6 +166,47 @@ def test_it_ends_before_the_loss_is_too_high(residual: Model) -> None:
     assert losses[-1] > 0.3
     assert f"{result.facts['bits']:.2f} bits" in ctx.journal[-2].message
     assert "stopped: the loss went above 0.3" in result.summary
+
+
+def test_a_run_that_is_interrupted_ends_in_the_same_plan(residual: Model, tmp_path: Path) -> None:
+    model = planned(residual)
+    start, step = model.plan, replace(QUICK, strength=4.0, rounds=5)
+    step.run(model, context())
+    whole = model.plan
+    kept = replace(step, checkpoint=str(tmp_path / "bsq.checkpoint"))
+    for last in (12, 29):
+        ctx = context()
+
+        def interrupt(stage: str, done: int, total: int, last: int = last) -> None:
+            if done > last:
+                raise KeyboardInterrupt
+
+        model.plan, ctx.progress = start, interrupt
+        with pytest.raises(KeyboardInterrupt):
+            kept.run(model, ctx)
+    ctx = context()
+    kept.run(model, ctx)
+    assert (ctx.journal[0].subject, "the run goes on from" in ctx.journal[0].message) == ("step 24", True)
+    assert model.plan == whole
+    model.plan = start
+    with pytest.raises(DataError, match="belongs to a run with another"):
+        replace(kept, rate=0.123).run(model, context())
+
+
+@pytest.mark.parametrize(("codes", "scale"), [(9, 0.25), (3, 0.0), (3, float("nan"))])
+def test_a_checkpoint_that_makes_no_sense_is_refused(codes: int, scale: float) -> None:
+    weight = planes_of([[5, -3]])
+    state = {"codes": torch.full((1, 2), codes), "scale": torch.full((1,), scale)}
+    with pytest.raises(DataError, match="expected"):
+        weight.restore(state)
+
+
+def test_planes_come_back_from_their_state() -> None:
+    weight, again = planes_of([[4, -6]]), planes_of([[5, -3]])
+    weight.requantize(tolerance=0.0)
+    again.restore(weight.state())
+    assert again.value().tolist() == weight.value().tolist()
+    assert again.planes == weight.planes == 2
 
 
 @pytest.mark.parametrize(
