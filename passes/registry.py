@@ -28,6 +28,7 @@ BUILTIN: tuple[tuple[str, str], ...] = (
     ("reconstruct", "passes.transform.reconstruct:Reconstruct"),
     ("distill", "passes.transform.distill:Distill"),
     ("ddq", "passes.allocation.ddq:Ddq"),
+    ("amed", "passes.allocation.amed:Amed"),
     ("bsq", "passes.transform.bsq:Bsq"),
     ("finetune", "passes.transform.finetune:Finetune"),
     ("lower", "passes.lowering.lower:Lower"),

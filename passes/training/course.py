@@ -142,3 +142,30 @@ class GateCourse(Course):
         self._expect(0, "step_rate", "gate_rate", "power", "search")
         if self.search > 1:
             raise UsageError(f"search must be a share from 0 to 1, found {self.search}")
+
+
+@dataclass(frozen=True)
+class ChainCourse(Course):
+    """What a walk over precisions needs besides; the fields mean what `passes.allocation.amed.Amed` says."""
+
+    steps: int = 300
+    step_rate: float = 5e-3
+    alpha: float = 10.0
+    beta: float = 1.0
+    every: int = 5
+    score_rate: float = 0.1
+    temperature: float = 0.25
+    checks: int = 10
+    checkpoint: str = ""
+
+    def check_numbers(self) -> None:
+        """Check what can be told from the options alone.
+
+        Raises:
+            UsageError: an option makes no sense; the message names it.
+        """
+        super().check_numbers()
+        self._expect(1, "every", "checks")
+        self._expect(0, "step_rate", "alpha", "beta", "score_rate", "temperature")
+        if not self.temperature or self.score_rate > 1:
+            raise UsageError("temperature must be above 0, and score-rate a share from 0 to 1")

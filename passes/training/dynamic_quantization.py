@@ -8,7 +8,7 @@ trained on at the bits that are left.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from passes.training.adam_state import begin, restore, state_of
 from passes.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from passes.training.finetuning import fingerprint
 from passes.training.gated import gated
+from passes.training.gated_optimizer import rated, set_rates
 from passes.training.resource import Resource
 from passes.training.settling import settle
 
@@ -95,7 +96,8 @@ class DynamicQuantization:
 
     def _learn(self, step: int) -> bool:
         """Take a step; return whether all is finite."""
-        self._prepare(step)
+        set_rates(self._optimizer, self._course.factor(step))
+        self._gated.decide()
         loss, feeds = self._lesson.loss(self._gated.constants(), step)
         if not torch.isfinite(loss):
             where = self._lesson.first_unsound(self._gated.constants(), feeds)
@@ -108,14 +110,6 @@ class DynamicQuantization:
         self._optimizer.step()
         self._gated.bound()
         return True
-
-    def _prepare(self, step: int) -> None:
-        """Set the learning rates, and open and close gates."""
-        factor = self._course.factor(step)
-        for group in self._optimizer.param_groups:
-            weight = group["weight"]
-            group["lr"] = group["initial"] * factor * (weight.coarseness if weight is not None else 1.0)
-        self._gated.decide()
 
     def _check(self, step: int) -> None:
         self._gated.decide()
@@ -145,14 +139,8 @@ class DynamicQuantization:
         self._ctx.note(SOURCE, f"step {progress.step}", f"the run goes on from {path}")
         return progress.step
 
-    def _rated(self) -> list[dict[str, object]]:
-        """Return what is trained with its learning rate; that of a weight counts in steps of its codes."""
-        course, parts = self._course, self._gated
-        gates = [it.free for it in parts.gates.values()]
-        shifts = [step.shift for step in parts.steps.values()]
-        shifts += [it.shift for it in parts.weights.values() if it.shift.requires_grad]
-        found: list[dict[str, object]] = [
-            {"params": [it.latent], "initial": course.rate, "weight": it} for it in parts.weights.values()
-        ]
-        found += [{"params": shifts, "initial": course.step_rate, "weight": None}] if shifts else []
-        return found + ([{"params": gates, "initial": course.gate_rate, "weight": None}] if gates else [])
+    def _rated(self) -> list[dict[str, Any]]:
+        course = self._course
+        gates = [it.free for it in self._gated.gates.values()]
+        learned: dict[str, Any] = {"params": gates, "initial": course.gate_rate, "weight": None}
+        return rated(self._gated, course.rate, course.step_rate) + ([learned] if gates else [])

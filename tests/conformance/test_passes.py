@@ -61,6 +61,7 @@ PREPARATION = {
     "reconstruct": "canonicalize,fold-batchnorm,assign-scales",
     "distill": "canonicalize,fold-batchnorm,assign-scales",
     "ddq": "canonicalize,fold-batchnorm,assign-scales",
+    "amed": "canonicalize,fold-batchnorm,assign-scales",
     "bsq": "canonicalize,fold-batchnorm,assign-scales",
     "finetune": "canonicalize,fold-batchnorm,assign-scales",
     "lower": "canonicalize,fold-batchnorm,assign-scales",
@@ -71,10 +72,11 @@ OPTIONS = {
     "reconstruct": "{iterations=30 batch=8}",
     "distill": "{iterations=30 rate=0.05}",
     "ddq": "{steps=30 batch=8 gate-rate=0.2 max-size=0.3x}",
+    "amed": "{steps=30 batch=8 metric=size alpha=0.01}",
     "bsq": "{steps=30 batch=8 strength=3}",
     "finetune": "{steps=30 rate=0.05 batch=8}",
 }
-EXTRA = {"reconstruct": "torch", "distill": "torch", "ddq": "torch", "bsq": "torch", "finetune": "torch"}
+EXTRA = dict.fromkeys(("reconstruct", "distill", "ddq", "amed", "bsq", "finetune"), "torch")
 """Packages that come with an extra."""
 SAME_OUTPUTS = ("canonicalize", "fold-batchnorm", "equalize", "split-norms", "smooth", "split-channels")
 
