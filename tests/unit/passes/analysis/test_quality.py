@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from hwmodels import Precision
 from passes.analysis.quality import predicted_loss, random_bits, rank_correlation
@@ -23,6 +24,14 @@ def test_one_exchanged_pair() -> None:
     found = rank_correlation([1, 2, 3, 4], [1, 2, 4, 3])
     assert found.kendall == pytest.approx(4 / 6)
     assert found.spearman == pytest.approx(0.8)
+
+
+def test_ties_count_as_scipy_counts_them(rng: np.random.Generator) -> None:
+    left, right = rng.integers(0, 12, (2, 40)).astype(float)
+    left[:3] = np.inf
+    found = rank_correlation(left, right)
+    assert found.spearman == pytest.approx(stats.spearmanr(left, right).statistic, abs=1e-12)
+    assert found.kendall == pytest.approx(stats.kendalltau(left, right).statistic, abs=1e-12)
 
 
 def test_a_constant_prediction_says_nothing() -> None:
