@@ -130,6 +130,19 @@ def test_the_two_results_agree_layer_by_layer(cli: Cli, compiled: Path, quicksta
     assert document["agreement"] == 1.0
 
 
+def test_a_float_model_beside_narrow_codes_layer_by_layer(cli: Cli, compiled: Path, quickstart: Path) -> None:
+    narrow = [
+        layer for layer in json.loads((compiled / "plan.json").read_text())["layers"] if layer["act_bits"] < 8
+    ]
+    assert narrow
+    data = ["--data", quickstart / "digits_eval.npz", "--samples", 16, "--per-layer", "--json"]
+    result = cli("compare", quickstart / "digits.onnx", compiled / "model.qdq.onnx", *data)
+    assert result.exit_code == 0, result.output
+    noise = {layer["name"]: layer["sqnr_db"] for layer in json.loads(result.stdout)["layers"]}
+    assert min(noise.values()) > 5
+    assert len(noise) >= 6
+
+
 def test_inspect_counts_layers_and_work(cli: Cli, quickstart: Path) -> None:
     result = cli("inspect", quickstart / "digits.onnx", "--json")
     assert result.exit_code == 0, result.output
