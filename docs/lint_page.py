@@ -26,6 +26,7 @@ HEAD = """# Will this model load, run on integers and be right?
 `qtool lint MODEL` knows what releases of ONNX Runtime (1.20 and later, on processors) make of quantized
 models, anyone's:
 
+<!-- starts with: model.qdq.onnx -->
 ```sh
 qtool lint model.qdq.onnx                                  # for the release that is installed
 qtool lint model.qdq.onnx --runtime onnxruntime==1.24.1    # for another

@@ -1,10 +1,11 @@
-"""Writes docs/reference: the commands and the passes with their options, from the code.
+"""Writes docs/reference: commands, passes with their options, and schemas of files, from the code.
 
 Usage: python docs/reference_pages.py
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,17 +14,31 @@ import typer.main
 from passes.registry import BUILTIN
 from qtool.cli.main import app
 from qtool.cli.passes import pass_document
+from qtool.documents import DOCUMENTS
+from qtool.schema import json_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 FOLDER = Path(__file__).parent / "reference"
+SCHEMAS = """# Schemas of files
+
+{note}
+JSON Schema (draft 2020-12) of what the tool reads and writes. Later versions may add keys where a schema
+leaves them open; where a key changes its meaning, `schema_version` rises. Accuracies and shares are fractions
+from 0 to 1; other units are in the names of keys.
+
+{table}
+Editors that know schemas complete qtool.toml by `qtool-toml`; a key that it does not name is an error there.
+`qtool.documents` has the same as types of Python.
+"""
 NOTE = "Written by `python docs/reference_pages.py` from the code.\n"
 
 
 def pages() -> dict[str, str]:
     """Return the text of every page by file name."""
-    return {"commands.md": commands_page(), "passes.md": passes_page()}
+    pages = {"commands.md": commands_page(), "passes.md": passes_page(), "schemas.md": schemas_page()}
+    return pages | {f"schemas/{name}.json": schema_text(name) for name in DOCUMENTS}
 
 
 def commands_page() -> str:
@@ -53,6 +68,20 @@ def passes_page() -> str:
         if rows:
             parts.append(_table(("option", "value", "default", "meaning"), rows))
     return "\n".join(parts)
+
+
+def schemas_page() -> str:
+    """Return the list of schemas."""
+    rows = [
+        (f"[{name}](schemas/{name}.json)", json.loads(schema_text(name))["description"]) for name in DOCUMENTS
+    ]
+    return SCHEMAS.format(note=NOTE, table=_table(("schema", "of"), rows))
+
+
+def schema_text(name: str) -> str:
+    """Return the schema of a document as JSON; files that people write have no other keys than theirs."""
+    schema = json_schema(DOCUMENTS[name], closed=name == "qtool-toml")
+    return json.dumps(schema, indent=1) + "\n"
 
 
 def _commands(group: Any, words: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -89,6 +118,6 @@ def _cell(text: str) -> str:
 
 
 if __name__ == "__main__":
-    FOLDER.mkdir(exist_ok=True)
+    (FOLDER / "schemas").mkdir(parents=True, exist_ok=True)
     for file, text in pages().items():
         (FOLDER / file).write_text(text, encoding="utf-8")

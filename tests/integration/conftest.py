@@ -27,14 +27,37 @@ def cli() -> Cli:
 
 
 @pytest.fixture(scope="session")
-def compiled(cli: Cli, quickstart: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that one compilation of the sample network left behind."""
+def compilation(
+    cli: Cli, quickstart: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[list[str], Path, str]:
+    """The first command of the README: its words, the folder that it left behind, and what it printed."""
     out = tmp_path_factory.mktemp("compiled") / "out"
     data = ["--calib", quickstart / "digits_calib.npz", "--eval", quickstart / "digits_eval.npz"]
-    options = ["--target", "bitfusion", "--max-latency", "0.5x", "--quiet", "-o", out]
-    result = cli("quantize", quickstart / "digits.onnx", *data, *options)
+    options = ["--target", "bitfusion", "--max-latency", "0.5x", "-o", out]
+    words = [str(word) for word in ("quantize", quickstart / "digits.onnx", *data, *options)]
+    result = cli(*words)
     assert result.exit_code == 0, result.output
-    return out
+    return words, out, result.stdout
+
+
+@pytest.fixture(scope="session")
+def compiled(compilation: tuple[list[str], Path, str]) -> Path:
+    """The folder that one compilation of the sample network left behind."""
+    return compilation[1]
+
+
+@pytest.fixture(scope="session")
+def exploration(
+    cli: Cli, quickstart: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[list[str], Path, str]:
+    """The command of docs/search.md: its words, the folder that it left behind, and what it printed."""
+    out = tmp_path_factory.mktemp("searched") / "out"
+    data = ["--calib", quickstart / "digits_calib.npz", "--eval", quickstart / "digits_eval.npz"]
+    options = ["--target", "bitfusion", "--samples", 50, "--evaluations", 8, "-o", out]
+    words = [str(word) for word in ("search", quickstart / "digits.onnx", *data, *options)]
+    result = cli(*words)
+    assert result.exit_code == 0, result.output
+    return words, out, result.stdout
 
 
 @pytest.fixture

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from typer.testing import Result
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-Cli = Callable[..., Result]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 AXE = Path("node_modules/axe-core/axe.min.js")
 """Where `npm install axe-core` in the root of the checkout puts it."""
@@ -40,17 +38,6 @@ def browser() -> Iterator[Browser]:
         browser = engine.chromium.launch(executable_path=found, args=["--no-sandbox"])
         yield browser
         browser.close()
-
-
-@pytest.fixture(scope="module")
-def searched(cli: Cli, quickstart: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of a short search."""
-    out = tmp_path_factory.mktemp("searched") / "out"
-    data = ["--calib", quickstart / "digits_calib.npz", "--eval", quickstart / "digits_eval.npz"]
-    options = ["--target", "bitfusion", "--samples", 50, "--evaluations", 8, "--quiet", "-o", out]
-    result = cli("search", quickstart / "digits.onnx", *data, *options)
-    assert result.exit_code == 0, result.output
-    return out / "report.html"
 
 
 def opened(browser: Browser, file: Path, **options: Any) -> Opened:
@@ -85,8 +72,8 @@ def test_the_page_draws_every_chart_and_asks_for_nothing(compilation: Opened) ->
     assert [url.split(":")[0] for url in compilation.asked] == ["file"]
 
 
-def test_the_page_of_a_search_does_too(browser: Browser, searched: Path) -> None:
-    found = opened(browser, searched)
+def test_the_page_of_a_search_does_too(browser: Browser, exploration: tuple[list[str], Path, str]) -> None:
+    found = opened(browser, exploration[1] / "report.html")
     assert found.page.locator("figure svg").count() == found.page.locator("figure").count() >= 4
     assert (found.said, len(found.asked)) == ([], 1)
 
