@@ -22,6 +22,13 @@ Scales: TypeAlias = float | list[float] | list[list[float]] | list[list[list[flo
 Points: TypeAlias = int | list[int] | list[list[int]] | list[list[list[int]]]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportDocument(Report):
+    """report.json: the outcome of `qtool quantize` or `qtool finetune`."""
+
+    schema_version: Literal[1]
+
+
 class LayerPlan(TypedDict):
     """A layer: its name and operator, bits of its weights and of the activation that it reads."""
 
@@ -199,7 +206,7 @@ class BaselineDocument(TypedDict):
 
 
 DOCUMENTS: Mapping[str, type] = {
-    "report": Report,
+    "report": ReportDocument,
     "plan": PlanDocument,
     "problem": ProblemDocument,
     "front": FrontDocument,

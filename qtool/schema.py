@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from types import NoneType, UnionType
-from typing import Any, Literal, NotRequired, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NotRequired, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean", NoneType: "null"}
@@ -43,7 +43,7 @@ def _schema(kind: Any, known: dict[str, Schema], closed: bool) -> Schema:
         return {"type": "array", "items": _schema(parts[0], known, closed)}
     if origin in (dict, Mapping):
         return {"type": "object", "additionalProperties": _schema(parts[1], known, closed)}
-    if not isinstance(kind, type):
+    if not (is_dataclass(kind) or is_typeddict(kind)):
         raise TypeError(f"no document has values of type {kind!r}")
     return _refer(kind, known, closed)
 
