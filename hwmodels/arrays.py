@@ -86,7 +86,7 @@ class PairArrays:
 class Estimate:
     """What an architecture says of layers, each of shape (layers, pairs); ``None`` is unknown.
 
-    `compute_s`, `memory_s` and `traffic_bytes` are as in `Cost`.
+    What comes after the cycles is as in `Cost`.
     """
 
     latency_s: Floats | None = None
@@ -95,3 +95,5 @@ class Estimate:
     compute_s: Floats | None = None
     memory_s: Floats | None = None
     traffic_bytes: Floats | None = None
+    on_chip_j: Floats | None = None
+    off_chip_j: Floats | None = None

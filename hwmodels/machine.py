@@ -170,6 +170,8 @@ class ArrayMachine(ABC):
             "compute_s": found.compute_s,
             "memory_s": found.memory_s,
             "traffic_bytes": found.traffic_bytes,
+            "on_chip_j": found.on_chip_j,
+            "off_chip_j": found.off_chip_j,
             "weight_bytes": np.ceil(layers.weight_count * stored.weight / 8)
             + layers.multiplier_count * (asked.weight <= MULTIPLIED_BITS),
             "peak_memory_bytes": np.ceil(read * stored.act / 8) + np.ceil(written * stored.act / 8),

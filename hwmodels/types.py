@@ -85,6 +85,9 @@ class Cost:
             takes as long as the slower of the two. ``None`` for a network.
         memory_s: seconds that moving its operands alone would take, likewise.
         traffic_bytes: bytes that it moves across the memory interface, likewise.
+        on_chip_j: the part of the energy that goes into buffers on the chip, in joules, where a machine tells
+            arithmetic from memory. ``None`` for a network.
+        off_chip_j: the part that goes into the memory interface, likewise; what is left is arithmetic.
         priced_as: the supported pair that the precision asked for was rounded up to; ``None`` for a network.
 
     Raises:
@@ -100,11 +103,14 @@ class Cost:
     compute_s: float | None = None
     memory_s: float | None = None
     traffic_bytes: float | None = None
+    on_chip_j: float | None = None
+    off_chip_j: float | None = None
     priced_as: Precision | None = None
 
     def __post_init__(self) -> None:
         """Check every quantity."""
-        for name in (*Metric, "cycles", "compute_s", "memory_s", "traffic_bytes"):
+        parts = ("compute_s", "memory_s", "traffic_bytes", "on_chip_j", "off_chip_j")
+        for name in (*Metric, "cycles", *parts):
             value: float | None = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value >= 0):
                 raise HardwareError(f"cost: {name} must be finite and not negative, found {value!r}")

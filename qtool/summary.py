@@ -154,6 +154,8 @@ def _layers(
             compute_s=prices[name].compute_s,
             memory_s=prices[name].memory_s,
             traffic_bytes=prices[name].traffic_bytes,
+            on_chip_j=prices[name].on_chip_j,
+            off_chip_j=prices[name].off_chip_j,
         )
         for name, layer in done.model.plan.layers.items()
     ]

@@ -10,7 +10,7 @@ charges 64 bits for every output element instead, which makes its low precisions
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -72,5 +72,8 @@ class BitFusion(ArrayMachine):
         memory_cycles = np.ceil(moved / self.array.dram_bits_per_cycle)
         busy_cycles = compute_cycles(layers, run, self.array)
         cycles = np.maximum(busy_cycles, memory_cycles)
-        energy = self.energy.energy_j(layers, run, stored, cycles) if self.energy else None
-        return Estimate(cycles / clock, energy, cycles, busy_cycles / clock, memory_cycles / clock, moved / 8)
+        times = Estimate(cycles / clock, None, cycles, busy_cycles / clock, memory_cycles / clock, moved / 8)
+        if self.energy is None:
+            return times
+        total, on_chip, off_chip = self.energy.energies(layers, run, stored, cycles)
+        return replace(times, energy_j=total, on_chip_j=on_chip, off_chip_j=off_chip)

@@ -61,8 +61,10 @@ class EnergyModel:
     array: Array
     accumulator_bits: int
 
-    def energy_j(self, layers: LayerArrays, run: PairArrays, stored: PairArrays, cycles: Floats) -> Floats:
-        """Return the energy of layers in joules.
+    def energies(
+        self, layers: LayerArrays, run: PairArrays, stored: PairArrays, cycles: Floats
+    ) -> tuple[Floats, Floats, Floats]:
+        """Return the energy of layers in joules, and of that what the buffers and what DRAM take.
 
         Args:
             layers: their geometry.
@@ -74,7 +76,8 @@ class EnergyModel:
         busy = busy_cycles * self.core.unit_pj_per_cycle
         leaked = cycles * self.array.rows * self.array.columns * self.core.unit_leakage_pj_per_cycle
         moved = dram_bits(layers, stored) * self.dram.dram_pj_per_bit
-        return (busy + leaked + moved + self._fill_pj(layers, stored) + self._use_pj(layers, run)) * PICO
+        filled, used = self._fill_pj(layers, stored), self._use_pj(layers, run)
+        return (busy + leaked + moved + filled + used) * PICO, (filled + used) * PICO, moved * PICO
 
     def _fill_pj(self, layers: LayerArrays, stored: PairArrays) -> Floats:
         """Inputs go once from DRAM into their buffers, outputs once from their buffer to DRAM."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from hwmodels.arrays import Estimate, LayerArrays, PairArrays
 from hwmodels.elementwise import PICO, VectorUnit
 from hwmodels.fields import spec_error
@@ -14,7 +16,6 @@ from hwmodels.rules import read_arithmetic
 from hwmodels.types import Metric
 
 if TYPE_CHECKING:
-    from hwmodels.arrays import Floats
     from hwmodels.spec import HardwareSpec
 
 WIDTHS = frozenset({4, 8, 16})
@@ -73,9 +74,13 @@ class Silago(ArrayMachine):
     def estimate(self, layers: LayerArrays, run: PairArrays, stored: PairArrays) -> Estimate:
         """Price layers: the array is never kept waiting, since weights are on the chip."""
         cycles = self.compute.cycles(layers, run, layers.macs)
-        return Estimate(cycles / self.compute.clock_hz, self._energy_j(layers, run, stored), cycles)
-
-    def _energy_j(self, layers: LayerArrays, run: PairArrays, stored: PairArrays) -> Floats:
-        memory = layers.weight_count * stored.weight + layers.rhs_elements * stored.act
-        product = self.compute.by_pair(run, self.energy.products_pj_per_mac)
-        return (memory * self.energy.memory_pj_per_bit + layers.macs * product) * PICO
+        bits = layers.weight_count * stored.weight + layers.rhs_elements * stored.act
+        memory = bits * self.energy.memory_pj_per_bit
+        products = layers.macs * self.compute.by_pair(run, self.energy.products_pj_per_mac)
+        return Estimate(
+            cycles / self.compute.clock_hz,
+            (memory + products) * PICO,
+            cycles,
+            on_chip_j=memory * PICO,
+            off_chip_j=np.zeros_like(memory),
+        )

@@ -100,6 +100,8 @@ class LayerReport:
         compute_s: seconds that its arithmetic alone would take, where the target tells it from memory.
         memory_s: seconds that moving its operands alone would take, likewise.
         traffic_bytes: bytes that it moves across the memory interface, likewise.
+        on_chip_j: joules of ``energy_j`` that go into buffers on the chip, where the target tells.
+        off_chip_j: joules that go into the memory interface, likewise; the rest is arithmetic.
     """
 
     name: str
@@ -120,6 +122,8 @@ class LayerReport:
     compute_s: float | None = None
     memory_s: float | None = None
     traffic_bytes: float | None = None
+    on_chip_j: float | None = None
+    off_chip_j: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from qtool.report.charts.agreement import agreement_figure, steps_table
+from qtool.report.charts.energy import energy_figure
 from qtool.report.charts.figure import Figure, Table
 from qtool.report.charts.heat import heat_figure
 from qtool.report.charts.layers import layers_figure
@@ -93,12 +94,19 @@ def _sensitivity(report: Report, decision: Decision | None) -> Section:
 
 
 def _spent(report: Report) -> Section:
-    figures = [figure for figure in (spent_figure(report), roofline_figure(report)) if figure]
+    made = (spent_figure(report), energy_figure(report), roofline_figure(report))
+    figures = [figure for figure in made if figure]
     if not figures:
         missing = f"{report.target} estimates neither time nor energy."
         return Section("spent", "Where time and energy go", (missing,))
     words = ["Every stripe is a layer, in the order of the network, coloured by operator."]
-    if figures[-1].name == "roofline":
+    names = [figure.name for figure in figures]
+    if "energy" in names:
+        words.append(
+            "Below, the energy of every layer by what it goes into: arithmetic with what leaks meanwhile, "
+            "buffers on the chip, and the memory interface."
+        )
+    if "roofline" in names:
         words.append(
             "In the roofline, the rising line is the bandwidth of the memory, the level one the highest rate "
             "of arithmetic of any layer; layers below both wait, for narrower arithmetic or to start."

@@ -87,6 +87,8 @@ def full_report() -> Report:
         4e-4,
         5e-4,
         2e3,
+        0.5e-6,
+        1e-6,
     )
     spread = DistributionReport(
         HOSTILE, "w", "weight", narrow[0], -1.0, 0.5, (1, 5, 5, 2), -1, 0.5, -0.5, 0.25

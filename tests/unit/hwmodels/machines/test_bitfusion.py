@@ -115,11 +115,12 @@ def test_energy_adds_up_to_its_parts(machine: BitFusion) -> None:
     fill = 8 * (0.029 + 0.114 + 0.033)
     use = 8 * 0.021 + 8 * 0.060 + 32 * (0.033 + 0.073)
     assert cost.energy_j == pytest.approx((core + leakage + dram + fill + use) * 1e-12)
+    assert (cost.on_chip_j, cost.off_chip_j) == pytest.approx(((fill + use) * 1e-12, dram * 1e-12))
 
 
 def test_the_server_preset_does_not_guess_its_energy() -> None:
     cost = load_target("bitfusion-server").cost(DENSE, parse("w8a8"))
-    assert cost.energy_j is None
+    assert (cost.energy_j, cost.on_chip_j, cost.off_chip_j) == (None, None, None)
     assert cost.latency_s == pytest.approx(225_792 / 980e6)
 
 

@@ -16,6 +16,7 @@ def test_time_and_energy_follow_the_published_formulas(bits: int, rate: int, pro
     cost = load_target("silago").cost(WORK, Precision(bits, bits))
     assert cost.cycles == 20_000 / rate
     assert cost.energy_j == pytest.approx((2000 * bits * 0.08 + 20_000 * product_pj) * 1e-12)
+    assert (cost.on_chip_j, cost.off_chip_j) == (pytest.approx(2000 * bits * 0.08e-12), 0)
 
 
 def test_both_operands_have_the_same_width() -> None:

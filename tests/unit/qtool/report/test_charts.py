@@ -11,6 +11,7 @@ import pytest
 from passes.allocation import AllocationProblem, Choice, LayerChoices
 from qtool.report import Report
 from qtool.report.charts.agreement import agreement_figure
+from qtool.report.charts.energy import energy_figure
 from qtool.report.charts.figure import Figure
 from qtool.report.charts.heat import heat_figure, losses_of
 from qtool.report.charts.layers import layers_figure
@@ -33,7 +34,8 @@ def problem() -> AllocationProblem:
 
 def figures(report: Report) -> dict[str, Figure | None]:
     """Every chart of a compilation, by the name of its function."""
-    made = (layers_figure, estimated_figure, spent_figure, roofline_figure, spread_figure, agreement_figure)
+    costs = (spent_figure, energy_figure, roofline_figure)
+    made = (layers_figure, estimated_figure, *costs, spread_figure, agreement_figure)
     every = {function.__name__: function(report) for function in made}
     every["heat_figure"] = heat_figure(problem(), {"conv": (4, 8)})
     every["ranking_figure"] = ranking_figure("quality", [(0.1, 1.0), (0.2, 3.0)], "noise")
@@ -72,6 +74,15 @@ def test_the_stack_adds_up_to_the_network(full_report: Report) -> None:
     assert found[-1]["layer"] == BETWEEN
 
 
+def test_energy_is_split_into_its_parts(full_report: Report) -> None:
+    # 2 uJ, of which 0.5 go into buffers and 1 into memory.
+    figure = energy_figure(full_report)
+    found = {row["part"]: row["energy"] for row in rows(figure)}
+    assert found == pytest.approx({"arithmetic": 0.5e-6, "on chip": 0.5e-6, "off chip": 1e-6})
+    assert figure is not None
+    assert figure.label.endswith("in all, arithmetic 25.0 %, on chip 25.0 %, off chip 50.0 %.")
+
+
 def test_the_roofline_is_the_lower_of_its_two_limits(full_report: Report) -> None:
     # 2,000 bytes in 0.5 ms and a million MACs in 0.4 ms: 4e6 bytes and 2.5e9 MACs a second.
     dot, *roof = rows(roofline_figure(full_report))
@@ -108,6 +119,7 @@ def test_there_is_no_chart_of_nothing(full_report: Report) -> None:
     assert layers_figure(bare) is None
     assert estimated_figure(bare) is None
     assert roofline_figure(bare) is None
+    assert energy_figure(bare) is None
     assert spread_figure(bare) is None
     assert agreement_figure(bare) is None
     assert ranking_figure("quality", [(1.0, 1.0)], "noise") is None

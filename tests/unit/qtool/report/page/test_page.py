@@ -127,7 +127,7 @@ def test_every_section_has_its_data(full_report: Report) -> None:
         "rank correlation",
     ):
         assert words in page.text
-    assert page.tags.count("figure") == 8
+    assert page.tags.count("figure") == 9
 
 
 def test_two_hundred_layers_stay_small(full_report: Report) -> None:

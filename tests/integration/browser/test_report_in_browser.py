@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +13,6 @@ import pytest
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-AXE = Path("node_modules/axe-core/axe.min.js")
-"""Where `npm install axe-core` in the root of the checkout puts it."""
-
 
 @dataclass
 class Opened:
@@ -25,19 +21,6 @@ class Opened:
     page: Page
     said: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Headless Chromium; skips where there is none."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        pytest.skip(f"no browser is installed: none of {', '.join(BROWSERS)}")
-    with playwright.sync_playwright() as engine:
-        browser = engine.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 def opened(browser: Browser, file: Path, **options: Any) -> Opened:
@@ -132,10 +115,8 @@ def test_names_out_of_a_model_stay_text(browser: Browser, tmp_path: Path, compil
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_no_barrier(browser: Browser, repository: Path, compiled: Path, scheme: str) -> None:
-    if not (repository / AXE).is_file():
-        pytest.skip(f"axe-core is not installed: npm install axe-core puts it at {AXE}")
+def test_axe_finds_no_barrier(
+    browser: Browser, barriers: Callable[[Page], list[str]], compiled: Path, scheme: str
+) -> None:
     page = opened(browser, compiled / "report.html", color_scheme=scheme, bypass_csp=True).page
-    page.add_script_tag(path=str(repository / AXE))
-    found = page.evaluate("axe.run()")
-    assert [f"{entry['id']}: {entry['help']}" for entry in found["violations"]] == []
+    assert barriers(page) == []
