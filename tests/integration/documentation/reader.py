@@ -28,7 +28,7 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "toml": tomllib.loads,
     "yaml": yaml.safe_load,
     "json": json.loads,
-    "pipeline": lambda text: parse("".join(text.split())),
+    "pipeline": parse,
 }
 COPIES = {"digits": "model", "digits_calib": "calib", "digits_eval": "eval"}
 """Files of samples/quickstart under the names that pages give to a model and data of one's own."""
