@@ -13,8 +13,9 @@ from passes.execution.instrument import Wanted, instrument
 from passes.execution.observers import MeanObserver, PatchObserver, RangeObserver
 from passes.execution.padding import CalibrationSamples
 from passes.execution.sweep import sweep
+from passes.ir.kinds import node_kind
 from passes.ir.layers import elements
-from passes.ir.ops import OpClass, op_info
+from passes.ir.ops import OpClass
 from passes.ir.setup import quantizer_setup
 from passes.lowering.attributes import clamp_bounds
 from passes.numerics import Histogram
@@ -156,7 +157,7 @@ def _image_size(tensor: gs.Tensor) -> tuple[int, int] | None:
 def _non_negative(tensor: gs.Tensor) -> bool:
     """True for the output of a Relu, or of a Clip that starts at or above zero."""
     producer = tensor.inputs[0] if tensor.inputs else None
-    if producer is None or op_info(producer.op, producer.domain).kind is not OpClass.CLAMP:
+    if producer is None or node_kind(producer) is not OpClass.CLAMP:
         return False
     low, _ = clamp_bounds(producer)
     return low is not None and low >= 0

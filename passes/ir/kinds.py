@@ -111,6 +111,12 @@ def _add(node: gs.Node, kind: OpClass) -> OpClass:
     return kind if behind else OpClass.METHOD
 
 
+def _clip(node: gs.Node, kind: OpClass) -> OpClass:
+    """Bounds that are computed at run time have no codes."""
+    constant = all(isinstance(bound, gs.Constant) or not bound.name for bound in node.inputs[1:])
+    return kind if constant else OpClass.FLOAT
+
+
 def _resize(node: gs.Node, kind: OpClass) -> OpClass:
     """A Resize to the nearest element copies; the other modes compute, and crops fill in values."""
     crops = node.attrs.get("coordinate_transformation_mode") == "tf_crop_and_resize"
@@ -160,6 +166,7 @@ _RULES: dict[str, Callable[[gs.Node, OpClass], OpClass]] = {
     "Div": _mul,
     "Add": _add,
     "Cast": _cast,
+    "Clip": _clip,
     "Gather": _table,
     "ReduceSum": _reduce_sum,
     "Slice": _table,

@@ -22,6 +22,7 @@ from onnx_graphsurgeon.util.exception import OnnxGraphSurgeonException
 
 from passes.errors import ModelError
 from passes.ir.external import entries_of, load_external_data, tensors_of
+from passes.ir.local_functions import inline_functions
 from passes.ir.model import Carried, Model
 from passes.ir.node_order import sort_nodes
 from passes.ir.text_fields import check_text
@@ -82,9 +83,11 @@ def model_from_proto(proto: onnx.ModelProto, path: str, sha256: str, mapped: Map
         mapped: keeps the constants that are outside.
 
     Raises:
-        ModelError: unsupported opset, a tensor whose bytes do not fill its shape, or an invalid graph.
+        ModelError: unsupported opset, a tensor whose bytes do not fill its shape, functions without end, or
+            an invalid graph.
     """
     _check_header(proto, path)
+    proto = inline_functions(proto, path)
     check_tensors(proto.graph, path, outside=mapped is not None)
     _name_nodes(proto.graph)
     carried = _carry(proto)

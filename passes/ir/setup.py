@@ -146,13 +146,9 @@ def _fused_clamps(graph: gs.Graph) -> dict[str, str]:
         result = node.outputs[0]
         if len(result.outputs) == 1 and result.name not in outputs:
             reader = result.outputs[0]
-            if node_kind(reader) is OpClass.CLAMP and _constant_bounds(reader):
+            if node_kind(reader) is OpClass.CLAMP:
                 fused[node.name] = reader.name
     return fused
-
-
-def _constant_bounds(node: gs.Node) -> bool:
-    return all(isinstance(bound, gs.Constant) or not bound.name for bound in node.inputs[1:])
 
 
 def _leaving_tensors(graph: gs.Graph) -> set[str]:

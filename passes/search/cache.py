@@ -103,6 +103,7 @@ def _unusable(path: Path) -> str:
                 return f"is of version {version}, not of version {VERSION} of this program"
             state = file.execute("PRAGMA quick_check(1)").fetchone()[0]
             file.execute(f"SELECT digest, plan, {_MEASURED} FROM evaluations LIMIT 1").fetchone()
-    except sqlite3.DatabaseError as error:
+    # The message of sqlite quotes the file, whose bytes may be no text.
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         return f"is damaged ({error})"
     return "" if state == "ok" else f"is damaged ({state})"

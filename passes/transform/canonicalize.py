@@ -13,10 +13,12 @@ from passes.api import Aspect, Pass, PassContext, PassResult
 from passes.ir.known_integers import known_integers
 from passes.ir.missing_shapes import infer_missing_shapes, sharpen_shapes
 from passes.ir.ops import OpClass, op_info
+from passes.transform.fold_affine import fold_affine
 from passes.transform.fold_indices import fold_indices, name_slices
 from passes.transform.fold_scalings import fold_scalings
 from passes.transform.fold_shapes import fold_shapes, join_reshapes, settle_reshapes, spell_out_shapes
 from passes.transform.fuse_bias import fuse_bias
+from passes.transform.fuse_clamps import fuse_clamps
 from passes.transform.fuse_functions import fuse_functions
 from passes.transform.fuse_masks import fuse_masks
 from passes.transform.fuse_scans import fuse_scans
@@ -24,6 +26,8 @@ from passes.transform.fuse_tokens import fuse_tokens
 from passes.transform.index_values import index_values
 from passes.transform.inline_branches import inline_branches
 from passes.transform.name_extents import name_extents
+from passes.transform.settle_types import settle_types
+from passes.transform.sink_transposes import sink_transposes
 from passes.transform.split_recurrent import split_recurrent
 from passes.transform.split_slices import split_slices
 from passes.transform.split_sums import split_sums
@@ -44,8 +48,10 @@ class Canonicalize(Pass):
     After it, constants are initializers, no initializer serves two purposes, a Gemm has alpha = beta = 1
     and a bias of rank 1, and a MatMul followed by the addition of a vector is a Gemm. GELU is one operator,
     a Split of floats is Slices, a Sum is additions, a token put in front of others is a sum, and attention's
-    scaling of scores is in the weights of the queries. A Scan of a recurrent cell is an LSTM, GRU or RNN, and
-    such a node has one direction and gives the sequence of its states only.
+    scaling of scores is in the weights of the queries. What treats every element or channel alike stands
+    before a Transpose behind a convolution; factors and summands of its channels are in its weights and its
+    bias. A Scan of a recurrent cell is an LSTM, GRU or RNN, and such a node has one direction and gives the
+    sequence of its states only.
     """
 
     name: ClassVar[str] = "canonicalize"
@@ -53,7 +59,8 @@ class Canonicalize(Pass):
     def run(self, model: Model, ctx: PassContext) -> PassResult:
         """Apply every rule once, in the order of the class documentation."""
         before = len(model.graph.nodes)
-        folded = _fold_constants(model) + fuse_functions(model) + _fold_constants(model) + _fuse_masks(model)
+        folded = _fold_constants(model) + _simplify(model.graph) + fuse_functions(model)
+        folded += _fold_constants(model) + _fuse_masks(model)
         graph = model.graph
         removed = _remove_copies(graph)
         fused = fuse_scans(graph)
@@ -67,7 +74,9 @@ class Canonicalize(Pass):
         normalized = sum([_normalize_gemm(node) for node in graph.nodes if node.op == "Gemm"])
         graph.cleanup().toposort()
         unshared = _unshare(graph)
-        scaled = fold_scalings(graph)
+        scaled = fold_affine(graph)
+        graph.cleanup().toposort()
+        scaled += fold_scalings(graph)
         graph.cleanup().toposort()
         inferred = infer_missing_shapes(model)
         name_extents(graph)
@@ -89,10 +98,10 @@ class Canonicalize(Pass):
 def _fold_constants(model: Model) -> int:
     """Compute in advance what does not depend on data, and what depends on symbolic axes in simple ways."""
     graph = model.graph
-    if not any(node.op in _FOLDABLE for node in graph.nodes):
-        return 0
+    total = settle_types(graph)
+    if not any(_may_fold(node) for node in graph.nodes):
+        return total
     spell_out_shapes(graph)
-    total = 0
     named: frozenset[str] = frozenset()
     while True:
         # Folded nodes stay behind without results until the next cleanup.
@@ -111,6 +120,24 @@ def _fold_constants(model: Model) -> int:
         named |= newly
         graph.cleanup().toposort()
         sharpen_shapes(model, named)
+
+
+def _simplify(graph: gs.Graph) -> int:
+    """Bring operators next to the convolutions before them, and clamps into one spelling."""
+    changed = sink_transposes(graph)
+    if changed:
+        _remove_copies(graph)
+        graph.cleanup().toposort()
+    clamps = fuse_clamps(graph)
+    if clamps:
+        graph.cleanup().toposort()
+    return changed + clamps
+
+
+def _may_fold(node: gs.Node) -> bool:
+    """Tell whether a node is constant, or may turn out to be."""
+    constant = bool(node.inputs) and all(isinstance(tensor, gs.Constant) for tensor in node.inputs)
+    return node.op in _FOLDABLE or (constant and node.op not in _QUANTIZERS)
 
 
 def _fuse_masks(model: Model) -> int:

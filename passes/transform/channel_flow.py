@@ -14,6 +14,8 @@ import onnx_graphsurgeon as gs
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from passes.ir.kinds import node_kind
+from passes.ir.ops import OpClass
 from passes.lowering.attributes import clamp_bounds
 
 if TYPE_CHECKING:
@@ -114,6 +116,8 @@ class ChannelFlow:
         return None
 
     def _clipped(self, node: gs.Node, channels: Channels) -> Channels | None:
+        if node_kind(node) is not OpClass.CLAMP:
+            return None
         try:
             low, high = clamp_bounds(node)
         except (AttributeError, TypeError, ValueError):

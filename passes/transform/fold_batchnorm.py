@@ -58,15 +58,31 @@ def _obstacle(node: gs.Node, layer: Layer | None, outputs: set[str]) -> str:
         return "its statistics are computed at run time"
     if node.attrs.get("training_mode", 0) or any(tensor.outputs for tensor in node.outputs[1:]):
         return "it is in training mode"
-    return ""
+    return (
+        "" if fits(layer, *_folded(node, layer)) else "its variances are negative, or its factors not finite"
+    )
+
+
+def fits(layer: Layer, factor: np.ndarray, bias: np.ndarray) -> bool:
+    """Tell whether a layer's weights times a factor per channel, and a bias, are finite in float32."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        weights = np.abs(layer.weight_values()).max(initial=0) * np.abs(factor).max(initial=0)
+        return bool(np.abs([weights, *bias]).max() < np.finfo(np.float32).max)
+
+
+def _folded(node: gs.Node, layer: Layer) -> tuple[np.ndarray, np.ndarray]:
+    """Return the factors of the weights and the new bias, shape (channels,); NaN where there is none."""
+    gamma, beta, mean, var = (np.asarray(tensor.values, dtype=np.float64) for tensor in node.inputs[1:5])
+    old = np.zeros_like(mean) if layer.bias is None else np.asarray(layer.bias.values, dtype=np.float64)
+    with np.errstate(all="ignore"):
+        factor = gamma / np.sqrt(var + float(node.attrs.get("epsilon", DEFAULT_EPSILON)))
+        return factor, factor * (old - mean) + beta
 
 
 def _fold(node: gs.Node, layer: Layer) -> None:
-    gamma, beta, mean, var = (np.asarray(tensor.values, dtype=np.float64) for tensor in node.inputs[1:5])
-    factor = gamma / np.sqrt(var + float(node.attrs.get("epsilon", DEFAULT_EPSILON)))
-    old = np.zeros_like(mean) if layer.bias is None else np.asarray(layer.bias.values, dtype=np.float64)
+    factor, bias = _folded(node, layer)
     scale_output_channels(layer, factor)
-    set_bias(layer, factor * (old - mean) + beta)
+    set_bias(layer, bias)
     result = node.outputs[0]
     node.inputs.clear()
     node.outputs.clear()

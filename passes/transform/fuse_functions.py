@@ -9,6 +9,14 @@ from typing import TYPE_CHECKING, Any
 from passes.errors import ModelError
 from passes.ir.onnx_io import set_opset
 from passes.transform.fuse_gelu import GELU_OPSET, find_gelus, fuse_gelu
+from passes.transform.fuse_hard_swish import (
+    HARD_SIGMOID_OPSET,
+    HARD_SWISH_OPSET,
+    find_hard_sigmoids,
+    find_hard_swishes,
+    fuse_hard_sigmoid,
+    fuse_hard_swish,
+)
 from passes.transform.fuse_layer_norm import (
     LAYER_NORM_OPSET,
     RMS_NORM_OPSET,
@@ -16,6 +24,7 @@ from passes.transform.fuse_layer_norm import (
     find_rms_norms,
     fuse_norm,
 )
+from passes.transform.fuse_spread_norm import find_spread_norms
 from passes.transform.fuse_swish import SWISH_OPSET, find_swishes, fuse_swish
 from passes.transform.fuse_unit_norm import find_unit_norms
 
@@ -42,9 +51,12 @@ class Function:
 
 _FUNCTIONS = (
     Function(LAYER_NORM_OPSET, find_layer_norms, fuse_norm),
+    Function(LAYER_NORM_OPSET, find_spread_norms, fuse_norm),
     Function(GELU_OPSET, find_gelus, fuse_gelu),
     Function(RMS_NORM_OPSET, find_rms_norms, fuse_norm),
     Function(RMS_NORM_OPSET, find_unit_norms, fuse_norm),
+    Function(HARD_SIGMOID_OPSET, find_hard_sigmoids, fuse_hard_sigmoid),
+    Function(HARD_SWISH_OPSET, find_hard_swishes, fuse_hard_swish),
     Function(SWISH_OPSET, find_swishes, fuse_swish),
 )
 

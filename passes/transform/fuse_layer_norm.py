@@ -72,24 +72,33 @@ def _find(graph: gs.Graph) -> list[Norm]:
 
 def _norm(root: gs.Node, outputs: set[str]) -> Norm | None:
     """Follow a square root backwards to what it is the root of, and forwards to what it divides."""
+    found = mean_square(root)
+    if found is None:
+        return None
+    epsilon, squared = found
+    numerator, normal = _quotient(root)
+    if numerator is None or normal is None:
+        return None
+    channels, source = squared.shape[-1], centred(squared)
+    same = numerator is squared or (source is not None and centred(numerator) is source)
+    if not same:
+        return None
+    gain, result = _affine(normal, "Mul", channels, outputs)
+    if source is None:
+        return Norm("RMSNormalization", squared, result, epsilon, _or_ones(gain, channels), None)
+    shift, result = _affine(result, "Add", channels, outputs)
+    return Norm("LayerNormalization", source, result, epsilon, _or_ones(gain, channels), shift)
+
+
+def mean_square(root: gs.Node) -> tuple[float, gs.Variable] | None:
+    """Return epsilon, and that of which a square root takes the mean square along the last axis."""
     total = producer(root.inputs[0], "Add")
     epsilon = None if total is None else scalar(total)
     mean = None if epsilon is None or total is None else _mean_of(total.inputs)
     squared = None if mean is None else _square_of(mean.inputs[0])
     if epsilon is None or squared is None or squared.shape is None or not isinstance(squared.shape[-1], int):
         return None
-    numerator, normal = _quotient(root)
-    if numerator is None or normal is None:
-        return None
-    channels, centred = squared.shape[-1], _centred(squared)
-    same = numerator is squared or (centred is not None and _centred(numerator) is centred)
-    if not same:
-        return None
-    gain, result = _affine(normal, "Mul", channels, outputs)
-    if centred is None:
-        return Norm("RMSNormalization", squared, result, epsilon, _or_ones(gain, channels), None)
-    shift, result = _affine(result, "Add", channels, outputs)
-    return Norm("LayerNormalization", centred, result, epsilon, _or_ones(gain, channels), shift)
+    return epsilon, squared
 
 
 def _mean_of(tensors: list[gs.Tensor]) -> gs.Node | None:
@@ -108,7 +117,7 @@ def _square_of(tensor: gs.Tensor) -> gs.Variable | None:
     return None
 
 
-def _centred(tensor: gs.Variable) -> gs.Variable | None:
+def centred(tensor: gs.Variable) -> gs.Variable | None:
     """Return what a tensor is less its own mean along the last axis."""
     difference = producer(tensor, "Sub")
     mean = None if difference is None else producer(difference.inputs[1], "ReduceMean")

@@ -88,6 +88,12 @@ def test_a_file_that_cannot_be_used_is_set_aside_and_rebuilt(path: Path, spoil: 
         assert (cache.message, cache.get("digest", "w8a8")) == ("", GOOD)
 
 
+def test_a_damaged_schema_that_is_no_text_is_quoted_by_no_one(path: Path) -> None:
+    path.write_bytes(path.read_bytes().replace(b"CREATE TABLE", b"CREATE TABL\xcb"))
+    with closing(EvaluationCache(path)) as cache:
+        assert "is damaged" in cache.message
+
+
 def test_an_empty_file_is_what_an_interrupted_start_leaves(tmp_path: Path) -> None:
     (tmp_path / "empty.sqlite").touch()
     with closing(EvaluationCache(tmp_path / "empty.sqlite")) as cache:
