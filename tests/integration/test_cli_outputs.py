@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import resource
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -82,3 +85,26 @@ def test_files_that_may_not_grow_leave_the_old_results(
         "report.json": b"old",
     }
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_two_runs_into_one_folder_leave_the_files_of_one(quickstart: Path, tmp_path: Path) -> None:
+    words = [
+        "quantize",
+        quickstart / "digits.onnx",
+        "--calib",
+        quickstart / "digits_calib.npz",
+        "--samples",
+        8,
+    ]
+    words += ["--target", "generic", "-o", tmp_path / "out", "--force", "--quiet"]
+    runs = [
+        subprocess.Popen([sys.executable, "-m", "qtool", *map(str, words), "--bits", bits, "--seed", bits])
+        for bits in ("4", "8")
+    ]
+    assert [run.wait() for run in runs] == [0, 0]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    report, plan = (
+        json.loads((tmp_path / "out" / name).read_text()) for name in ("report.json", "plan.json")
+    )
+    assert {layer["weight_bits"] for layer in plan["layers"]} == {report["seed"]}
+    assert (tmp_path / "out" / "model.qpk").is_file()

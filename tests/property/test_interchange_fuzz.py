@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 
 import numpy as np
@@ -13,6 +14,8 @@ from onnx import ModelProto, helper, numpy_helper
 from passes.errors import InputError
 from passes.interchange.extract import extract
 from passes.ir.onnx_io import model_from_proto
+
+CASES = int(os.environ.get("QTOOL_FUZZ", "150"))
 
 
 def proto() -> ModelProto:
@@ -53,7 +56,7 @@ def test_the_model_itself_is_read() -> None:
     assert {str(quant.spec.format) for quant in found.model.plan.tensors.values()} == {"uint4", "int4"}
 
 
-@settings(max_examples=150)
+@settings(max_examples=CASES)
 @given(st.lists(st.tuples(st.integers(0, len(GOOD) - 1), st.integers(0, 255)), min_size=1, max_size=4))
 def test_changed_bytes_are_refused_in_words(changes: list[tuple[int, int]]) -> None:
     data = bytearray(GOOD)

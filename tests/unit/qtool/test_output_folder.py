@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+from multiprocessing.connection import Connection
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from passes.errors import UsageError
 from qtool.output_folder import check_output_file, check_output_folder
+
+FORK = multiprocessing.get_context("fork")
+NOBODY = 65534
 
 
 def test_a_new_folder_is_accepted_and_not_made(tmp_path: Path) -> None:
@@ -24,11 +30,28 @@ def test_a_file_is_no_folder(tmp_path: Path, below: str) -> None:
     assert (tmp_path / "file").read_text(encoding="utf-8") == "kept"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_is_read_only_is_refused(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    with pytest.raises(UsageError, match="cannot be written"):
-        check_output_folder(tmp_path / "out", force=False)
+def refusal(folder: Path, sender: Connection) -> None:
+    """Send what a user without rights is told; root may write everywhere."""
+    if os.geteuid() == 0:
+        os.setresuid(NOBODY, NOBODY, NOBODY)
+    try:
+        check_output_folder(folder, force=False)
+    except UsageError as error:
+        sender.send(str(error))
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+@pytest.mark.parametrize(("mode", "reason"), [(0o555, "cannot be written"), (0o500, "annot be")])
+def test_a_folder_that_is_read_only_is_refused(mode: int, reason: str) -> None:
+    with TemporaryDirectory() as name:
+        Path(name).chmod(mode)
+        receiver, sender = FORK.Pipe(duplex=False)
+        process = FORK.Process(target=refusal, args=(Path(name) / "out", sender))
+        process.start()
+        sender.close()
+        process.join()
+        assert reason in receiver.recv()
+        assert list(Path(name).iterdir()) == []
 
 
 def test_what_the_system_forbids_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
