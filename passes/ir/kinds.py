@@ -69,7 +69,7 @@ def hiding(node: gs.Node) -> gs.Node | None:
 
 def _where(node: gs.Node, kind: OpClass) -> OpClass:
     keep, scores, low = node.inputs
-    hides = isinstance(low, gs.Constant) and np.asarray(low.values).max(initial=-np.inf) <= LOWEST
+    hides = isinstance(low, gs.Constant) and np.asarray(low.values, np.float64).max(initial=-np.inf) <= LOWEST
     read = node.outputs[0].outputs
     softmax = bool(read) and all(it.op == "Softmax" and _works_along_last(it) for it in read)
     same = scores.shape is not None and scores.shape == node.outputs[0].shape

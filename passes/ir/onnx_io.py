@@ -21,6 +21,7 @@ from onnx import helper, parser, shape_inference
 from onnx_graphsurgeon.util.exception import OnnxGraphSurgeonException
 
 from passes.errors import ModelError
+from passes.ir.arity import check_arity
 from passes.ir.external import entries_of, load_external_data, tensors_of
 from passes.ir.local_functions import inline_functions
 from passes.ir.model import Carried, Model
@@ -90,6 +91,7 @@ def model_from_proto(proto: onnx.ModelProto, path: str, sha256: str, mapped: Map
     proto = inline_functions(proto, path)
     check_tensors(proto.graph, path, outside=mapped is not None)
     _name_nodes(proto.graph)
+    check_arity(proto, path)
     carried = _carry(proto)
     inferred = infer_shapes(proto)
     try:

@@ -59,7 +59,7 @@ def _bounds(node: gs.Node) -> Bounds | None:
         if value is None or np.isnan(value):
             return None
         return (-np.inf, value) if node.op == "Min" else (value, np.inf)
-    if node_kind(node) is not OpClass.CLAMP:
+    if node.op not in ("Relu", "Clip") or node_kind(node) is not OpClass.CLAMP:
         return None
     low, high = clamp_bounds(node)
     return -np.inf if low is None else low, np.inf if high is None else high

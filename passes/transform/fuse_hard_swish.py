@@ -63,7 +63,7 @@ def _ramps(graph: gs.Graph) -> list[Ends]:
     """Return ``x`` and result of every ``relu6(x + 3)``."""
     found = []
     for node in graph.nodes:
-        if node_kind(node) is not OpClass.CLAMP or clamp_bounds(node) != (0.0, 6.0):
+        if node.op != "Clip" or node_kind(node) is not OpClass.CLAMP or clamp_bounds(node) != (0.0, 6.0):
             continue
         shifted = producer(node.inputs[0], "Add")
         operand = None if shifted is None or scalar(shifted) != 3.0 else _variable(shifted)
