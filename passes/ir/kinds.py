@@ -53,12 +53,16 @@ def scaling(node: gs.Node) -> float | None:
     return factor if np.isfinite(factor) and factor > 0 else None
 
 
-def addend(node: gs.Node) -> gs.Constant | None:
-    """Return the constant tensor, of more than one element, that an Add adds to a computed one."""
+def constant_operand(node: gs.Node) -> gs.Constant | None:
+    """Return the constant of a sum, a difference or a product with a computed tensor.
+
+    A sum or a product needs one of more than one element: a mere number is often an epsilon, or hides scores.
+    """
     constants = [tensor for tensor in node.inputs if isinstance(tensor, gs.Constant)]
-    if node.op != "Add" or len(constants) != 1 or constants[0].values.size < 2:
+    if node.op not in ("Add", "Sub", "Mul") or len(constants) != 1 or len(node.inputs) != 2:
         return None
-    return constants[0] if constants[0].dtype == np.float32 else None
+    few = constants[0].values.size < (1 if node.op == "Sub" else 2)
+    return None if few or constants[0].dtype != np.float32 else constants[0]
 
 
 def hiding(node: gs.Node) -> gs.Node | None:
@@ -99,12 +103,12 @@ def _reduce_sum(node: gs.Node, kind: OpClass) -> OpClass:
 
 
 def _mul(node: gs.Node, kind: OpClass) -> OpClass:
-    return kind if scaling(node) is None else OpClass.UNARY
+    return _with_constant(node, kind) if scaling(node) is None else OpClass.UNARY
 
 
-def _add(node: gs.Node, kind: OpClass) -> OpClass:
-    """A constant behind a layer without bias stays a float addition to its accumulators."""
-    if addend(node) is None:
+def _with_constant(node: gs.Node, kind: OpClass) -> OpClass:
+    """A constant behind a layer stays with its accumulators, in floating point."""
+    if constant_operand(node) is None:
         return kind
     operand = next(tensor for tensor in node.inputs if isinstance(tensor, gs.Variable))
     behind = operand.inputs and op_info(operand.inputs[0].op, operand.inputs[0].domain).kind is OpClass.LAYER
@@ -164,7 +168,8 @@ def _works_along_last(node: gs.Node) -> bool:
 _RULES: dict[str, Callable[[gs.Node, OpClass], OpClass]] = {
     "Mul": _mul,
     "Div": _mul,
-    "Add": _add,
+    "Add": _with_constant,
+    "Sub": _with_constant,
     "Cast": _cast,
     "Clip": _clip,
     "Gather": _table,

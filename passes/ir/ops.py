@@ -21,7 +21,7 @@ class OpClass(StrEnum):
     UNARY = "unary"
     """A function of one element: a table over the input's codes."""
     METHOD = "method"
-    """Has a method of its own on codes, with a stated error: a normalization, the addition of a constant."""
+    """Has a method of its own on codes, with a stated error: a normalization, arithmetic with a constant."""
     MOVE = "move"
     """Copies or selects codes: its output must share the parameters of its input."""
     SOURCE = "source"

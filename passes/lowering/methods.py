@@ -1,4 +1,4 @@
-"""Operators with a method of their own on integers: normalizations, and constants that are added."""
+"""Operators with a method of their own on integers: normalizations, and arithmetic with constants."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ SHIFT_BITS = 46
 """Of the largest shift, in units of ``2**-(16 + gain_bits)``."""
 NORM_BITS = 16
 CONSTANT_BITS = 16
-"""Width of the codes of a constant operand."""
+"""Width in which the codes of a constant operand are stored."""
+_LARGEST_CONSTANT = (1 << 14) - 1
+"""Largest of them: its product with any difference of 16-bit codes fits 32 bits."""
 DEFAULT_EPSILON = 1e-5
 """Of LayerNormalization and RMSNormalization."""
 
@@ -92,7 +94,7 @@ def _gain_bits(gain: float, shift: float) -> int:
 
 
 def constant_codes(values: NDArray[np.float32]) -> tuple[NDArray[np.int64], float]:
-    """Return the codes of a constant operand, 16 bits and symmetric, and their short scale.
+    """Return the codes of a constant operand, 15 bits and symmetric, and their short scale.
 
     Raises:
         LoweringError: a value is not finite.
@@ -100,6 +102,5 @@ def constant_codes(values: NDArray[np.float32]) -> tuple[NDArray[np.int64], floa
     largest = float(np.abs(values).max(initial=0.0))
     if not math.isfinite(largest):
         raise LoweringError("a constant operand is not finite")
-    limit = (1 << CONSTANT_BITS - 1) - 1
-    scale = float(short_scale(max(largest / limit, 2.0**-100), up=True))
+    scale = float(short_scale(max(largest / _LARGEST_CONSTANT, 2.0**-100), up=True))
     return np.rint(values.astype(np.float64) / scale).astype(np.int64), scale

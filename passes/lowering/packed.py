@@ -11,7 +11,7 @@ from passes.artifact import Artifact, PackedWeight, Step, TensorInfo, WeightLayo
 from passes.errors import LoweringError
 from passes.ir.float_layers import fitted
 from passes.ir.integer_graph import INDEX_TYPES
-from passes.ir.kinds import act_inputs, addend, hiding, node_kind, scaling
+from passes.ir.kinds import act_inputs, constant_operand, hiding, node_kind, scaling
 from passes.ir.ops import OpClass, op_info
 from passes.ir.points import row_points
 from passes.ir.weight_groups import base_scale, multipliers
@@ -154,9 +154,12 @@ class _Emitter:
         return Step(op, layer.name, inputs, result, attrs, weight, bias, lo=bounds[0], hi=bounds[1])
 
     def _method(self, node: gs.Node, inputs: tuple[str, ...], result: str) -> Step:
-        constant = addend(node)
+        constant = constant_operand(node)
         if constant is not None:
-            return Step("add", node.name, (*inputs, self._constant(constant)), result)
+            operands = [*inputs, self._constant(constant)]
+            if node.op == "Sub" and node.inputs[0] is constant:
+                operands.reverse()
+            return Step(node.op.lower(), node.name, tuple(operands), result)
         op, attrs, table = method_step(node, self._plan.tensors[inputs[0]])
         mask = hiding(node)
         if mask is not None:

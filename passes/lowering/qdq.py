@@ -15,7 +15,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from passes.ir.float_layers import fitted
-from passes.ir.kinds import addend
+from passes.ir.kinds import constant_operand
 from passes.ir.onnx_io import to_proto
 from passes.ir.plan import Role
 from passes.ir.points import row_points
@@ -112,7 +112,7 @@ def emit_unsaturated(
     for layer in setup.floats:
         emit_float(layer, model.plan, emission, emit_weight)
     for node in model.graph.nodes:
-        constant = addend(node) if node.name in setup.nodes else None
+        constant = constant_operand(node) if node.name in setup.nodes else None
         if constant is not None:
             emit_constant(constant, emission)
     native4 = native4_tensors(model, setup) if form is Form.QDQ else frozenset()

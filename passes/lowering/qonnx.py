@@ -15,7 +15,7 @@ from onnx import helper, numpy_helper
 
 from passes.errors import LoweringError
 from passes.ir.float_layers import fitted
-from passes.ir.kinds import addend
+from passes.ir.kinds import constant_operand
 from passes.ir.onnx_io import to_proto
 from passes.ir.plan import Role
 from passes.ir.weights import rounded_weight
@@ -61,7 +61,7 @@ def emit_qonnx(model: Model, setup: QuantizerSetup, base: onnx.ModelProto | None
     for layer in setup.floats:
         emit_float(layer, model.plan, emission, lambda part, quant: _emit_weight(part, quant, emission))
     for node in model.graph.nodes:
-        constant = addend(node) if node.name in setup.nodes else None
+        constant = constant_operand(node) if node.name in setup.nodes else None
         if constant is not None:
             emit_constant(constant, emission)
     for name, quant in model.plan.tensors.items():

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from passes.ir.float_layers import fitted
-from passes.ir.kinds import addend
+from passes.ir.kinds import constant_operand
 from passes.ir.setup import quantizer_setup
 from passes.ir.weights import rounded_weight
 from passes.lowering.bias import accumulator_scale, bias_codes, quantization_of
@@ -97,7 +97,7 @@ def _constants(model: Model, setup: QuantizerSetup) -> dict[str, NDArray[np.floa
             steps = accumulator_scale(layer, model.plan).astype(np.float64)
             found[bias_name(layer.name)] = (bias * steps).astype(np.float32)
     for node in model.graph.nodes:
-        operand = addend(node) if node.name in setup.nodes else None
+        operand = constant_operand(node) if node.name in setup.nodes else None
         if operand is not None:
             rounded, scale = constant_codes(operand.values)
             found[operand.name] = (rounded * scale).astype(np.float32)

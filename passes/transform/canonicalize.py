@@ -14,6 +14,7 @@ from passes.ir.known_integers import known_integers
 from passes.ir.missing_shapes import infer_missing_shapes, sharpen_shapes
 from passes.ir.ops import OpClass, op_info
 from passes.transform.fold_affine import fold_affine
+from passes.transform.fold_fills import fold_fills
 from passes.transform.fold_indices import fold_indices, name_slices
 from passes.transform.fold_scalings import fold_scalings
 from passes.transform.fold_shapes import fold_shapes, join_reshapes, settle_reshapes, spell_out_shapes
@@ -31,6 +32,7 @@ from passes.transform.sink_transposes import sink_transposes
 from passes.transform.split_recurrent import split_recurrent
 from passes.transform.split_slices import split_slices
 from passes.transform.split_sums import split_sums
+from passes.transform.unroll_scans import unroll_scans
 
 if TYPE_CHECKING:
     from passes.ir.model import Model
@@ -51,7 +53,7 @@ class Canonicalize(Pass):
     scaling of scores is in the weights of the queries. What treats every element or channel alike stands
     before a Transpose behind a convolution; factors and summands of its channels are in its weights and its
     bias. A Scan of a recurrent cell is an LSTM, GRU or RNN, and such a node has one direction and gives the
-    sequence of its states only.
+    sequence of its states only. A Scan of a few steps without weights is written out.
     """
 
     name: ClassVar[str] = "canonicalize"
@@ -62,8 +64,8 @@ class Canonicalize(Pass):
         folded = _fold_constants(model) + _simplify(model.graph) + fuse_functions(model)
         folded += _fold_constants(model) + _fuse_masks(model)
         graph = model.graph
+        fused = fuse_scans(graph) + _unroll(model) + fold_fills(graph, known_integers(graph))
         removed = _remove_copies(graph)
-        fused = fuse_scans(graph)
         fused += (
             split_recurrent(graph)
             + split_sums(graph)
@@ -145,6 +147,14 @@ def _fuse_masks(model: Model) -> int:
     if fused:
         model.graph.cleanup().toposort()
     return fused
+
+
+def _unroll(model: Model) -> int:
+    unrolled = unroll_scans(model.graph)
+    if unrolled:
+        model.graph.cleanup().toposort()
+        infer_missing_shapes(model)
+    return unrolled
 
 
 def _remove_copies(graph: gs.Graph) -> int:
