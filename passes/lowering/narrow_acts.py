@@ -21,9 +21,8 @@ def native4_tensors(model: Model, setup: QuantizerSetup) -> frozenset[str]:
         if layer.name in model.plan.layers and model.plan.layers[layer.name].precision.weight_bits <= 4
     }
     clamps = {clamp: name for name, clamp in setup.fused.items()}
-    safe = set()
+    safe, tensors = set(), model.graph.tensors()
     for group in setup.groups:
-        tensors = model.graph.tensors()
         if len(group.members) > 1 or group.is_output:
             continue
         tensor = tensors[group.name]

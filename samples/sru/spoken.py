@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from numpy.random import Generator
     from numpy.typing import NDArray
 
-FRAMES, BANDS, WORDS = 24, 20, 10
+FRAMES, BANDS, WORDS = 16, 20, 10
 SOUNDS = {"a": (7.0, 12.0, 17.0), "i": (3.0, 15.0, 18.0), "u": (3.5, 8.0, 16.0), "e": (5.0, 14.0, 17.5)}
 """Centres of the formants of each sound, as positions among the bands."""
 LEXICON = ("aiu", "aui", "iau", "iua", "uai", "uia", "aie", "eia", "eua", "aue")
-WIDTH, NOISE = 1.1, 0.55
+WIDTH, NOISE = 1.1, 0.6
 STEP = 1 / 8
 """Levels are multiples of this, so that files of them are small."""
 
@@ -41,7 +41,7 @@ def _spectrogram(rng: Generator, word: str) -> NDArray[np.float32]:
     """Return one word, spoken at a speed, a pitch, a loudness and a time of its own; (FRAMES, BANDS)."""
     centres = np.array([SOUNDS[sound] for sound in word]) * rng.uniform(0.88, 1.12)
     centres += rng.normal(0, 0.4, centres.shape)
-    begin, length = rng.uniform(1, 6), rng.uniform(13, 17)
+    begin, length = rng.uniform(0, 4), rng.uniform(9, 12)
     place = (np.arange(FRAMES) - begin) / length
     # Half of each sound is steady; between two of them formants glide.
     at = np.array([0.0, 0.22, 0.42, 0.58, 0.78, 1.0])
