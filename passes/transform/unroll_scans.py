@@ -99,13 +99,15 @@ class _Unrolling:
         """Append a copy of the body; return its outputs."""
         stands = {id(own): given for own, given in zip(self.body.inputs, inputs, strict=True)}
         prefix = f"{self.node.name}.{step}"
-        for inner in self.body.nodes:
+        for place, inner in enumerate(self.body.nodes):
             given = [stands.get(id(tensor), tensor) for tensor in inner.inputs]
             for tensor in inner.outputs:
                 named = f"{prefix}.{tensor.name}" if tensor.name else ""
                 stands[id(tensor)] = gs.Variable(named, tensor.dtype)
             made = [stands[id(tensor)] for tensor in inner.outputs]
-            copy = gs.Node(inner.op, f"{prefix}.{inner.name}", dict(inner.attrs), given, made, inner.domain)
+            # Nodes of a body need no names, and those that they have need not be unique.
+            name = f"{prefix}.{place}.{inner.op}"
+            copy = gs.Node(inner.op, name, dict(inner.attrs), given, made, inner.domain)
             self.graph.nodes.append(copy)
         return [stands.get(id(tensor), tensor) for tensor in self.body.outputs]
 
