@@ -63,8 +63,16 @@ NETWORKS: dict[str, tuple[str, str, Words]] = {
 }
 
 
+SAMPLE = Path(__file__).resolve().parents[1] / "samples" / "sru"
+SAMPLES = {"sru_scan": "sru.onnx", "sru_unrolled": "sru_unrolled.onnx"}
+"""Networks that samples/sru/train.py trained."""
+
+
 def network_cases(data: Path, folder: Path) -> Iterator[Case]:
     """Yield the trained networks with their own data."""
+    for name, file in SAMPLES.items():
+        words = [str(SAMPLE / f"sru_{part}.npz") for part in ("calib", "eval")]
+        yield Case(name, SAMPLE / file, *words)
     for name, (calib, held_out, words) in NETWORKS.items():
         model = data / "models" / f"{name}.onnx"
         yield Case(name, model, str(data / calib), str(data / held_out), words)

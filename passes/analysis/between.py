@@ -94,8 +94,9 @@ class _Walk:
         operands = act_inputs(node, op_info(node.op, node.domain))
         if not operands or not _elementwise(node):
             return
-        read = sum(elements(tensor, self.sizes) for tensor in operands)
-        work = Elementwise(node.name, node.op, read, elements(result, self.sizes))
+        read, written = [elements(tensor, self.sizes) for tensor in operands], elements(result, self.sizes)
+        selects = op_info(node.op, node.domain).selects
+        work = Elementwise(node.name, node.op, written if selects else sum(read), written)
         sources = [self.group.get(tensor.name) for tensor in operands]
         if len(operands) == 1:
             yield Between(work, sources[0], sink)

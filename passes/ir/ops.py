@@ -44,6 +44,7 @@ class OpInfo:
         out_channel_axis: axis of the weight that runs over output channels (ONNX layout).
         in_channel_axis: axis of the weight that runs over input channels.
         view: True when the output is the input under another shape, so that nothing is moved.
+        selects: True when no more is read than is written.
     """
 
     kind: OpClass
@@ -53,6 +54,7 @@ class OpInfo:
     out_channel_axis: int | None = None
     in_channel_axis: int | None = None
     view: bool = False
+    selects: bool = False
 
 
 def _table() -> dict[str, OpInfo]:
@@ -85,10 +87,10 @@ def _table() -> dict[str, OpInfo]:
     )  # fmt: skip
     table.update(dict.fromkeys(unary, OpInfo(OpClass.UNARY)))
     movers = (
-        "Transpose", "Slice", "Pad", "MaxPool", "GlobalMaxPool", "Expand", "DepthToSpace", "SpaceToDepth",
-        "Resize", "Gather",
+        "Transpose", "Pad", "MaxPool", "GlobalMaxPool", "Expand", "DepthToSpace", "SpaceToDepth", "Resize",
     )  # fmt: skip
     table.update(dict.fromkeys(movers, OpInfo(OpClass.MOVE)))
+    table.update(dict.fromkeys(("Slice", "Gather"), OpInfo(OpClass.MOVE, selects=True)))
     views = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout")
     table.update(dict.fromkeys(views, OpInfo(OpClass.MOVE, view=True)))
     return table

@@ -110,3 +110,21 @@ def test_a_machine_with_containers_stores_the_supported_width(net: Model) -> Non
     assert (packed.weight_bytes, padded.weight_bytes) == (3, 3)
     assert packed.peak_memory_bytes == 64 + 6
     assert padded.peak_memory_bytes == 64 + 8
+
+
+@pytest.mark.parametrize(
+    "cut", ["Slice(x, one, three, two)", "Gather<axis = 2>(x, one)"], ids=["slice", "gather"]
+)
+def test_what_selects_reads_no_more_than_it_writes(cut: str) -> None:
+    model = model_from_text(f"""
+        <ir_version: 8, opset_import: ["" : 13]>
+        net (float[1,4,8] x) => (float[1,4,5] y)
+        <int64[1] one = {{1}}, int64[1] three = {{2}}, int64[1] two = {{2}}, float[1,5] w = {{1, 2, 3, 4, 5}}>
+        {{
+            [cut] c = {cut}
+            [layer] y = MatMul(c, w)
+        }}
+    """)
+    works = [entry.work for entry in machine(None).get(BetweenLayers(), model)]
+    (selected,) = [work for work in works if work.name == "cut"]
+    assert (selected.in_elements, selected.out_elements) == (4, 4)
