@@ -7,9 +7,9 @@ The rules, in the order they are applied:
 2. operators that only move codes tie their output to their input (one scale, one zero point), and so does
    Concat with all of its inputs;
 3. layers are integer, but for those that a plan keeps in floating point (`QuantizerSetup.fit`); arithmetic,
-   unary functions and methods (normalizations, arithmetic with constants) are, when everything they read comes from
-   integer operators, inputs or layers so kept, and something integer reads them; arithmetic and functions
-   also as results of the model (a final Softmax stays float);
+   unary functions and methods (normalizations, arithmetic with constants) are, when everything they read
+   comes from integer operators, inputs or layers so kept, and something integer reads them; arithmetic and
+   functions also as results of the model (a final Softmax stays float);
 4. a tensor is quantized when an integer operator reads it. Results of the model leave in the precision of
    their accumulators, which costs nothing and spares ties between almost equal classes.
 """

@@ -1,7 +1,7 @@
 """A Scan over few steps, whose body multiplies by no weights, is its body once for every step.
 
-Simple recurrent units export so: their products are made for all steps before, and what a step does is element
-by element. Written out, that has an integer form (ONNX Scan, opsets 9 to 23).
+Simple recurrent units export so: their products are made for all steps before, and a step works element by
+element. Written out, that has an integer form (ONNX Scan, opsets 9 to 23).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def unroll_scans(graph: gs.Graph) -> int:
     """Write out every such Scan; return how many.
 
     Args:
-        graph: changed in place; replaced nodes stay, unread, for a cleanup. Shapes of new tensors are unknown.
+        graph: changed in place; replaced nodes stay, unread, for a cleanup. New tensors have no shapes yet.
     """
     unrolled = 0
     for node in list(graph.nodes):
@@ -49,7 +49,9 @@ def _steps(node: gs.Node) -> int:
 
 
 def _nests(node: gs.Node) -> bool:
-    values = (item for value in node.attrs.values() for item in (value if isinstance(value, list) else [value]))
+    values = (
+        item for value in node.attrs.values() for item in (value if isinstance(value, list) else [value])
+    )
     return any(isinstance(item, gs.Graph) for item in values)
 
 

@@ -82,7 +82,9 @@ def to_onnx(net: SruNet, frames: int, *, unrolled: bool) -> onnx.ModelProto:
         x = _sru(write, f"l{number}", layer, (product, frames if unrolled else 0))
     mean = write.node("ReduceMean", "mean", x, axes=[1], keepdims=0)
     weight = write.constant("classifier.weight", net.classifier.weight)
-    write.node("Gemm", "logits", mean, weight, write.constant("classifier.bias", net.classifier.bias), transB=1)
+    write.node(
+        "Gemm", "logits", mean, weight, write.constant("classifier.bias", net.classifier.bias), transB=1
+    )
     source = helper.make_tensor_value_info("frames", TensorProto.FLOAT, ["N", frames, bands])
     classes = net.classifier.out_features
     logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", classes])
@@ -121,9 +123,7 @@ def _sru(write: GraphWriter, name: str, layer: SruLayer, product: tuple[str, int
     return write.node("Concat", f"{name}out", *states, axis=2)
 
 
-def _unrolled(
-    write: GraphWriter, name: str, parts: list[str], vectors: tuple[str, str], frames: int
-) -> str:
+def _unrolled(write: GraphWriter, name: str, parts: list[str], vectors: tuple[str, str], frames: int) -> str:
     """Append all time steps; their tensors are (N, 1, hidden)."""
     order = range(frames) if name.endswith("a") else range(frames - 1, -1, -1)
     steps = [

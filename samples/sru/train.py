@@ -1,11 +1,11 @@
 """Makes the files of this folder again: trains the network on made-up words, or on recordings.
 
-Needs ``pip install "qtool[train]"``. The words come from a seed, nothing is downloaded; two minutes on one core::
+Needs ``pip install "qtool[train]"``. The words come from a seed, nothing is downloaded; a minute on a core::
 
     python samples/sru/train.py
 
-Recordings are read from .npz files with ``logmel`` (N, T, bands) and ``labels``; pairs of frames are averaged,
-and models and data of their sizes are written elsewhere::
+Recordings are read from .npz files with ``logmel`` (N, T, bands) and ``labels``; two frames are averaged to
+one, and models and data of their sizes are written elsewhere::
 
     python samples/sru/train.py --data train.npz --held-out eval.npz --out FOLDER
 """

@@ -28,9 +28,8 @@ def build(
     start: float = 0.0,
 ) -> Model:
     """A Scan over two sequences, with a state, of which the last state and a sequence are results."""
-    body = parser.parse_model(
-        f'<ir_version: 8, opset_import: ["" : {opset}]> cell (float[{BATCH},{SIZE}] c) => (float[] h) {{ {text} }}'
-    ).graph
+    header = f'<ir_version: 8, opset_import: ["" : {opset}]>'
+    body = parser.parse_model(f"{header} cell (float[{BATCH},{SIZE}] c) => (float[] h) {{ {text} }}").graph
     del body.input[:], body.output[:]
     body.input.extend(helper.make_tensor_value_info(it, 1, None) for it in ("c", "u", "f"))
     body.output.extend(helper.make_tensor_value_info(it, 1, None) for it in ("c1", "h"))
