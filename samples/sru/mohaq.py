@@ -2,8 +2,8 @@
 
 Rezk et al., "MOHAQ: Multi-Objective Hardware-Aware Quantization of Recurrent Neural Networks" (IEEE Access
 2021, arXiv 2108.01192): NSGA-II over the widths of weights and activations of all layers, quantized after
-training. SiLago has 4, 8 and 16 bits, both operands alike, and room for 6 MB of weights; BitFusion has 2 to 16
-bits and 2 MB. Their network has 21.17 MB in floating point, and the same shares of this one are allowed here.
+training. SiLago has 4, 8 and 16 bits, both operands alike, and room for 6 MB of weights; BitFusion has 2 to
+16 bits and 2 MB. Their network has 21.17 MB in floating point, and the same shares of this one are allowed.
 Needs ``pip install "qtool[search]"``; a search that was stopped goes on::
 
     python samples/sru/mohaq.py out [--evaluations 120] [--samples 500] [--targets silago,bitfusion]
@@ -26,8 +26,18 @@ POINT = 0.01
 FLOAT_BITS = 32
 
 
-def explore(target: str, out: Path, evaluations: int, samples: int | None) -> dict[str, Any]:
-    """Search on one machine; return what front.json holds."""
+def explore(
+    target: str, out: Path, evaluations: int, samples: int | None, sensitivity: str = "kl"
+) -> dict[str, Any]:
+    """Search on one machine; return what front.json holds.
+
+    Args:
+        target: name of the machine.
+        out: folder of the searches.
+        evaluations: plans to measure.
+        samples: held-out words to measure on; ``None`` for all.
+        sensitivity: how the losses are estimated that the first plans are taken from.
+    """
     return qtool.search(
         FOLDER / "sru.onnx",
         target=target,
@@ -41,6 +51,7 @@ def explore(target: str, out: Path, evaluations: int, samples: int | None) -> di
         # Budgets count from uniform 8 bits, a quarter of float32.
         max_size=f"{MEMORY[target] * FLOAT_BITS / 8:.3f}x",
         evaluations=evaluations,
+        sensitivity=sensitivity,
     )
 
 

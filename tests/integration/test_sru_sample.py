@@ -91,7 +91,7 @@ def test_nothing_stays_float(sample: Path, words, name: str) -> None:
 def test_the_experiment(sample: Path, tmp_path: Path) -> None:
     pytest.importorskip("pymoo")
     mohaq = script(sample / "mohaq.py")
-    front = mohaq.explore("silago", tmp_path, 2, 20)
+    front = mohaq.explore("silago", tmp_path, 2, 20, "attribution")
     assert front["budgets"][0]["limit"] == pytest.approx(20_864 * 4 * 6 / 21.17, rel=1e-3)
     points = mohaq.gains(front)
     assert points
