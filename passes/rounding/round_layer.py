@@ -119,7 +119,7 @@ def _gain(wanted: Matrix, found: Matrix) -> Matrix:
     """
     known = (wanted > 0) & (found > 0)
     ratio = np.divide(wanted, found, out=np.ones_like(found), where=known)
-    return np.sqrt(np.clip(ratio, 1 / LARGEST_GAIN**2, LARGEST_GAIN**2))
+    return np.asarray(np.sqrt(np.clip(ratio, LARGEST_GAIN**-2, LARGEST_GAIN**2)))
 
 
 class _Search:
