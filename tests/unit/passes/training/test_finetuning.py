@@ -47,7 +47,8 @@ def context(model: Model, count: int = SAMPLES, start: int = 0, labels: bool = F
 def planned(model: Model, weight_bits: int = 2) -> Model:
     setup = quantizer_setup(model.graph)
     model.plan = plan_of_bits(setup, {layer.name: Precision(weight_bits, 4) for layer in setup.layers})
-    PassManager(parse("assign-scales")).run(model, context(model))
+    # Searched clips would leave little to learn.
+    PassManager(parse("assign-scales{clip=none}")).run(model, context(model))
     return model
 
 
