@@ -35,8 +35,8 @@ def opened(browser: Browser, file: Path, **options: Any) -> Opened:
 
 
 @pytest.fixture(scope="module")
-def compilation(browser: Browser, compiled: Path) -> Opened:
-    """The page of a compilation, open."""
+def compiled_page(browser: Browser, compiled: Path) -> Opened:
+    """The page of a compiled_page, open."""
     return opened(browser, compiled / "report.html", color_scheme="light")
 
 
@@ -46,13 +46,13 @@ def heights(page: Page) -> list[str]:
     return [paths.nth(at).get_attribute("d") or "" for at in range(paths.count())]
 
 
-def test_the_page_draws_every_chart_and_asks_for_nothing(compilation: Opened) -> None:
-    page = compilation.page
+def test_the_page_draws_every_chart_and_asks_for_nothing(compiled_page: Opened) -> None:
+    page = compiled_page.page
     charts = page.locator("figure").count()
     assert charts >= 7
     assert page.locator("figure svg").count() == charts
-    assert compilation.said == []
-    assert [url.split(":")[0] for url in compilation.asked] == ["file"]
+    assert compiled_page.said == []
+    assert [url.split(":")[0] for url in compiled_page.asked] == ["file"]
 
 
 def test_the_page_of_a_search_does_too(browser: Browser, exploration: tuple[list[str], Path, str]) -> None:
@@ -61,8 +61,8 @@ def test_the_page_of_a_search_does_too(browser: Browser, exploration: tuple[list
     assert (found.said, len(found.asked)) == ([], 1)
 
 
-def test_a_point_is_picked_from_the_list_and_by_a_click(compilation: Opened) -> None:
-    page, chosen = compilation.page, compilation.page.locator("#chart-front select")
+def test_a_point_is_picked_from_the_list_and_by_a_click(compiled_page: Opened) -> None:
+    page, chosen = compiled_page.page, compiled_page.page.locator("#chart-front select")
     before = heights(page)
     chosen.select_option("w2a2")
     narrow = heights(page)
