@@ -24,7 +24,7 @@ from passes.errors import DataError, UsageError
 from passes.execution.blob import decoded, has_blob
 from passes.execution.feed_source import FeedSource, samples_in
 from passes.execution.npz import read_npz
-from passes.ir.onnx_io import check_tensors
+from passes.ir.tensor_sizes import check_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

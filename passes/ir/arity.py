@@ -20,7 +20,9 @@ def check_arity(proto: onnx.ModelProto, path: str) -> None:
     """
     opset = max((entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")), default=1)
     for node in proto.graph.node:
-        if node.domain not in ("", "ai.onnx") or not defs.has(node.op_type, opset):
+        # What is no text comes out of the parser as bytes.
+        known = isinstance(node.op_type, str) and defs.has(node.op_type, opset)
+        if node.domain not in ("", "ai.onnx") or not known:
             continue
         schema = defs.get_schema(node.op_type, opset)
         for kind, found, least in (

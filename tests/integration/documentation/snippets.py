@@ -29,6 +29,7 @@ REASONS = {
     "needs ../shared/data": r"\.\./shared/data|--data DATA",
     "needs several machines": r"^dask ",
     "needs a compiler and the headers of ONNX Runtime": r"^cc ",
+    "takes a night": r"^QTOOL_FUZZ=",
     "searches for minutes": r"^python samples/sru/mohaq\.py ",
     "measures this machine for minutes": r"^qtool targets probe",
     "takes minutes": r"--max-drop",
