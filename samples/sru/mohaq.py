@@ -58,12 +58,12 @@ def explore(
 def gains(front: dict[str, Any]) -> list[dict[str, float]]:
     """Return for every point of a front what it loses, and how much it gains.
 
-    The loss is a fraction; ``compression`` is over float32 weights, ``speedup`` and ``energy`` are over 16
-    bits everywhere, and ``share`` is that of the speed-up of the fastest uniform plan.
+    The loss is a fraction; ``compression`` is over float32 weights, ``speedup`` and ``energy`` are over the
+    slowest uniform plan that the machine runs, and ``share`` is that of the speed-up of the fastest one.
     """
     uniform = {entry["name"]: entry["cost"] for entry in front["uniform"]}
-    wide, narrow = uniform["w16a16"], min(uniform.values(), key=lambda cost: cost["latency_s"])
-    float_bytes = wide["weight_bytes"] * FLOAT_BITS / 16
+    narrow, *_, wide = sorted(uniform.values(), key=lambda cost: cost["latency_s"])
+    float_bytes = uniform["w8a8"]["weight_bytes"] * FLOAT_BITS / 8
     most = wide["latency_s"] / narrow["latency_s"]
     return [
         {
