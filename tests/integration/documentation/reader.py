@@ -144,8 +144,8 @@ class Reader:
 
     def _start(self, block: Block, words: list[str]) -> str:
         repository = (self.folder / "samples").resolve().parent
-        # Newer versions of pip refuse constraints of builds, which the Makefile sets, without isolation.
-        environment = {name: value for name, value in os.environ.items() if name != "PIP_BUILD_CONSTRAINT"}
+        # The Makefile's constraints of pip are relative to the checkout, and refused without isolation.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
         environment |= {"PYTHONPATH": f"site:{repository}", "PYTHONDONTWRITEBYTECODE": "1"}
         words = [sys.executable, *words[1:]] if words[0] == "python" else words
         done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
