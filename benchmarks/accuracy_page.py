@@ -31,7 +31,8 @@ rounding come from the calibration sets alone. Measured by `python benchmarks/ac
 
 Drops are in points of top-1 below float, on the same samples, with the half-width of a paired 95 % interval;
 where several seeds were measured, the mean of them: three of the GRU and of DS-CNN, two of ViT and of the
-language model, one of the others. The language model has perplexity over that of float.
+language model (whose mixed plan has one), one of the others. The language model has perplexity over that of
+float.
 
 {tables}
 
