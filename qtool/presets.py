@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hwmodels import Metric
+from hwmodels import FLOAT, Metric
 from passes.allocation.allocate import Allocate
 from passes.allocation.quantities import BudgetRequest, word_of
 from passes.numerics import RangeMethod
@@ -51,7 +51,7 @@ def allocation(request: QuantizeRequest) -> Allocate:
     budgets = {f"max_{word_of(budget.metric)}": _text(budget) for budget in request.budgets}
     options: dict[str, object] = dict(budgets)
     if request.bits:
-        options["bits"] = request.bits
+        options |= {"bits": request.bits, "uniform": _widest(request.bits)}
     if request.group_size:
         options["group_size"] = request.group_size
     return Allocate(
@@ -61,6 +61,13 @@ def allocation(request: QuantizeRequest) -> Allocate:
         time_limit=request.time_limit_s,
         **options,  # type: ignore[arg-type]
     )
+
+
+def _widest(bits: tuple[int, ...]) -> str:
+    """Return the precision of all layers where nothing is to be solved: the widest byte, or what there is."""
+    integers = [width for width in bits if width != FLOAT.act_bits]
+    widest = max([width for width in integers if width <= BYTE], default=min(integers))
+    return f"w{widest}a{widest}"
 
 
 def _smoothing(request: QuantizeRequest, allocate: Allocate) -> Smooth:

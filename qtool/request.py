@@ -48,7 +48,8 @@ class QuantizeRequest:
         budgets: all are to be met.
         max_drop: how far the metric may fall below the float model, as a fraction; excludes budgets.
         minimize: what is minimised within ``max_drop``; the target's first metric by default.
-        bits: widths that weights and activations may take; empty for all that the target runs.
+        bits: widths that weights and activations may take, the widest up to 8 where nothing is to be solved;
+            empty for all that the target runs.
         pins: pattern and precision of layers that are fixed, in order; the last that matches counts.
         group_size: input channels that share a scale of the weights; 0 for a scale per output channel.
         solver: name of the solver.
@@ -146,6 +147,8 @@ def _check_numbers(request: QuantizeRequest) -> None:
         if bits not in (*SUPPORTED_BITS, FLOAT.act_bits):
             known = ", ".join(str(width) for width in SUPPORTED_BITS)
             raise UsageError(f"{bits} bits cannot be represented; supported widths are {known} and float")
+    if request.bits and min(request.bits) == FLOAT.act_bits:
+        raise UsageError("--bits float: nothing would be quantized; add a width such as 8")
     if lone := [f"{name}={pin}" for name, pin in request.pins if pin.weight_bits == 32 != pin.act_bits]:
         raise UsageError(f"--pin {lone[0]}: weights stay float beside float activations only; write float")
 

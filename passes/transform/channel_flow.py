@@ -40,7 +40,6 @@ class ChannelFlow:
     """The numbers of all channels of a graph.
 
     Attributes:
-        ceilings: what each channel is cut off at by a Clip, infinite where by none; shape (numbers,).
         free: whether a factor may be given to it, shape (numbers,).
     """
 
@@ -55,7 +54,6 @@ class ChannelFlow:
         self._of: dict[str, Channels] = {}
         self._same: list[Channels] = [np.empty((0, 2), np.int64)]
         self._fixed: list[Channels] = [_NONE]
-        self._cut: list[tuple[Channels, float]] = []
         self._count = 0
         inside = {node.name for node in graph.nodes}
         for node in graph.nodes:
@@ -100,7 +98,7 @@ class ChannelFlow:
         if node.op in _IN_PROPORTION:
             return mine if node.inputs[0] is first and len(known) == 1 else None
         if node.op == "Clip" and len(known) == 1:
-            return self._clipped(node, mine)
+            return mine if _is_relu(node) else None
         if node.op == "Add" and len(known) == len(node.inputs) == 2:
             other = self._of[known[1].name]
             if len(first.shape or ()) != len(known[1].shape or ()) or len(other) != len(mine):
@@ -115,19 +113,6 @@ class ChannelFlow:
             return mine if _is_vector(result, first, mine) else None
         return None
 
-    def _clipped(self, node: gs.Node, channels: Channels) -> Channels | None:
-        if node_kind(node) is not OpClass.CLAMP:
-            return None
-        try:
-            low, high = clamp_bounds(node)
-        except (AttributeError, TypeError, ValueError):
-            return None
-        if low != 0 or (high is not None and high <= 0):
-            return None
-        if high is not None:
-            self._cut.append((channels, high))
-        return channels
-
     def _fix(self, tensor: gs.Tensor) -> None:
         self._fixed.append(self._of.get(tensor.name, _NONE))
 
@@ -139,9 +124,21 @@ class ChannelFlow:
         self._of = {name: numbers[channels].astype(np.int64) for name, channels in self._of.items()}
         self.free = np.ones(count, dtype=bool)
         self.free[numbers[np.concatenate(self._fixed)]] = False
-        self.ceilings = np.full(count, np.inf)
-        for channels, high in self._cut:
-            np.minimum.at(self.ceilings, numbers[channels], high)
+
+
+def _is_relu(node: gs.Node) -> bool:
+    """Tell whether a Clip is a Relu.
+
+    One with an upper bound is not in proportion: with factors it would cut off what it did not before, and
+    what calibration saw is no bound of what comes.
+    """
+    if node_kind(node) is not OpClass.CLAMP:
+        return False
+    try:
+        low, high = clamp_bounds(node)
+    except (AttributeError, TypeError, ValueError):
+        return False
+    return low == 0 and (high is None or high >= float(np.finfo(np.float32).max))
 
 
 def _is_beside(result: gs.Variable, tensor: gs.Variable, channels: Channels) -> bool:

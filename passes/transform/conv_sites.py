@@ -39,7 +39,7 @@ def conv_sites(graph: gs.Graph, quantized: Iterable[Layer]) -> list[Site]:
         inside = np.flatnonzero(places == place)
         local = np.full(len(places), -1)
         local[inside] = np.arange(len(inside))
-        site = _site(flow, layers.values(), local, flow.ceilings[inside])
+        site = _site(flow, layers.values(), local, len(inside))
         if site is not None and flow.free[inside].all():
             sites.append(site)
     return sites
@@ -61,9 +61,7 @@ def _places(flow: ChannelFlow, layers: Iterable[Layer]) -> NDArray[np.int64]:
     return np.asarray(connected_components(joined, directed=False)[1] if count else starts, dtype=np.int64)
 
 
-def _site(
-    flow: ChannelFlow, layers: Iterable[Layer], local: NDArray[np.int64], ceilings: NDArray[np.float64]
-) -> Site | None:
+def _site(flow: ChannelFlow, layers: Iterable[Layer], local: NDArray[np.int64], channels: int) -> Site | None:
     """Return what makes and what reads the channels of one place, or ``None`` where nothing reads them."""
     makers, sources, readers = [], [], []
     for layer in layers:
@@ -76,4 +74,4 @@ def _site(
             readers.append(Reader(layer, local[read]))
     if not makers or not readers:
         return None
-    return Site(makers[0].name, makers[0].op, tuple(sources), tuple(readers), ceilings)
+    return Site(makers[0].name, makers[0].op, tuple(sources), tuple(readers), channels)

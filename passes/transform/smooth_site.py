@@ -63,19 +63,17 @@ class Site:
         op: its operator.
         sources: constants to divide.
         readers: layers whose weights are multiplied.
-        ceilings: values at which a Clip cuts channels off, infinite where none does; shape (channels,).
+        channels: how many there are.
     """
 
     name: str
     op: str
     sources: tuple[Source, ...]
     readers: tuple[Reader, ...]
-    ceilings: NDArray[np.float64]
+    channels: int
 
     def scale(self, factors: NDArray[np.float64]) -> None:
         """Divide the sources and multiply the readers' weights; the model computes what it did.
-
-        Where a channel is cut off at c, and its factor s is less than one, it is cut off at s c from now on.
 
         Args:
             factors: positive, shape (channels,).

@@ -45,7 +45,7 @@ def find_sites(graph: gs.Graph, quantized: Iterable[Layer]) -> list[Site]:
         if readers and own and taken.isdisjoint(layer.name for layer in readers):
             divided = tuple(Source(tensor, axis, channels) for tensor, axis in sources)
             multiplied = tuple(Reader(layer, channels) for layer in readers)
-            sites.append(Site(node.name, node.op, divided, multiplied, np.full(len(channels), np.inf)))
+            sites.append(Site(node.name, node.op, divided, multiplied, len(channels)))
             taken |= {layer.name for layer in readers}
     return sites
 

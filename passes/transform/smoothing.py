@@ -43,31 +43,18 @@ def smoothing_factors(site: Site, seen: Seen, alpha: float) -> Factors:
     Returns:
         Shape (channels,), from 1 / `LIMIT` to `LIMIT`.
     """
-    acts, weights = np.zeros(len(site.ceilings)), np.zeros(len(site.ceilings))
+    acts, weights = np.zeros((2, site.channels))
     for reader in site.readers:
         largest = np.abs(reader.per_channel(reader.layer.weight_values())).max(axis=1)
         np.maximum.at(acts, reader.channels, seen[reader.layer.act.name].largest)
         np.maximum.at(weights, reader.channels, largest)
     alive = (acts > 0) & (weights > 0)
     if not alive.any():
-        return np.ones(len(acts))
+        return np.ones(site.channels)
     logs = alpha * np.log(acts[alive]) - (1 - alpha) * np.log(weights[alive])
-    factors = np.ones(len(acts))
+    factors = np.ones(site.channels)
     factors[alive] = np.exp(np.clip(logs - logs.mean(), -np.log(LIMIT), np.log(LIMIT)))
-    return _below_ceilings(factors, acts, site.ceilings)
-
-
-def _below_ceilings(factors: Factors, acts: NDArray[np.float64], ceilings: NDArray[np.float64]) -> Factors:
-    """Return factors with which a Clip at the same bound cuts off nothing that it did not before.
-
-    ``min(x, c)`` scaled by s and cut off at c is cut off at ``s c``: what is known of x must be below that,
-    and s at most one.
-    """
-    bounded = np.isfinite(ceilings)
-    if not bounded.any():
-        return factors
-    least = np.divide(acts, ceilings, out=np.zeros_like(acts), where=bounded)
-    return np.where(bounded, np.clip(factors / factors.max(), np.minimum(least, 1.0), 1.0), factors)
+    return factors
 
 
 def best_factors(site: Site, seen: Seen, specs: Mapping[str, Specs], gain: float) -> Factors | None:
@@ -82,7 +69,7 @@ def best_factors(site: Site, seen: Seen, specs: Mapping[str, Specs], gain: float
     Returns:
         Shape (channels,), or ``None`` when the channels are best left as they are.
     """
-    tried = [np.ones(len(site.ceilings))]
+    tried = [np.ones(site.channels)]
     tried += [smoothing_factors(site, seen, alpha) for alpha in ALPHAS]
     rows = [seen[reader.layer.act.name].rows for reader in site.readers]
     sizes = [_size(reader, each) for reader, each in zip(site.readers, rows, strict=True)]

@@ -82,6 +82,23 @@ def test_bits_restrict_the_choice(quantize: Quantize, document: Document) -> Non
     assert {layer["weight_bits"] for layer in layers} == {4, 8}
 
 
+@pytest.mark.parametrize(
+    ("bits", "expected"), [("2", 2), ("2,4", 4), ("4,8,16", 8), ("16", 16), ("4,float", 4)]
+)
+def test_without_a_budget_all_layers_take_the_widest_of_the_bits(
+    quantize: Quantize, document: Document, bits: str, expected: int
+) -> None:
+    assert quantize("--target", "generic", "--bits", bits, "--to", "qdq").exit_code == 0
+    layers = document("plan.json")["layers"]
+    assert {(layer["weight_bits"], layer["act_bits"]) for layer in layers} == {(expected, expected)}
+
+
+def test_bits_that_leave_nothing_to_quantize_are_refused(quantize: Quantize) -> None:
+    result = quantize("--target", "generic", "--bits", "float")
+    assert result.exit_code == 2
+    assert "--bits" in result.stderr
+
+
 def test_both_solvers_meet_the_budget_and_the_exact_one_is_no_worse(
     quantize: Quantize, document: Document
 ) -> None:

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
 TILES = 6
 """Quantities in large print: the metric in both forms, latency, energy, size and bit operations."""
-UNIFORM = "No allocation was solved: every layer has the bits asked for. Give a budget to have bits chosen."
+UNIFORM = (
+    "No allocation was solved: every layer has the bits asked for. Give a budget to have bits chosen; of the "
+    "point of a search, the page of the search says why."
+)
 
 
 def report_html(report: Report, decision: Decision | None) -> str:

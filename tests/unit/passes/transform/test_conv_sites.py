@@ -33,7 +33,7 @@ BODY = """
     [point] a = Conv(x, point, point_b)
     [relu] b = Relu(a)
     [depth] c = Conv<group = 4, pads = [1, 1, 1, 1]>(b, depth, depth_b)
-    [clip] d = Clip(c, zero, six)
+    [clip] d = Clip(c, zero)
     [left] e = Conv(d, left, left_b)
     [right] f = Conv<pads = [1, 1, 1, 1]>(d, right, right_b)
     [join] g = Concat<axis = 1>(e, f)
@@ -61,7 +61,8 @@ def network(body: str = BODY, output: str = OUTPUT, loud: float = 1.0) -> Model:
     )
     return model_from_text(
         f"""<ir_version: 8, opset_import: ["" : 17]>
-        net (float[N,3,5,5] x) => ({output}) <{written}, float zero = {{0}}, float six = {{6}}> {{{body}}}"""
+        net (float[N,3,5,5] x) => ({output})
+        <{written}, float zero = {{0}}, float six = {{6}}, float high = {{3.4028235e38}}> {{{body}}}"""
     )
 
 
@@ -93,9 +94,7 @@ def test_the_places_of_a_network() -> None:
         ("left", ["meet"]),
         ("meet", ["more", "dense"]),
     ]
-    assert [len(it.ceilings) for it in found] == [4, 4, 5, 4]
-    assert (found[1].ceilings == 6).all()
-    assert np.isinf(found[0].ceilings).all()
+    assert [it.channels for it in found] == [4, 4, 5, 4]
     assert found[2].constants() == {"left", "left_b", "right", "right_b", "meet"}
     assert found[3].constants() == {"meet", "meet_b", "more", "more_b", "dense"}
 
@@ -112,9 +111,7 @@ def test_any_factors_leave_the_results_alone(seed: int) -> None:
     rng, model = np.random.default_rng(seed), network()
     before = result(model, 0.1)
     for site in sites_of(model):
-        factors = np.exp(rng.standard_normal(len(site.ceilings)))
-        # Behind a Clip a channel must not exceed its bound: here they are far below it.
-        site.scale(np.where(np.isfinite(site.ceilings), np.maximum(factors, 1.0), factors))
+        site.scale(np.exp(rng.standard_normal(site.channels)))
     assert not np.array_equal(result(model, 0.1), before)
     np.testing.assert_allclose(result(model, 0.1), before, rtol=1e-4, atol=1e-4)
 
@@ -135,15 +132,17 @@ def test_what_bends_or_mixes_channels_fixes_them(old: str, new: str) -> None:
     assert "meet" not in {site.name for site in sites_of(model)}
 
 
-@pytest.mark.parametrize("bound", ["one", "six, six"])
-def test_a_clip_from_elsewhere_fixes_its_channels(bound: str) -> None:
-    body = BODY.replace("Clip(c, zero, six)", "Clip(c, six)" if bound == "one" else "Clip(c, six, six)")
+@pytest.mark.parametrize("bounds", ["six", "six, six", "zero, six"])
+def test_a_clip_that_is_no_relu_fixes_its_channels(bounds: str) -> None:
+    """With factors it would cut off values that calibration, which may be small, has not seen."""
+    body = BODY.replace("Clip(c, zero)", f"Clip(c, {bounds})")
     assert "depth" not in {site.name for site in sites_of(network(body))}
 
 
-def test_a_relu_written_as_a_clip_has_no_ceiling() -> None:
-    found = sites_of(network(BODY.replace("Clip(c, zero, six)", "Clip(c, zero)")))
-    assert np.isinf(found[1].ceilings).all()
+@pytest.mark.parametrize("high", ["", ", high"])
+def test_a_relu_may_be_written_as_a_clip(high: str) -> None:
+    model = network(BODY.replace("Clip(c, zero)", f"Clip(c, zero{high})"))
+    assert "depth" in {site.name for site in sites_of(model)}
 
 
 def test_results_of_the_model_are_fixed() -> None:
@@ -173,12 +172,13 @@ def test_numbers_are_shared_along_sums() -> None:
     assert not flow.free[flow.of(tensors["y"])].any()
 
 
-def test_a_ceiling_cuts_off_nothing_that_calibration_saw() -> None:
-    model, ctx = network(), context()
-    before = result(model)
+@pytest.mark.parametrize("bounds", ["zero", "zero, six"])
+def test_images_unlike_those_of_calibration_have_the_results_they_had(bounds: str) -> None:
+    model, ctx = network(BODY.replace("Clip(c, zero)", f"Clip(c, {bounds})")), context()
+    before = result(model, 10.0)
     PassManager((Smooth(alpha="1"),)).run(model, ctx)
     assert model.plan.constants
-    np.testing.assert_allclose(result(model), before, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(result(model, 10.0), before, rtol=1e-3, atol=1e-2)
 
 
 @pytest.mark.parametrize("alpha", ["auto", "0.5"])
