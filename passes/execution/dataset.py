@@ -214,7 +214,10 @@ def open_dataset(
         DataError: an input has no array, or there are too few samples.
     """
     names = [spec.name for spec in inputs]
-    source = open_source(location, preprocess, names)
+    ranks = {spec.name: len(spec.shape) for spec in inputs if spec.shape is not None}
+    if len(inputs) == 1 and names[0] in ranks:
+        ranks["x"] = ranks[names[0]]
+    source = open_source(location, preprocess, names, ranks)
     arrays = _match(names, source.names, location)
     _check_stretches(source, inputs, location)
     count, batch = min(source.count, samples or source.count), fixed_batch(inputs) or 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import importlib
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 DECODERS = 4
+_NO_RANKS: Mapping[str, int] = {}
 
 
 class Source(Protocol):
@@ -129,13 +131,17 @@ class ImageSource(Even):
             raise DataError(f"{path}: cannot be decoded as an image: {error}") from error
 
 
-def open_source(location: str, preprocess: Preprocess | None, inputs: Sequence[str]) -> Source:
+def open_source(
+    location: str, preprocess: Preprocess | None, inputs: Sequence[str], ranks: Mapping[str, int] = _NO_RANKS
+) -> Source:
     """Find out what a ``--calib`` or ``--eval`` argument is, and open it.
 
     Args:
         location: path of a file or folder, or ``package.module:function``.
         preprocess: how pictures become inputs; required for a folder of pictures.
         inputs: names of the model's inputs, in order; ONNX test data carry no names of their own.
+        ranks: number of axes of the model's inputs, where they are known: what tells a batch that a function
+            yields from a sample.
 
     Raises:
         DataError: nothing usable is there.
@@ -147,7 +153,7 @@ def open_source(location: str, preprocess: Preprocess | None, inputs: Sequence[s
     if path.is_file():
         return _from_parts([read_npz(path)], location)
     if ":" in location:
-        return _from_function(location)
+        return _from_function(location, ranks)
     raise DataError(f"{location}: no such data file or folder")
 
 
@@ -198,7 +204,7 @@ def _read_test_data(files: list[Path], inputs: Sequence[str]) -> list[dict[str, 
     return batches
 
 
-def _from_function(location: str) -> Source:
+def _from_function(location: str, ranks: Mapping[str, int]) -> Source:
     module_name, _, function_name = location.partition(":")
     try:
         function = getattr(importlib.import_module(module_name), function_name)
@@ -207,7 +213,14 @@ def _from_function(location: str) -> Source:
     samples = [{key: np.asarray(value) for key, value in sample.items()} for sample in function()]
     if not samples:
         raise DataError(f"{location}: the function yielded no samples")
-    return _from_parts([{key: value[None] for key, value in sample.items()} for sample in samples], location)
+    return _from_parts([_as_batch(sample, ranks) for sample in samples], location)
+
+
+def _as_batch(arrays: dict[str, NDArray[Any]], ranks: Mapping[str, int]) -> dict[str, NDArray[Any]]:
+    """Return what has as many axes as the model's inputs as it is, and a sample as a batch of one."""
+    if any(ranks.get(name) == array.ndim for name, array in arrays.items()):
+        return arrays
+    return {name: array[None] for name, array in arrays.items()}
 
 
 def _with_pictures(part: dict[str, NDArray[Any]], where: str) -> dict[str, NDArray[Any]]:

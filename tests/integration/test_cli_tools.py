@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -198,3 +200,22 @@ def test_a_pipeline_that_cannot_run(
     assert result.exit_code == code, result.output
     assert message in result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("shape", ["1, 8, 8", "4, 1, 8, 8"])
+def test_functions_in_the_current_folder_give_samples_or_batches(
+    tmp_path: Path, quickstart: Path, shape: str
+) -> None:
+    (tmp_path / "my_data.py").write_text(
+        f"""import numpy as np
+def samples():
+    yield {{"image": np.ones(({shape}), np.float32)}}
+    yield {{"image": np.zeros(({shape}), np.float32)}}
+""",
+        encoding="utf-8",
+    )
+    words = ["quantize", quickstart / "digits.onnx", "--calib", "my_data:samples", "--target", "generic"]
+    script = Path(sys.executable).parent / "qtool"
+    run = [str(word) for word in (script, *words, "--to", "qdq", "-o", tmp_path / "out", "--quiet")]
+    result = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
