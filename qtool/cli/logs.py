@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("qtool")
 """The logger of the tool and of the compiler; silent until a handler is added."""
-VERBOSE = Annotated[bool, typer.Option("--verbose", help="Tell what every step did, and how long it took.")]
+VERBOSE = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Tell what every step did, and how long it took.")
+]
 LOG_FILE = Annotated[
     Path | None, typer.Option("--log-file", help="Write all of that, and tracebacks, into this file.")
 ]

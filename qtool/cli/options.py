@@ -52,7 +52,7 @@ FOLDER = Annotated[Path, typer.Option("--out", "-o", help="Folder for the result
 FILE = Annotated[Path, typer.Option("--out", "-o", help="File for the result.", show_default=False)]
 FILE_IF_ANY = Annotated[Path | None, typer.Option("--out", "-o", help="File for the result, as JSON.")]
 JSON = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-QUIET = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
+QUIET = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 DEBUG = Annotated[bool, typer.Option("--debug", help="Print the traceback of an error.")]
 
 
