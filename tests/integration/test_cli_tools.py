@@ -216,6 +216,6 @@ def samples():
     )
     words = ["quantize", quickstart / "digits.onnx", "--calib", "my_data:samples", "--target", "generic"]
     script = Path(sys.executable).parent / "qtool"
-    run = [str(word) for word in (script, *words, "--to", "qdq", "-o", tmp_path / "out", "--quiet")]
+    run = [str(word) for word in (script, *words, "--to", "qdq", "-o", tmp_path / "out", "-q")]
     result = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
