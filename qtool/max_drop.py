@@ -129,7 +129,7 @@ class _Search:
         pins = match_pins(setup.layers, [parse_pin(text) for text in allocate.pin])
         problem = allocate.problem(model, ctx, pins)
         least = max(cheapest(problem, LOSS), LEAST_LOSS)
-        most = sum(max(choice.loss for choice in layer.choices) for layer in problem.layers)
+        most = math.fsum(max(choice.loss for choice in layer.choices) for layer in problem.layers)
         return cls(trials, allocate, ctx, math.log(least * (1 + 1e-6)), math.log(max(most, least * 2)))
 
     def within_drop(self) -> list[Trial]:

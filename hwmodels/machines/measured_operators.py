@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import fsum
 from typing import TYPE_CHECKING
 
 from hwmodels.elementwise import CONVERSION
@@ -70,7 +71,7 @@ def _conversion_s(
     if in_bits == out_bits:
         return 0.0
     steps = ((DEQUANTIZE, not _wide(in_bits)), (QUANTIZE, not _wide(out_bits)))
-    return sum(tables[table].seconds(work) for table, needed in steps if needed)
+    return fsum(tables[table].seconds(work) for table, needed in steps if needed)
 
 
 def _wide(bits: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import fsum
 from typing import TYPE_CHECKING, ClassVar
 
 from hwmodels import Metric, Precision
@@ -121,7 +122,7 @@ class Ddq(GateCourse, Pass):
         limits = []
         for budget in asked.budgets(ctx.target, eight):
             metric = Metric(budget.metric)
-            summed = sum(float(cost.get(metric) or 0.0) for cost in layers.values())
+            summed = fsum(float(cost.get(metric) or 0.0) for cost in layers.values())
             fixed = max(float(total.get(metric) or 0.0) - summed, 0.0)
             limits.append(Limit(budget.metric, budget.limit, fixed))
         return limits

@@ -9,6 +9,7 @@ scored by the same ratio with ``W (x - Q_b(x))``. Nothing but the one calibratio
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import fsum
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -134,11 +135,11 @@ def _score(noise: NDArray[np.float32], power: float) -> float:
 def _weight_losses(layer: Layer, bits: tuple[int, ...], setup: QuantizerSetup) -> dict[int, float]:
     """Score weights by themselves where no patches can be had."""
     values = [part.weight_values() for part in layer.parts]
-    power = sum(_total(value) for value in values)
+    power = fsum(_total(value) for value in values)
     losses = {}
     for width in bits if values else ():
         spec = weight_spec(layer, width, setup)
-        noise = sum(_total(fake_quantize(it, spec, weight_params(it, spec)) - it) for it in values)
+        noise = fsum(_total(fake_quantize(it, spec, weight_params(it, spec)) - it) for it in values)
         losses[width] = noise / max(power, 1e-30)
     return losses
 

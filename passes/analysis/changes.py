@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import fsum
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,7 +53,7 @@ class OutputReference:
     def change(self, outputs: Outputs) -> Change:
         """Compare other outputs of the same shapes; integer outputs are passed over."""
         floats = [output for output in outputs if output.dtype.kind == "f"]
-        noise = sum(energy(new - old) for new, old in zip(floats, self._outputs, strict=True))
+        noise = fsum(energy(new - old) for new, old in zip(floats, self._outputs, strict=True))
         if self._log is None:
             return Change(noise)
         terms = np.exp(self._log) * (self._log - log_probabilities(floats[0]))
@@ -84,7 +85,7 @@ class Power:
     @property
     def total(self) -> float:
         """Energy of all samples so far."""
-        return sum(found if count > 1 else _alone(mean) for count, mean, found in self._seen.values())
+        return fsum(found if count > 1 else _alone(mean) for count, mean, found in self._seen.values())
 
 
 def _alone(sample: NDArray[np.float64]) -> float:

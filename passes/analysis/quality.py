@@ -87,4 +87,4 @@ def random_bits(setup: QuantizerSetup, rng: np.random.Generator) -> dict[str, Pr
 
 def predicted_loss(table: SensitivityTable, bits: Mapping[str, Precision]) -> float:
     """Return the sum of the losses that a table expects of a plan."""
-    return sum(table.loss(name, pair.weight_bits, pair.act_bits) for name, pair in bits.items())
+    return math.fsum(table.loss(name, pair.weight_bits, pair.act_bits) for name, pair in bits.items())

@@ -73,7 +73,7 @@ class ScaledAttribution(Analysis[SensitivityTable]):
 
 def _summed(losses: Losses, names: Iterable[str]) -> dict[int, float]:
     """Return the losses of some layers together at the widths that are measured."""
-    return {bits: sum(losses[name][bits] for name in names) for bits in ANCHORS}
+    return {bits: math.fsum(losses[name][bits] for name in names) for bits in ANCHORS}
 
 
 def _scaled(

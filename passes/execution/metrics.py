@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
+from math import fsum
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -75,8 +76,8 @@ def choose_metric(name: str | None, labels: NDArray[np.int64] | None, label_offs
 
 def sqnr(outputs: Outputs, reference: Outputs) -> float:
     """Return the signal-to-quantization-noise ratio over all outputs, in dB; capped at 200."""
-    signal = sum(float(np.square(ref, dtype=np.float64).sum()) for ref in reference)
-    noise = sum(
+    signal = fsum(float(np.square(ref, dtype=np.float64).sum()) for ref in reference)
+    noise = fsum(
         float(np.square(out.astype(np.float64) - ref).sum())
         for out, ref in zip(outputs, reference, strict=True)
     )
@@ -85,8 +86,8 @@ def sqnr(outputs: Outputs, reference: Outputs) -> float:
 
 def cosine(outputs: Outputs, reference: Outputs) -> float:
     """Return the cosine of the angle between the outputs, taken as one long vector."""
-    dot = sum(float(np.vdot(o.astype(np.float64), r)) for o, r in zip(outputs, reference, strict=True))
-    norms = [sum(float(np.square(x, dtype=np.float64).sum()) for x in side) for side in (outputs, reference)]
+    dot = fsum(float(np.vdot(o.astype(np.float64), r)) for o, r in zip(outputs, reference, strict=True))
+    norms = [fsum(float(np.square(x, dtype=np.float64).sum()) for x in side) for side in (outputs, reference)]
     return float(dot / max(np.sqrt(norms[0] * norms[1]), 1e-300))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import fsum
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -66,7 +67,7 @@ def hypervolume(table: NDArray[np.float64], reference: NDArray[np.float64]) -> f
         for row, height in enumerate(heights)
         if height > 0
     )
-    return float(sum(slabs))
+    return fsum(slabs)
 
 
 def knee(table: NDArray[np.float64]) -> int:

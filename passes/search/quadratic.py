@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from math import fsum
 from time import monotonic
 from typing import TYPE_CHECKING, ClassVar
 
@@ -127,7 +128,7 @@ class PairSolver:
     def value(self, problem: AllocationProblem, choices: tuple[int, ...]) -> float:
         """Return the loss of a plan, interactions included; what ties boundaries is not."""
         taken = zip(problem.layers, choices, strict=True)
-        single = sum(layer.choices[at].loss for layer, at in taken)
+        single = fsum(layer.choices[at].loss for layer, at in taken)
         steps = self._steps(problem, choices)
         return float(single + steps @ self._cross() @ steps)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from math import inf, isfinite
+from math import fsum, inf, isfinite
 from typing import TYPE_CHECKING, Protocol
 
 from passes.allocation.evaluate import cheapest, evaluate
@@ -94,7 +94,7 @@ class SearchTask:
             costs[MEASURED] = evaluation.seconds if isfinite(evaluation.seconds) else inf
         loss = loss_of(evaluation, self.float_value)
         used = costs | {LOSS: loss}
-        excess = sum(_excess(used[budget.metric], budget.limit) for budget in self.budgets)
+        excess = fsum(_excess(used[budget.metric], budget.limit) for budget in self.budgets)
         whole = evaluation.samples >= self.samples
         return Point(choices, evaluation, loss, costs, estimate, excess, whole)
 

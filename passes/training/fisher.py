@@ -10,6 +10,7 @@ tensors and widths together.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import fsum
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -85,7 +86,7 @@ class Fisher(Analysis[SensitivityTable]):
             if group.readers:
                 # What a group loses is counted once, at the first of the layers that read it.
                 for bits in self.bits:
-                    noise = sum(sums.acts[name][bits] for name in group.sources)
+                    noise = fsum(sums.acts[name][bits] for name in group.sources)
                     acts[group.readers[0]][bits] += noise / power
         return SensitivityTable(self.name, weights, acts)
 
@@ -167,7 +168,7 @@ class _Sums:
     def power(self) -> float:
         """Return the power of the outputs around their mean over samples, summed over samples."""
         joined = [np.concatenate(parts) for parts in zip(*self._outputs, strict=True)]
-        return max(sum(float(np.square(it - it.mean(axis=0)).sum()) for it in joined), 1e-30)
+        return max(fsum(float(np.square(it - it.mean(axis=0)).sum()) for it in joined), 1e-30)
 
     def _signs(self, output: Tensor) -> Tensor:
         signs = 2.0 * self._rng.integers(0, 2, tuple(output.shape)) - 1.0

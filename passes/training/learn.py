@@ -54,7 +54,7 @@ class BlockLearner:
         before = float(len(start))
         parts.begin()
         reason = self._train(parts, recipe, size, rng)
-        after = sum(error / self._unit[name] for name, error in self._errors(parts, size).items())
+        after = math.fsum(error / self._unit[name] for name, error in self._errors(parts, size).items())
         if not reason and not after < before:
             reason = "it got no better"
         if reason:

@@ -7,6 +7,7 @@ width by the softmax of its scores and takes it with the ratio of the two probab
 
 from __future__ import annotations
 
+from math import fsum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -127,7 +128,7 @@ class PrecisionChain:
         return max(self._course.alpha * max(loss, 0.0) + self._course.beta * share, LEAST)
 
     def _cost(self) -> float:
-        return sum(layer.price(self._metric) for layer in self._gated.layers)
+        return fsum(layer.price(self._metric) for layer in self._gated.layers)
 
     def _held(self) -> float:
         loss = self._lesson.over_held(self._gated.constants())

@@ -9,6 +9,7 @@ the difference of the prices on its two sides.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import fsum
 from typing import TYPE_CHECKING
 
 import torch
@@ -100,7 +101,7 @@ class Resource:
         """Return the logarithm of what the loss is multiplied by; 0 where all budgets are met."""
         found = torch.zeros((), device=self.layers[0].weight.free.device)
         for limit in self.limits:
-            cost = limit.fixed + sum(layer.price(limit.metric) for layer in self.layers)
+            cost = limit.fixed + fsum(layer.price(limit.metric) for layer in self.layers)
             if cost > limit.most:
                 carried = torch.stack([layer.carried(limit.metric) for layer in self.layers]).sum()
                 found = found + self.power * torch.log((cost + carried) / limit.most)

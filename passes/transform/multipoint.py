@@ -122,12 +122,12 @@ class Multipoint(Pass):
         if ctx.calibration is None:
             raise UsageError("multipoint needs calibration data; give --calib")
         widened = self._widened(model, setup, layers, ctx)
-        whole = sum(it.offer.price * it.offer.energy.size for it in widened)
+        whole = math.fsum(it.offer.price * it.offer.energy.size for it in widened)
         counts = spend([it.offer for it in widened], self.threshold, whole * (self.growth - 1))
         pairs = list(zip(widened, counts, strict=True))
         model.plan = _with_points(model.plan, pairs)
         added = [int((count - 1).sum()) for count in counts]
-        growth = 1 + sum(it.offer.price * rows for it, rows in zip(widened, added, strict=True)) / whole
+        growth = 1 + math.fsum(it.offer.price * rows for it, rows in zip(widened, added, strict=True)) / whole
         facts = {"layers": sum(map(bool, added)), "rows": sum(added), "growth": growth}
         summary = f"{facts['rows']} rows added to {facts['layers']} of {len(layers)} layers: "
         return PassResult(Aspect.PLAN, f"{summary}{growth:.3f} times the {self.price}", facts)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.util import find_spec
+from math import fsum
 from typing import TYPE_CHECKING, ClassVar
 
 from passes.api import Aspect, Pass, PassContext, PassResult
@@ -101,7 +102,7 @@ class Reconstruct(Pass):
                 work.run(blocks, recipe, self.samples, self.max_bits)
         learned = [outcome for outcome in work.outcomes if not outcome.reason]
         model.plan = work.plan
-        left = sum(outcome.after / outcome.before for outcome in learned) / max(len(learned), 1)
+        left = fsum(outcome.after / outcome.before for outcome in learned) / max(len(learned), 1)
         facts = {"blocks": len(blocks), "learned": len(learned), "error_left": left}
         wrote = Aspect.PLAN if learned else Aspect.NONE
         return PassResult(wrote, f"{len(learned)} of {len(blocks)} blocks learned", facts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import fsum
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -74,7 +75,7 @@ def best_factors(site: Site, seen: Seen, specs: Mapping[str, Specs], gain: float
     rows = [seen[reader.layer.act.name].rows for reader in site.readers]
     sizes = [_size(reader, each) for reader, each in zip(site.readers, rows, strict=True)]
     errors = [
-        sum(
+        fsum(
             expected_error(reader, each, specs[reader.layer.name], factors[reader.channels]) / size
             for reader, each, size in zip(site.readers, rows, sizes, strict=True)
         )

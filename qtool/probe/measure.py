@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import fsum
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,7 +59,7 @@ def time_point(point: Point, threads: int) -> float:
     proto = build_model(point)
     ignored = LAYOUT | SURROUNDINGS if isinstance(point.shape, OperatorShape) else LAYOUT
     nodes = profile_nodes(proto, feeds_of(proto), RUNS, threads)
-    return float(sum(node.typical_s for node in nodes if node.op not in ignored))
+    return fsum(node.typical_s for node in nodes if node.op not in ignored)
 
 
 def profile_overhead_s(threads: int) -> float:
@@ -67,7 +68,7 @@ def profile_overhead_s(threads: int) -> float:
     feeds = feeds_of(proto)
     nodes = profile_nodes(proto, feeds, 2 * RUNS, threads)
     [whole] = wall_s([Session(proto, threads=threads)], feeds, 4 * RUNS)
-    return max(0.0, (sum(node.typical_s for node in nodes) - whole) / len(nodes))
+    return max(0.0, (fsum(node.typical_s for node in nodes) - whole) / len(nodes))
 
 
 def feeds_of(proto: onnx.ModelProto) -> dict[str, NDArray[Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import fsum
 from typing import TYPE_CHECKING, Any
 
 from qtool.report.charts.figure import WIDTH, Datasets, Figure, Table, finish
@@ -19,7 +20,7 @@ def energy_figure(report: Report) -> Figure | None:
     import altair as alt
 
     split = {layer.name: _parts(layer) for layer in report.layers if layer.on_chip_j is not None}
-    total = sum(sum(parts) for parts in split.values())
+    total = fsum(fsum(parts) for parts in split.values())
     if not total:
         return None
     data = Datasets()
@@ -35,7 +36,7 @@ def energy_figure(report: Report) -> Figure | None:
             tooltip=[alt.Tooltip(f"{field}:N") for field in ("layer", "part", "joules", "share")],
         )
     )
-    sums = [sum(parts[at] for parts in split.values()) for at in range(len(PARTS))]
+    sums = [fsum(parts[at] for parts in split.values()) for at in range(len(PARTS))]
     spent = ", ".join(f"{name} {share(value / total)}" for name, value in zip(PARTS, sums, strict=True))
     label = f"Stacked bars: what the energy of every layer of the plan goes into; in all, {spent}."
     table = tuple((name, *(cost("energy_j", value) for value in parts)) for name, parts in split.items())
@@ -49,7 +50,7 @@ def _parts(layer: LayerReport) -> tuple[float, float, float]:
 
 
 def _rows(name: str, parts: tuple[float, ...]) -> list[dict[str, Any]]:
-    total = sum(parts)
+    total = fsum(parts)
     return [
         {"layer": name, "part": part, "at": at, "energy": value}
         | {"joules": cost("energy_j", value), "share": share(value / total if total else None)}

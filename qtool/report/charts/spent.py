@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import fsum
 from typing import TYPE_CHECKING, Any
 
 from qtool.report.charts.figure import INK, MUTED, WIDTH, Chart, Datasets, Figure, Table, finish, fitted_scale
@@ -45,7 +46,7 @@ def _parts(report: Report, metric: str) -> list[dict[str, Any]]:
         ("this plan", metric, getattr(report.cost, metric)),
     ):
         values = [(layer.name, layer.op, getattr(layer, field) or 0.0) for layer in report.layers]
-        rest = max((total or 0.0) - sum(value for _, _, value in values), 0.0)
+        rest = max((total or 0.0) - fsum(value for _, _, value in values), 0.0)
         for at, (name, op, value) in enumerate([*values, (BETWEEN, BETWEEN, rest)]):
             told = {"cost": cost(metric, value), "share": share(value / total if total else None)}
             rows.append({"plan": plan, "at": at, "layer": name, "op": op, "value": value} | told)
