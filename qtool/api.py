@@ -135,13 +135,17 @@ def search(
 
     Raises:
         UsageError: an option is unknown, cannot be read, or contradicts another.
-        InputError: model or data cannot be used.
+        InputError: model or data cannot be used, or no plan could be measured.
+        InfeasibleError: no plan meets the budgets on costs, or none that was measured does.
+        AccuracyError: no plan that was measured is within ``max_drop``; files are written all the same.
     """
+    from qtool.exploration.outcome import check_found
     from qtool.exploration.run import run_search
     from qtool.exploration.write import lower_point, write_search
 
     request = search_request(model, target, out, options)
     found = run_search(request, tell, lambda at: tell("search", at.evaluations, at.limit))
     document, _ = write_search(request, found)
+    check_found(request, found)
     lower_point(request, document, tell)
     return document

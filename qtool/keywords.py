@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from hwmodels import load_target
 from passes.allocation import quantities as q
 from passes.errors import unknown_name
 from passes.execution.preprocess import Preprocess
@@ -32,6 +33,7 @@ class SharedOptions(TypedDict, total=False):
     max_energy: str
     max_size: str
     max_bops: str
+    max_memory: str
     max_drop: str
     bits: str | Iterable[int]
     pin: str | Iterable[str]
@@ -49,7 +51,6 @@ class SharedOptions(TypedDict, total=False):
 class QuantizeOptions(SharedOptions, total=False):
     """The options of ``qtool quantize``."""
 
-    max_memory: str
     minimize: str
     quality_plans: int
     pipeline: str
@@ -143,6 +144,7 @@ def search_request(
     given = {name: value for name, value in options.items() if value is not None}
     own = {name: given.pop(name) for name in _OF_SEARCH if name in given}
     processes, cluster = parse_workers(str(own.pop("workers", 0)))
+    own.setdefault("objectives", ("loss", q.word_of(q.first_metric(load_target(str(target))))))
     # The folder may hold files: those of the search that is resumed, which SearchRequest checks.
     base = quantize_request(model, target, out, {"sensitivity": SENSITIVITY} | given | {"force": True})
     return SearchRequest(base=base, processes=processes, cluster=cluster, **_fields(own))

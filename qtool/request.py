@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from hwmodels import FLOAT, Metric, load_target
 from passes.allocation import solver_names
-from passes.allocation.quantities import BudgetRequest, supported, word_of
+from passes.allocation.quantities import BudgetRequest, first_metric, supported, word_of
 from passes.analysis.names import SENSITIVITIES
 from passes.errors import UsageError, unknown_name
 from passes.execution.metrics import METRICS as TASK_METRICS
@@ -111,8 +111,7 @@ class QuantizeRequest:
         """Return what the cheapest plan within ``max_drop`` minimises; ``None`` without a drop."""
         if self.max_drop is None or self.minimize is not None:
             return self.minimize
-        metrics = load_target(self.target).metrics
-        return next(metric for metric in Metric if metric in metrics)
+        return first_metric(load_target(self.target))
 
 
 def _check_names(request: QuantizeRequest) -> None:

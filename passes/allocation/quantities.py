@@ -69,6 +69,11 @@ def supported(target: HardwareModel) -> frozenset[Metric]:
     return target.metrics & (target.additive | {Metric.PEAK_MEMORY})
 
 
+def first_metric(target: HardwareModel) -> Metric:
+    """Return what is minimised unless another metric is asked for: the first that a target estimates."""
+    return next(metric for metric in Metric if metric in target.metrics)
+
+
 def parse_metric(word: str) -> Metric:
     """Read a word such as ``latency``.
 

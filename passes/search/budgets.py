@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 from passes.allocation.budget import Budget
 from passes.allocation.feasibility import InfeasibleBudgetError
+from passes.allocation.ilp import Ilp
+from passes.allocation.memory import PEAK
 from passes.allocation.problem import LOSS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from passes.allocation.allocation import Allocation
     from passes.allocation.problem import AllocationProblem
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 FINE = 1e-3
 """Share of the range of a cost below which two budgets are not told apart."""
+FEASIBLE_S = 10.0
+"""For finding out whether budgets can be met."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,7 @@ class BudgetSweep:
     """Finds the plans of least summed loss, budget by budget.
 
     Attributes:
-        task: for objectives, their ranges and the budgets; those on costs hold besides.
+        task: for objectives, their ranges and the budgets; those on costs hold besides, peak memory included.
         problem: with the losses to add up.
         solver: for one budget.
         time_limit_s: for every budget.
@@ -79,10 +83,33 @@ class BudgetSweep:
             ranges += [part for part in parts if part[1] - part[0] > FINE * (span[1] - span[0])]
 
     def _solve(self, name: str, limit: float) -> Allocation | None:
-        others = [budget for budget in self.task.budgets if budget.metric not in (LOSS, name)]
+        others = [budget for budget in _on_sums(self.task) if budget.metric != name]
+
+        def solve(problem: AllocationProblem, budgets: Sequence[Budget]) -> Allocation:
+            return self.solver.solve(problem, budgets, time_limit_s=self.time_limit_s)
+
         try:
-            return self.solver.solve(
-                self.problem, [Budget(name, limit), *others], time_limit_s=self.time_limit_s
-            )
+            return self.task.within_memory(self.problem, [Budget(name, limit), *others], solve)
         except InfeasibleBudgetError:
             return None
+
+
+def check_budgets(task: SearchTask) -> None:
+    """Refuse budgets on costs that no plan meets, before anything is measured.
+
+    Raises:
+        InfeasibleBudgetError: names the least that is feasible.
+    """
+    limits = _on_sums(task)
+
+    def solve(problem: AllocationProblem, budgets: Sequence[Budget]) -> Allocation:
+        goal = limits[0].metric if limits else LOSS
+        return Ilp().solve(problem, budgets, minimize=goal, time_limit_s=FEASIBLE_S)
+
+    if task.budgets:
+        task.within_memory(task.problem, limits, solve)
+
+
+def _on_sums(task: SearchTask) -> list[Budget]:
+    """Return the budgets that solvers of single budgets can be given."""
+    return [budget for budget in task.budgets if budget.metric not in (LOSS, PEAK)]

@@ -10,6 +10,7 @@ import numpy as np
 from hwmodels import Metric, Precision
 from passes.allocation.allocate import Allocate
 from passes.allocation.build import check_pins, match_pins, uniform_bits
+from passes.allocation.memory import MemoryBudget
 from passes.allocation.problem import LOSS
 from passes.allocation.quantities import METRICS, parse_metric, parse_pin
 from passes.analysis.cost import price_plan
@@ -17,6 +18,7 @@ from passes.analysis.pairwise import Pairwise
 from passes.analysis.workloads import Workloads
 from passes.errors import ModelError, UsageError
 from passes.ir.setup import quantizer_setup
+from passes.search.budgets import check_budgets
 from passes.search.point import MEASURED, MEASURED_WORD
 from passes.search.task import SearchTask
 
@@ -80,6 +82,10 @@ class ModelKnowledge:
         costs = {metric.value: total.get(metric) for metric in Metric}
         return {name: float(value) for name, value in costs.items() if value is not None}
 
+    def memory(self, limit: float) -> MemoryBudget:
+        """Return a budget on peak memory, in bytes."""
+        return MemoryBudget.of(self.model, self.ctx, self.problem, limit)
+
 
 def model_task(
     model: Model,
@@ -94,7 +100,7 @@ def model_task(
     Args:
         model: after the passes that come before allocation.
         ctx: with target and calibration data.
-        allocate: widths, pins, sensitivity and budgets; its ``max_loss`` limits the measured loss.
+        allocate: widths, pins, sensitivity and budgets on costs.
         objectives: ``loss`` and words such as ``latency``; ``loss`` is first whether or not it is given.
         float_value: metric of the float model.
         samples: number of samples of a whole measurement.
@@ -102,7 +108,7 @@ def model_task(
     Raises:
         ModelError: nothing can be quantized.
         UsageError: an objective that the target does not estimate.
-        InfeasibleError: pins contradict each other.
+        InfeasibleError: pins contradict each other, or no plan meets the budgets on costs.
     """
     setup = quantizer_setup(model.graph, ctx.target)
     if not setup.layers:
@@ -118,19 +124,21 @@ def model_task(
     problem = allocate.problem(model, ctx, pins)
     eight, _ = price_plan(model, ctx, uniform_bits(setup, Precision(8, 8), {}), allocate.group_size)
     names = {MEASURED_WORD: MEASURED} | {word: metric.value for word, metric in METRICS.items()}
-    if allocate.max_memory:
-        raise UsageError("a search has no budget on memory: name memory among --objectives, and take a point")
     costs = tuple(dict.fromkeys(names[word] for word in objectives if word != LOSS))
-    return SearchTask(
+    budgets = tuple(allocate.budgets(ctx.target, eight))
+    limited = {budget.metric for budget in budgets}
+    task = SearchTask(
         problem=problem,
         objectives=(LOSS, *costs),
-        budgets=tuple(allocate.budgets(ctx.target, eight)),
+        budgets=budgets,
         float_value=float_value,
         samples=samples,
         loss_reference=max(REFERENCE_SHARE * abs(float_value), 1e-9),
-        not_summed=frozenset(costs) - set(problem.metrics),
+        not_summed=frozenset({*costs, *limited}) - set(problem.metrics),
         knowledge=ModelKnowledge(model, ctx, allocate, pins, problem),
     )
+    check_budgets(task)
+    return task
 
 
 def _features(work: Workload, index: int) -> tuple[float, ...]:

@@ -25,7 +25,7 @@ class Ompq(Sweep):
         """Return the problem with losses by orthogonality.
 
         Raises:
-            UsageError: a cost is no sum over layers, or there is no model to run.
+            UsageError: an objective is no sum over layers, or there is no model to run.
         """
-        task.check_sums("ompq")
+        task.check_sums("ompq", budgets=False)
         return task.knows("ompq").with_losses("ompq")

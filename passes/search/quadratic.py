@@ -56,10 +56,10 @@ class Quadratic:
         """Measure pairs, then propose plans, halving the gaps between budgets.
 
         Raises:
-            UsageError: a cost is no sum over layers, or there is no model to measure pairs on.
+            UsageError: an objective is no sum over layers, or there is no model to measure pairs on.
         """
         del rng
-        task.check_sums("quadratic")
+        task.check_sums("quadratic", budgets=False)
         knowledge = task.knows("quadratic")
         table = knowledge.pairs((self.width,))
         problem = knowledge.with_losses(SAME_UNIT[table.metric])

@@ -38,7 +38,7 @@ class Sweep:
         """Propose plans, halving the gaps between budgets.
 
         Raises:
-            UsageError: a cost is no sum over layers.
+            UsageError: an objective is no sum over layers.
         """
         del rng
         plans = BudgetSweep(task, self.problem(task), self.solver, self.time_limit_s).plans(self.budgets)
@@ -47,5 +47,5 @@ class Sweep:
 
     def problem(self, task: SearchTask) -> AllocationProblem:
         """Return what is solved within every budget."""
-        task.check_sums("sweep")
+        task.check_sums("sweep", budgets=False)
         return task.problem

@@ -8,6 +8,7 @@ from math import fsum, inf, isfinite
 from typing import TYPE_CHECKING, Protocol
 
 from passes.allocation.evaluate import cheapest, evaluate
+from passes.allocation.memory import PEAK
 from passes.allocation.problem import LOSS
 from passes.errors import UsageError
 from passes.search.point import MEASURED, Evaluation, Point, loss_of
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from passes.allocation.allocation import Allocation
     from passes.allocation.budget import Budget
+    from passes.allocation.memory import MemoryBudget, Solve
     from passes.allocation.problem import AllocationProblem
     from passes.analysis.pairwise import PairTable
     from passes.search.point import Choices
@@ -42,6 +45,10 @@ class Knowledge(Protocol):
 
     def price(self, choices: Choices) -> Mapping[str, float]:
         """Return the costs of a plan that are no sums over its layers."""
+        ...
+
+    def memory(self, limit: float) -> MemoryBudget:
+        """Return a budget on peak memory, in bytes, that solvers of single budgets can be held to."""
         ...
 
 
@@ -126,17 +133,45 @@ class SearchTask:
             raise UsageError(f"solver {solver} asks about the model, and this problem has none")
         return self.knowledge
 
-    def check_sums(self, solver: str) -> None:
+    def check_sums(self, solver: str, *, budgets: bool = True) -> None:
         """Refuse what cannot be summed over layers, for a solver that sums.
+
+        Args:
+            solver: its name.
+            budgets: whether budgets have to be sums, too; not for solvers that ask `within_memory`.
 
         Raises:
             UsageError: an objective or a budget is no sum; names both.
         """
-        for name in sorted(self.not_summed):
+        only_limited = {budget.metric for budget in self.budgets} - set(self.objectives)
+        for name in sorted(self.not_summed if budgets else self.not_summed - only_limited):
             raise UsageError(
                 f"solver {solver} adds costs up over layers, and {name} is no such sum; "
-                "take nsga2, amed, annealing or random"
+                f"take {'sweep, ' if name in only_limited else ''}nsga2, amed, annealing or random"
             )
+
+    def within_memory(
+        self, problem: AllocationProblem, budgets: Sequence[Budget], solve: Solve
+    ) -> Allocation:
+        """Solve for single budgets on sums, and within the budget on peak memory where there is one.
+
+        Args:
+            problem: of the same layers and choices as the task's.
+            budgets: on metrics of the problem.
+            solve: finds an allocation of a problem within budgets.
+
+        Raises:
+            InfeasibleBudgetError: as `solve`, or the memory is too little.
+        """
+        if self._memory is None:
+            return solve(problem, budgets)
+        _, _, found = self._memory.solve(problem, budgets, solve)
+        return found
+
+    @cached_property
+    def _memory(self) -> MemoryBudget | None:
+        limits = [budget.limit for budget in self.budgets if budget.metric == PEAK]
+        return self.knows("of single budgets").memory(min(limits)) if limits else None
 
 
 def _excess(used: float, limit: float) -> float:

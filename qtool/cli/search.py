@@ -8,7 +8,7 @@ import typer
 
 from qtool.cli import options
 from qtool.cli.progress import progress
-from qtool.cli.quantize import BITS, BOPS, ENERGY, GROUP, LATENCY, PIN, RANGES, SENSITIVITY, SIZE
+from qtool.cli.quantize import BITS, BOPS, ENERGY, GROUP, LATENCY, MEMORY, PIN, RANGES, SENSITIVITY, SIZE
 from qtool.cli.render import show
 from qtool.cli.search_progress import search_progress
 
@@ -24,7 +24,13 @@ SOLVER = Annotated[
 ]
 EVALUATIONS = Annotated[int, typer.Option(help="Different plans to measure.")]
 SECONDS = Annotated[float, typer.Option(help="Seconds after which the search stops; inf for no limit.")]
-OBJECTIVES = Annotated[str, typer.Option(help="loss and one or more of latency, energy, size, bops, memory.")]
+OBJECTIVES = Annotated[
+    str | None,
+    typer.Option(
+        help="loss and one or more of latency, energy, size, bops, memory and measured-latency; by default "
+        "the first of them that the target estimates."
+    ),
+]
 DROP = Annotated[str | None, typer.Option(help="1%: plans that lose more points are not on the front.")]
 HOPELESS = Annotated[
     str, typer.Option(help="20%: stop measuring a plan that surely loses more points; 0%: never.")
@@ -49,12 +55,13 @@ def search(  # noqa: PLR0913 - one parameter per option
     solver: SOLVER = "auto",
     evaluations: EVALUATIONS = 200,
     time_limit: SECONDS = float("inf"),
-    objectives: OBJECTIVES = "loss,latency",
+    objectives: OBJECTIVES = None,
     max_drop: DROP = None,
     max_latency: LATENCY = None,
     max_energy: ENERGY = None,
     max_size: SIZE = None,
     max_bops: BOPS = None,
+    max_memory: MEMORY = None,
     hopeless: HOPELESS = "0%",
     beacons: BEACONS = 0,
     train: TRAIN = None,
@@ -91,6 +98,7 @@ def search(  # noqa: PLR0913 - one parameter per option
 
 
 def _run(request: SearchRequest, *, as_json: bool, quiet: bool) -> None:
+    from qtool.exploration.outcome import check_found
     from qtool.exploration.run import run_search
     from qtool.exploration.write import lower_point, write_search
 
@@ -100,6 +108,7 @@ def _run(request: SearchRequest, *, as_json: bool, quiet: bool) -> None:
     document, no_picture = write_search(request, run)
     for message in (*run.messages, *([no_picture] if no_picture else [])):
         typer.echo(f"note: {message}", err=True)
+    check_found(request, run)
     with progress(silent=silent) as stage:
         folder = lower_point(request, document, stage)
     shown = document if as_json else _short(document) | {"files": str(folder or request.base.out)}

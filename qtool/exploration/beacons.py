@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from hwmodels import Precision
 from passes.allocation.ilp import Ilp
+from passes.allocation.problem import LOSS
 from passes.errors import UsageError
 from passes.ir.setup import quantizer_setup
 from passes.ir.specs import plan_of_bits
@@ -57,7 +58,8 @@ def light_beacons(
     if not summed:
         raise UsageError("--beacons lie along a cost that is a sum over layers; add one to --objectives")
     setup = quantizer_setup(model.graph, ctx.target)
-    along = replace(task, objectives=(task.objectives[0], *summed), not_summed=frozenset())
+    limited = frozenset(budget.metric for budget in task.budgets)
+    along = replace(task, objectives=(LOSS, *summed), not_summed=task.not_summed & limited)
     plans = []
     for choices in islice(BudgetSweep(along, task.problem, Ilp(), TIME_S).plans(count), count):
         picked = zip(task.problem.layers, choices, strict=True)

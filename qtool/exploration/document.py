@@ -124,7 +124,7 @@ def _uniform(run: SearchRun) -> list[dict[str, Any]]:
 
 
 def _bound(task: SearchTask, point: Point) -> float | None:
-    if task.not_summed:
+    if task.not_summed & set(task.objectives):
         return None
     budgets = [Budget(name, point.get(name)) for name in task.objectives[1:]]
     try:

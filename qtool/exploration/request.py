@@ -134,8 +134,10 @@ def _check_numbers(request: SearchRequest) -> None:
         raise UsageError(f"--evaluations: expected 1 or more, found {request.evaluations}")
     if not request.time_limit_s > 0:
         raise UsageError(f"--time-limit: expected a positive number of seconds, found {request.time_limit_s}")
-    if request.max_drop is not None and not 0 < request.max_drop <= 1:
-        raise UsageError(f"--max-drop: expected more than 0% and at most 100%, found {request.max_drop:%}")
+    if request.max_drop is not None and not 0 <= request.max_drop <= 1:
+        raise UsageError(f"--max-drop: expected a fraction from 0 to 1, found {request.max_drop}")
+    if request.max_drop is not None and request.base.metric == "sqnr":
+        raise UsageError("--max-drop counts percentage points, and sqnr is in dB; take another --metric")
     if not 0 <= request.hopeless <= 1:
         raise UsageError(f"--hopeless: expected 0% to 100%, found {request.hopeless:%}")
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from hwmodels import load_target
 from passes.allocation.allocate import Allocate
+from passes.allocation.budget import Budget
+from passes.allocation.problem import LOSS
 from passes.api import PassContext
 from passes.errors import UsageError
 from passes.execution.dataset import graph_inputs, open_dataset
@@ -91,6 +93,7 @@ def run_search(
 
     Raises:
         InputError: model or data cannot be used.
+        InfeasibleError: no plan meets the budgets on costs.
         UsageError: the solver cannot deal with the task, or a scheduler is not there.
     """
     prepared = prepare(request, stage)
@@ -132,11 +135,11 @@ def prepare(request: SearchRequest, stage: Callable[[str, int, int], None]) -> P
     allocate = next(step for step in passes if isinstance(step, Allocate))
     scales = next(step for step in passes if isinstance(step, AssignScales))
     PassManager(passes[:place]).run(model, ctx)
-    allocate = replace(allocate, max_loss=request.max_drop or 0.0)
     ctx.observes |= allocate.observes | frozenset().union(*(step.observes for step in passes))
     payload = make_payload(model, ctx, metric, scales, request.hopeless)
     task = model_task(model, ctx, allocate, request.objectives, payload.float_value, ctx.evaluation.count)
-    task = replace(task, float_seconds=payload.float_seconds)
+    drop = () if request.max_drop is None else (Budget(LOSS, request.max_drop),)
+    task = replace(task, float_seconds=payload.float_seconds, budgets=(*drop, *task.budgets))
     if request.beacons:
         rest = (*passes[place + 1 :], *trainers(request))
         kept = KeptBeacons(base.out / BEACONS, payload.digest)

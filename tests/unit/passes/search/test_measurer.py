@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from onnx import helper, numpy_helper
 from hwmodels import Precision, load_target
 from passes.allocation.allocate import Allocate
 from passes.api import PassContext
-from passes.errors import LoweringError, UsageError
+from passes.errors import InfeasibleError, LoweringError, UsageError
 from passes.execution.dataset import graph_inputs, open_dataset
 from passes.execution.metrics import Metric
 from passes.execution.simulator import Simulator
@@ -33,6 +34,7 @@ from passes.search.evaluator import Evaluator
 from passes.search.measurer import Measurer, upper_bound
 from passes.search.model_task import model_task
 from passes.search.payload import Payload, make_payload
+from passes.search.point import Evaluation
 from passes.search.runners import Processes, Serial
 from passes.search.solver import search_solver
 from passes.search.task import SearchTask
@@ -164,6 +166,39 @@ def test_peak_memory_is_an_objective_though_it_is_no_sum(case: Case, tmp_path: P
         assert search(task, search_solver("annealing"), evaluator, Limits(9)).front
         with pytest.raises(UsageError, match="no such sum"):
             search(task, search_solver("sweep"), evaluator, Limits(2))
+
+
+@pytest.mark.parametrize("name", ["sweep", "random"])
+def test_a_budget_on_peak_memory_holds_on_the_front(case: Case, tmp_path: Path, name: str) -> None:
+    task = case.task("size", max_memory="0.8x")
+    plans = [task.space.decode(genome) for genome in product(*(range(size) for size in task.space.sizes))]
+    points = {choices: task.point(choices, Evaluation(1.0, SAMPLES)) for choices in plans}
+    within = [point for point in points.values() if point.excess == 0]
+    assert 0 < len(within) < len(plans)
+    with closing(EvaluationCache(tmp_path / "cache.sqlite")) as cache:
+        evaluator = Evaluator(task.problem, Serial(case.payload), cache, case.payload.digest)
+        result = search(task, search_solver(name), evaluator, Limits(5))
+    limit = task.budgets[0].limit
+    assert result.front
+    assert all(point.get("peak_memory_bytes") <= limit for point in result.front)
+    if name == "sweep":
+        least = min(point.estimate for point in within)
+        assert result.points[0].estimate == pytest.approx(least)
+        assert all(point.excess == 0 for point in result.points)
+
+
+def test_a_budget_on_peak_memory_is_refused_where_it_cannot_be_kept(case: Case) -> None:
+    task = case.task("size", max_memory="0.8x")
+    with pytest.raises(UsageError, match=r"solver haq adds costs .* peak_memory_bytes .* take sweep, nsga2"):
+        next(search_solver("haq").propose(task, np.random.default_rng(0)))
+
+
+@pytest.mark.parametrize("options", [{"max_memory": "1B"}, {"max_size": "0.5x", "pin": ("*=w8a8",)}])
+def test_budgets_that_no_plan_meets_end_before_anything_is_measured(
+    case: Case, options: dict[str, Any]
+) -> None:
+    with pytest.raises(InfeasibleError, match="the least that is feasible is"):
+        case.task("size", **options)
 
 
 def test_solvers_that_ask_about_the_model_get_answers(case: Case, tmp_path: Path) -> None:
