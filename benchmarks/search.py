@@ -15,8 +15,8 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ from passes.search.cache import EvaluationCache
 from passes.search.driver import Limits, SearchResult, search
 from passes.search.evaluator import Evaluator
 from passes.search.model_task import model_task
-from passes.search.payload import make_payload
+from passes.search.payload import Payload, make_payload
 from passes.search.point import Choices, Evaluation
 from passes.search.runners import Serial
 from passes.search.solver import SEARCH_SOLVERS, search_solver
@@ -156,20 +156,47 @@ def row(task: SearchTask, name: str, seed: int, result: SearchResult) -> dict[st
 
 def prepare(case: Case, options: argparse.Namespace, folder: Path) -> tuple[SearchTask, Evaluator, str]:
     """Return the task of a case and an evaluator that remembers."""
-    model = read_model(options.data / "models" / f"{case.model}.onnx")
-    ctx = PassContext(load_target(case.target), workers=THREADS)
-    steps = Preprocess.parse(case.preprocess) if case.preprocess else None
-    samples = options.samples or case.samples
-    ctx.calibration = open_dataset(str(options.data / case.calib), graph_inputs(model.graph), steps, samples)
-    ctx.evaluation = ctx.calibration
-    PassManager(parse("canonicalize,fold-batchnorm,equalize")).run(model, ctx)
-    ctx.observes = frozenset({HISTOGRAMS, MEANS, PATCHES})
-    metric = choose_metric(None, ctx.evaluation.labels)
-    payload = make_payload(model, ctx, metric, AssignScales())
-    allocate = Allocate(sensitivity=SENSITIVITY)
-    task = model_task(model, ctx, allocate, case.objectives, payload.float_value, ctx.evaluation.count)
+    case = replace(case, samples=options.samples or case.samples)
+    found = opened(case, options.data)
+    payload, task = found.payload, found.task
     cache = EvaluationCache(folder / "evaluations.sqlite")
     return task, Evaluator(task.problem, Serial(payload), cache, payload.digest), payload.digest
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A case that can be searched.
+
+    Attributes:
+        task: what is searched.
+        payload: what measuring plans needs.
+        other: the same for other samples, by their place in the data folder.
+        estimate_cpu_s: processor time of the estimate of losses.
+    """
+
+    task: SearchTask
+    payload: Payload
+    other: Callable[[str], Payload]
+    estimate_cpu_s: float
+
+
+def opened(case: Case, data: Path, sensitivity: str = SENSITIVITY) -> Opened:
+    """Bring a model into the form that is quantized, and collect what solvers and workers need."""
+    model = read_model(data / "models" / f"{case.model}.onnx")
+    ctx = PassContext(load_target(case.target), workers=THREADS)
+    steps = Preprocess.parse(case.preprocess) if case.preprocess else None
+    ctx.calibration = open_dataset(str(data / case.calib), graph_inputs(model.graph), steps, case.samples)
+    PassManager(parse("canonicalize,fold-batchnorm,equalize")).run(model, ctx)
+    ctx.observes = frozenset({HISTOGRAMS, MEANS, PATCHES})
+
+    def payload_of(samples: str, limit: int | None = None) -> Payload:
+        ctx.evaluation = open_dataset(str(data / samples), graph_inputs(model.graph), steps, limit)
+        return make_payload(model, ctx, choose_metric(None, ctx.evaluation.labels), AssignScales())
+
+    payload, start = payload_of(case.calib, case.samples), time.process_time()
+    allocate = Allocate(sensitivity=sensitivity)
+    task = model_task(model, ctx, allocate, case.objectives, payload.float_value, ctx.evaluation.count)
+    return Opened(task, payload, payload_of, time.process_time() - start)
 
 
 if __name__ == "__main__":
