@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-START, END = "<!-- table -->", "<!-- end of table -->"
+END = "<!-- end of table -->"
 
 
-def fill(page: Path, table: str) -> None:
-    """Replace what stands between the comments of a page."""
+def fill(page: Path, table: str, name: str = "") -> None:
+    """Replace what stands between the comments of a page; a page of several tables tells them by name."""
+    start = f"<!-- {name} table -->" if name else "<!-- table -->"
     text = page.read_text(encoding="utf-8")
-    before, after = text.split(START)[0], text.split(END)[1]
-    page.write_text(before + "\n\n".join([START, table, END]) + after, encoding="utf-8")
+    before, rest = text.split(start, 1)
+    _, after = rest.split(END, 1)
+    page.write_text(before + "\n\n".join([start, table, END]) + after, encoding="utf-8")

@@ -1,6 +1,6 @@
-"""What papers claim for mixed precision, by `qtool quantize` on real models and the machines they used.
+"""What papers claim for mixed precision, by `qtool quantize` and `qtool search` on real models and machines.
 
-    python benchmarks/claims.py --data ../shared/data [--claims NAME,...]
+    python benchmarks/claims.py --data ../shared/data [--claims PATTERN,...]
 
 HAQ (arXiv 1811.08886) reports 1.4 to 1.95 times less latency and 1.9 times less energy than 8 bits at
 negligible loss, after retraining; here nothing is retrained. MOHAQ (arXiv 2108.01192) reports 97 % of the
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass, replace
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ from hwmodels import Metric, load_target
 
 RESULTS = Path(__file__).resolve().parent / "results" / "claims.json"
 METRICS = ("latency_s", "energy_j", "weight_bytes")
+PLANS = 60
+"""Measured by a search."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +40,15 @@ class Claim:
         arguments: model, data and what else tells one network from another.
         target: machine.
         options: budgets, or a drop and what is minimised.
+        command: ``quantize``, or ``search``, which measures plans within the budget on the evaluation data
+            and lowers that of least loss.
     """
 
     name: str
     arguments: tuple[str, ...]
     target: str
     options: tuple[str, ...]
+    command: str = "quantize"
 
 
 def networks(data: Path) -> dict[str, tuple[str, ...]]:
@@ -71,6 +77,7 @@ def claims(data: Path) -> list[Claim]:
         for name in list(known)[:2]
         if Metric[word.upper()] in load_target(target).metrics
     ]
+    found += [searched(claim) for claim in found]
     gru = known["fsdd_bigru"]
     for metric in ("latency", "energy"):
         options = ("--max-drop", "1%", "--minimize", metric, "--to", "qdq")
@@ -79,15 +86,22 @@ def claims(data: Path) -> list[Claim]:
     return [*found, Claim("mohaq size", gru, "generic", size)]
 
 
+def searched(claim: Claim) -> Claim:
+    """Return the same claim for ``qtool search``."""
+    objectives = f"loss,{claim.name.split()[1]}"
+    options = (*claim.options, "--objectives", objectives, "--evaluations", str(PLANS))
+    return replace(claim, name=f"{claim.name} search", options=options, command="search")
+
+
 def main() -> None:
     """Measure, write and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--claims", default="")
+    parser.add_argument("--claims", default="*", help="patterns of names, separated by commas")
     options = parser.parse_args()
     document = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for claim in claims(options.data):
-        if not options.claims or any(claim.name.startswith(name) for name in options.claims.split(",")):
+        if any(fnmatch(claim.name, pattern) for pattern in options.claims.split(",")):
             document[claim.name] = measure(claim) | {"environment": environment()}
             RESULTS.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
             print(
@@ -101,7 +115,7 @@ def main() -> None:
 def measure(claim: Claim) -> dict[str, Any]:
     """Return cost over that of 8 bits, that of the cheapest plan there is if one is sought, and the drop."""
     with tempfile.TemporaryDirectory() as folder:
-        report, code = quantize(claim, Path(folder))
+        report, code = COMMANDS[claim.command](claim, Path(folder))
         limits = {}
         if "--max-drop" in claim.options:
             free = tuple("100%" if option == "1%" else option for option in claim.options)
@@ -109,6 +123,7 @@ def measure(claim: Claim) -> dict[str, Any]:
             limits = ratios(cheapest)
     metric = report["metric"]
     return {
+        "command": claim.command,
         "options": claim.options,
         "target": claim.target,
         "exit_code": code,
@@ -139,14 +154,36 @@ def float_bytes(report: dict[str, Any]) -> float:
 
 def quantize(claim: Claim, folder: Path) -> tuple[dict[str, Any], int]:
     """Run the command line in a process of its own; a missed budget or drop is a result too."""
-    command = [sys.executable, "-m", "qtool", "quantize", *claim.arguments, "--target", claim.target]
-    command += [*claim.options, "-o", str(folder / "out"), "--force", "--quiet"]
-    done = subprocess.run(command, check=False)
-    path = folder / "out" / "report.json"
-    if not path.exists():
-        raise SystemExit(f"{' '.join(command)}: exit code {done.returncode}")
-    return json.loads(path.read_text()), done.returncode
+    code = run(claim, folder / "out", "--force", "--quality-plans", "0")
+    return read(folder / "out" / "report.json"), code
 
+
+def search(claim: Claim, folder: Path) -> tuple[dict[str, Any], int]:
+    """Search, and compile the plan of least measured loss."""
+    run(claim, folder / "out")
+    front = read(folder / "out" / "front.json")["front"]
+    best = min(range(len(front)), key=lambda at: front[at]["loss"])
+    code = run(claim, folder / "out", "--select", str(best))
+    return read(folder / "out" / f"point-{best}" / "report.json"), code
+
+
+def run(claim: Claim, out: Path, *more: str) -> int:
+    """Run the command of a claim; return its exit code."""
+    command = [sys.executable, "-m", "qtool", claim.command, *claim.arguments, "--target", claim.target]
+    return subprocess.run(
+        [*command, *claim.options, "-o", str(out), "--quiet", *more], check=False
+    ).returncode
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read a file that a command was to write."""
+    if not path.exists():
+        raise SystemExit(f"{path}: the command has not written it")
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+COMMANDS = {"quantize": quantize, "search": search}
 
 if __name__ == "__main__":
     main()

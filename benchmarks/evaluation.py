@@ -208,11 +208,12 @@ def run(
     solver: SearchSolver,
     evaluations: int,
     tell: Callable[[Progress], None] = lambda progress: None,
+    seed: int = 0,
 ) -> SearchResult:
     """Search in this process with a cache of its own."""
     with TemporaryDirectory() as folder, closing(EvaluationCache(Path(folder) / CACHE)) as cache:
         evaluator = Evaluator(task.problem, Serial(payload), cache, payload.digest)
-        return search(task, solver, evaluator, Limits(evaluations), 0, tell)
+        return search(task, solver, evaluator, Limits(evaluations), seed, tell)
 
 
 def uniform(task: SearchTask) -> list[dict[str, Precision]]:
