@@ -1,6 +1,6 @@
 """What measuring plans costs, in passes of the float model over the same samples.
 
-    python benchmarks/evaluation.py --data ../shared/data [--only one,many,workers,amp]
+    python benchmarks/evaluation.py --data ../shared/data [--only one,many,workers,amp,sweep]
 
 The float model and the plans run on one thread each, by turns, and processor time is what compares: other
 work on the machine takes less of it away than of wall-clock time. Only two workers against one are timed by
@@ -14,8 +14,9 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -24,7 +25,7 @@ from typing import Any
 
 import numpy as np
 from environment import environment
-from search import CASES, CIFAR, Case, opened
+from search import CASES, CIFAR, Case, Opened, opened
 
 from hwmodels import Precision
 from passes.execution.simulator import Simulator
@@ -42,7 +43,7 @@ from passes.search.runners import Processes, Serial
 from passes.search.solver import SearchSolver
 from passes.search.sweep import Sweep
 from passes.search.task import SearchTask
-from qtool.exploration.request import CACHE
+from qtool.exploration.request import CACHE, SENSITIVITY
 
 RESULTS = Path(__file__).resolve().parent / "results" / "evaluation.json"
 CHEAP = "attribution"
@@ -56,8 +57,8 @@ EVAL = "cifar10/eval.npz"
 PLANS, MANY, EVERY, ROUNDS, SIDE_BY_SIDE = 12, 1000, 100, 5, 24
 SHARES = (0.2, 0.3, 0.4, 0.5)
 """Of the BOPs of uniform 8 bits."""
-SWEEPS = (10, 25)
-"""Plans that sweeps measure."""
+SWEEPS = (("scaled", 10), ("scaled", 25), (SENSITIVITY, 10), (SENSITIVITY, 25))
+"""Estimates of losses and numbers of plans; the first is that of ``qtool quantize``, the last of a search."""
 
 
 class Clock:
@@ -166,26 +167,44 @@ def workers(data: Path) -> dict[str, Any]:
 
 
 def amp(data: Path) -> dict[str, Any]:
-    """Return accuracies at shares of BOPs, and passes, of AIMET's greedy walk and of sweeps."""
-    walked, swept = opened(BOPS, data, CHEAP), opened(BOPS, data)
-    passes, held_out = Float(walked.payload, data, BOPS), walked.other(EVAL)
+    """Return accuracies at shares of BOPs, and passes, of AIMET's greedy walk, which needs no estimate."""
+    walked = opened(BOPS, data, CHEAP)
+    free = replace(walked, estimate_cpu_s=0.0)
+    return judged(
+        data, {"amp, 2 to 8 bits": (free, Amp(), MANY), "amp, 4 and 8 bits": (free, Amp((4,)), MANY)}
+    )
+
+
+def sweep(data: Path) -> dict[str, Any]:
+    """Return the same of sweeps."""
+    known = {sensitivity: opened(BOPS, data, sensitivity) for sensitivity in dict(SWEEPS)}
+    return judged(
+        data,
+        {
+            f"sweep, {sensitivity}, {count} plans": (known[sensitivity], Sweep(), count)
+            for sensitivity, count in SWEEPS
+        },
+    )
+
+
+def judged(data: Path, runs: Mapping[str, tuple[Opened, SearchSolver, int]]) -> dict[str, Any]:
+    """Return what searches cost, and what their plans are worth on held-out samples."""
+    case, *_ = next(iter(runs.values()))
+    passes, held_out = Float(case.payload, data, BOPS), case.other(EVAL)
     judge, rows = Measurer(held_out), {}
-    runs = [("amp, 2 to 8 bits", walked, Amp(), MANY), ("amp, 4 and 8 bits", walked, Amp((4,)), MANY)]
-    runs += [(f"sweep, {count} plans", swept, Sweep(), count) for count in SWEEPS]
-    for name, case, solver, count in runs:
+    for name, (case, solver, count) in runs.items():
         passes.run()
         clock = Clock()
         result = clock.run(partial(run, case.task, case.payload, solver, count))
-        spent = clock.cpu_s[0] + (case.estimate_cpu_s if case is swept else 0.0)
+        spent = clock.cpu_s[0] + case.estimate_cpu_s
         rows[name] = {"plans": len(result.points), "cpu_s": spent} | at_shares(case.task, result, judge)
         print(name, json.dumps(rows[name]), flush=True)
     for row in rows.values():
         row["passes"] = row["cpu_s"] / passes.cpu_s
     return {
-        "samples": walked.payload.data.count,
+        "samples": case.payload.data.count,
         "eval_samples": held_out.data.count,
         "float_cpu_s": passes.cpu_s,
-        "estimate_in_passes": swept.estimate_cpu_s / passes.cpu_s,
         "float": held_out.float_value,
         "runs": rows,
     }
@@ -238,7 +257,7 @@ def resident_bytes() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-PARTS = {"one": one, "many": many, "workers": workers, "amp": amp}
+PARTS = {"one": one, "many": many, "workers": workers, "amp": amp, "sweep": sweep}
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ def main() -> None:
     """Write what there are results of."""
     evaluation = json.loads((RESULTS / "evaluation.json").read_text())
     fill(PAGE, costs(evaluation), "evaluation")
-    fill(PAGE, walks(evaluation["amp"]), "amp")
+    fill(PAGE, walks(evaluation["amp"]["runs"] | evaluation["sweep"]["runs"]), "amp")
     fill(PAGE, held_out(json.loads((RESULTS / "held_out.json").read_text())), "held-out")
 
 
@@ -46,14 +46,14 @@ def costs(found: Row) -> str:
     return "\n".join(lines)
 
 
-def walks(found: Row) -> str:
+def walks(runs: Row) -> str:
     """Return what AIMET's walk and sweeps cost and reach."""
-    shares = list(next(iter(found["runs"].values()))["held_out_within_share"])
+    shares = list(next(iter(runs.values()))["held_out_within_share"])
     lines = [
         f"| solver | plans | passes | hypervolume | {' | '.join(f'at {share}' for share in shares)} |",
         f"|---|---|---|---|{'---|' * len(shares)}",
     ]
-    for name, row in found["runs"].items():
+    for name, row in runs.items():
         top1 = [percent(row["held_out_within_share"][share]) for share in shares]
         cells = [name, str(row["plans"]), f"{row['passes']:.0f}", f"{row['hypervolume']:.3f}", *top1]
         lines.append(f"| {' | '.join(cells)} |")

@@ -80,6 +80,11 @@ class Rounder:
         ordered = np.take_along_axis(np.take_along_axis(hessian, order[:, :, None], 1), self._columns, 2)
         self._factor = _factor(ordered)
 
+    @property
+    def nbytes(self) -> int:
+        """Memory that it takes."""
+        return int(self._columns.nbytes + self._factor.nbytes)
+
     def codes(self, weight: Matrix, grid: Grid) -> Matrix:
         """Return integers whose values change the products little, as float64.
 

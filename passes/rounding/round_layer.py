@@ -40,6 +40,35 @@ class RoundingOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class Curvature:
+    """What rounding makes of the moments alone, and so the same for every width of a layer.
+
+    Attributes:
+        share: of the diagonal in the damped moments.
+        hessian: damped second moments, (groups, depth, depth).
+        rounder: with the factor of them.
+    """
+
+    share: float
+    hessian: Matrix
+    rounder: Rounder
+
+    @classmethod
+    def of(cls, layer: Layer, moments: Moments, options: RoundingOptions) -> Curvature:
+        """Damp and factor the moments of a layer's input."""
+        own, _, _ = moments.products(centred=layer.takes_bias)
+        depth = own.shape[1]
+        share = min(options.damping + depth / (depth + moments.count), 1.0)
+        hessian = damped(own, share)
+        return cls(share, hessian, Rounder(hessian, act_order=options.act_order))
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it takes."""
+        return self.hessian.nbytes + self.rounder.nbytes
+
+
+@dataclass(frozen=True, slots=True)
 class RoundingTask:
     """One layer to round.
 
@@ -51,6 +80,7 @@ class RoundingTask:
             a weight without groups.
         fixed: points that are not rounded, added up, in the shape of `weight_matrix`; ``None`` for none.
         still: channels whose scale stays, bool (channels,); ``None``: none.
+        curvature: of the moments, where it is known from another width; ``None``: to be computed.
     """
 
     layer: Layer
@@ -59,6 +89,7 @@ class RoundingTask:
     moments: Moments
     fixed: Matrix | None = None
     still: NDArray[np.bool_] | None = None
+    curvature: Curvature | None = None
 
     def matrix(self, values: NDArray[Any]) -> NDArray[Any]:
         """Arrange a weight as `weight_matrix` does, its rows by the groups of the moments."""
@@ -84,18 +115,11 @@ def round_layer(
 
 def _rounded(task: RoundingTask, options: RoundingOptions) -> tuple[TensorQuant, NDArray[np.float32] | None]:
     layer, moments = task.layer, task.moments
-    own, cross, aim = moments.products(centred=layer.takes_bias)
-    depth = own.shape[1]
-    share = min(options.damping + depth / (depth + moments.count), 1.0)
-    hessian = damped(own, share)
+    curvature = task.curvature or Curvature.of(layer, moments, options)
     weight = task.matrix(layer.weight_values()).astype(np.float64)
-    # The least squares answer to inputs that differ from those of the float network. Over (1 - share), the
-    # damped moments are the true ones with a ridge; without that factor the answer would overshoot.
-    shift = np.linalg.solve(hessian, (cross - own) @ weight.transpose(0, 2, 1)) * (1 - share)
     fixed = 0.0 if task.fixed is None else task.fixed
-    target = weight + options.asymmetric * shift.transpose(0, 2, 1)
-    target *= _gain(_power(weight, aim), _power(target, own))[..., None] ** options.deviation
-    search = _Search(task, target - fixed, hessian, options)
+    target = _target(task, weight, curvature, options)
+    search = _Search(task, target - fixed, curvature, options)
     quant, last = search.rounded()
     values = fixed + last
     if not layer.takes_bias:
@@ -104,6 +128,19 @@ def _rounded(task: RoundingTask, options: RoundingOptions) -> tuple[TensorQuant,
     rest = np.einsum("gnd,gd->gn", weight, reference) - np.einsum("gnd,gd->gn", values, seen)
     old = 0.0 if layer.bias is None else np.asarray(layer.bias.values, dtype=np.float64)
     return quant, (old + rest.reshape(-1)).astype(np.float32)
+
+
+def _target(task: RoundingTask, weight: Matrix, curvature: Curvature, options: RoundingOptions) -> Matrix:
+    """Return what is rounded: the weight, moved by what the inputs differ from those of the float network."""
+    if not (options.asymmetric or options.deviation):
+        return weight
+    own, cross, aim = task.moments.products(centred=task.layer.takes_bias)
+    # The least squares answer to inputs that differ. Over (1 - share), the damped moments are the true ones
+    # with a ridge; without that factor the answer would overshoot.
+    shift = np.linalg.solve(curvature.hessian, (cross - own) @ weight.transpose(0, 2, 1))
+    target = weight + options.asymmetric * (shift * (1 - curvature.share)).transpose(0, 2, 1)
+    target *= _gain(_power(weight, aim), _power(target, own))[..., None] ** options.deviation
+    return np.asarray(target)
 
 
 def _power(rows: Matrix, moments: Matrix) -> Matrix:
@@ -125,15 +162,17 @@ def _gain(wanted: Matrix, found: Matrix) -> Matrix:
 class _Search:
     """The choice among scales: GPTQ with each, and for every row the scale that ends best."""
 
-    def __init__(self, task: RoundingTask, target: Matrix, hessian: Matrix, options: RoundingOptions) -> None:
-        self._task, self._target, self._hessian, self._options = task, target, hessian, options
+    def __init__(
+        self, task: RoundingTask, target: Matrix, curvature: Curvature, options: RoundingOptions
+    ) -> None:
+        self._task, self._target, self._options = task, target, options
+        self._hessian, self._rounder = curvature.hessian, curvature.rounder
 
     def rounded(self) -> tuple[TensorQuant, Matrix]:
         """Return the weight with its codes, and their values as a matrix."""
-        rounder = Rounder(self._hessian, act_order=self._options.act_order)
         tried = self._scales()
         grids = [self._grid(scale) for scale in tried]
-        codes = [rounder.codes(self._target, grid) for grid in grids]
+        codes = [self._rounder.codes(self._target, grid) for grid in grids]
         losses = [loss(self._target, self._hessian, *pair) for pair in zip(grids, codes, strict=True)]
         best = self._best(np.stack(losses))
         start = np.take_along_axis(np.stack(codes), best[None, :, :, None], 0)[0]

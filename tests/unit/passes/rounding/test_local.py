@@ -11,7 +11,8 @@ from passes.ir.plan import QuantPlan, Role, TensorQuant
 from passes.ir.setup import QuantizerSetup, quantizer_setup
 from passes.ir.specs import weight_spec
 from passes.ir.weights import rounded_weight
-from passes.numerics import QuantParams, RangeMethod
+from passes.numerics import QuantParams, RangeMethod, gptq
+from passes.rounding import local as local_rounding
 from passes.rounding.local import LocalRounding
 
 
@@ -65,6 +66,35 @@ def test_a_matmul_has_no_bias(setup: QuantizerSetup, local: LocalRounding) -> No
 def test_a_weight_is_rounded_once(setup: QuantizerSetup, local: LocalRounding) -> None:
     first = local.rounded(setup.layers[0], quant_of(setup, 0, 3))
     assert local.rounded(setup.layers[0], quant_of(setup, 0, 3)) is first
+
+
+@pytest.mark.parametrize("room", [local_rounding.CURVATURES, 0])
+def test_widths_share_the_factored_moments_of_a_layer_while_there_is_room(
+    setup: QuantizerSetup, local: LocalRounding, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    alone = {
+        bits: LocalRounding(local.patches).rounded(setup.layers[0], quant_of(setup, 0, bits))
+        for bits in (2, 3, 4)
+    }
+    monkeypatch.setattr(local_rounding, "CURVATURES", room)
+    factored = count_calls(monkeypatch, gptq, "_factor")
+    for bits, (quant, bias) in alone.items():
+        found, found_bias = local.rounded(setup.layers[0], quant_of(setup, 0, bits))
+        np.testing.assert_array_equal(found.codes, quant.codes)
+        np.testing.assert_array_equal(found_bias, bias)
+    assert len(factored) == (1 if room else len(alone))
+
+
+def count_calls(monkeypatch: pytest.MonkeyPatch, module: object, name: str) -> list[object]:
+    """Return a list that grows by one with every call of a function."""
+    calls, function = [], getattr(module, name)
+
+    def counted(*arguments: object) -> object:
+        calls.append(arguments)
+        return function(*arguments)
+
+    monkeypatch.setattr(module, name, counted)
+    return calls
 
 
 @pytest.mark.parametrize("case", ["wide", "unseen", "coded"])
