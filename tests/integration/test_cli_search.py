@@ -141,7 +141,7 @@ def test_requests_that_cannot_be_understood(
         (["--max-latency", "0.001x"], 4, "the least that is feasible is"),
         (["--max-memory", "1B", "--solver", "auto"], 4, "peak_memory_bytes: the limit is 1"),
         (["--pin", "*=w8a8", "--max-size", "0.5x"], 4, "the least that is feasible is"),
-        (["--max-drop", "1%", "--bits", 2], 5, "loses at most 1 points"),
+        (["--max-drop", "1%", "--bits", 2, "--evaluations", 1], 5, "loses at most 1 points"),
         (["--max-size", "0.26x", "--evaluations", 1], 4, "weight_bytes"),
         (["--max-drop", "1%", "--metric", "sqnr"], 2, "sqnr is in dB"),
     ],
@@ -157,23 +157,13 @@ def test_limits_that_cannot_be_met(
 
 def test_beacons_lie_within_the_memory_that_there_is(cli: Cli, quickstart: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    options = ["--sensitivity", "attribution", "--beacons", 1, "--solver", "auto", "--evaluations", 3]
+    options = ["--sensitivity", "attribution", "--beacons", 1, "--solver", "auto", "--evaluations", 1]
     result = cli(*words(quickstart, out, "--max-memory", "0.6x", *options))
     assert result.exit_code == 0, result.output
     document = json.loads((out / "front.json").read_text())
     (budget,) = document["budgets"]
     assert document["solver"] == "sweep"
     assert all(entry["cost"]["peak_memory_bytes"] <= budget["limit"] for entry in document["front"])
-
-
-def test_the_first_cost_of_a_target_is_sought_unless_another_is_asked_for(
-    cli: Cli, quickstart: Path, tmp_path: Path
-) -> None:
-    options = ["--target", "generic", "--sensitivity", "attribution", "--evaluations", 1]
-    result = cli(*words(quickstart, tmp_path / "out", *options))
-    assert result.exit_code == 0, result.output
-    document = json.loads((tmp_path / "out" / "front.json").read_text())
-    assert document["objectives"] == ["loss", "weight_bytes"]
 
 
 def test_a_scheduler_that_is_not_there(cli: Cli, quickstart: Path, tmp_path: Path) -> None:

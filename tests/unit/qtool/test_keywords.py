@@ -45,6 +45,12 @@ def test_a_search_keeps_its_own_options(tmp_path: Path) -> None:
     assert [budget.metric for budget in request.base.budgets] == [Metric.ENERGY]
 
 
+@pytest.mark.parametrize(("target", "cost"), [("bitfusion", "latency"), ("generic", "size")])
+def test_a_search_is_for_the_first_cost_of_its_target(target: str, cost: str, tmp_path: Path) -> None:
+    request = search_request("m.onnx", target, tmp_path / "out", {"calib": "c", "eval": "e"})
+    assert request.objectives == ("loss", cost)
+
+
 @pytest.mark.parametrize("make", [quantize_request, search_request])
 def test_an_unknown_option_gets_a_hint(make: Any, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="unknown option 'max_latncy'; did you mean max_latency"):
