@@ -1,6 +1,6 @@
 """What measuring plans costs, in passes of the float model over the same samples.
 
-    python benchmarks/evaluation.py --data ../shared/data [--only one,many,workers,amp,sweep]
+    python benchmarks/evaluation.py --data ../shared/data [--only one,many,workers,amp,sweep] [--plans 1000]
 
 The float model and the plans run on one thread each, by turns, and processor time is what compares: other
 work on the machine takes less of it away than of wall-clock time. Only two workers against one are timed by
@@ -54,7 +54,7 @@ MOBILENET = Case(
 RESNET = next(case for case in CASES if case.name == "resnet20-latency")
 BOPS = Case("resnet20-bops", RESNET.model, RESNET.calib, CIFAR, "generic", ("bops",), 250)
 EVAL = "cifar10/eval.npz"
-PLANS, MANY, EVERY, ROUNDS, SIDE_BY_SIDE = 12, 1000, 100, 5, 24
+PLANS, MANY, STEPS, ROUNDS, SIDE_BY_SIDE = 12, 1000, 10, 5, 24
 SHARES = (0.2, 0.3, 0.4, 0.5)
 """Of the BOPs of uniform 8 bits."""
 SWEEPS = (("scaled", 10), ("scaled", 25), (SENSITIVITY, 10), (SENSITIVITY, 25))
@@ -120,18 +120,18 @@ def one(data: Path) -> dict[str, Any]:
     }
 
 
-def many(data: Path) -> dict[str, Any]:
-    """Return what a search with 1,000 plans of ResNet-20 takes, and the memory on its way."""
+def many(data: Path, plans: int = MANY) -> dict[str, Any]:
+    """Return what a search with many plans of ResNet-20 takes, and the memory on its way."""
     found = opened(RESNET, data, CHEAP)
     passes, memory = Float(found.payload, data, RESNET), []
 
     def tell(progress: Progress) -> None:
-        if progress.evaluations % EVERY == 0:
+        if progress.evaluations % (plans // STEPS) == 0:
             memory.append(resident_bytes())
             passes.run()
 
     clock = Clock()
-    result = clock.run(partial(run, found.task, found.payload, RandomPlans(), MANY, tell))
+    result = clock.run(partial(run, found.task, found.payload, RandomPlans(), plans, tell))
     return {
         "samples": found.payload.data.count,
         "plans": len(result.points),
@@ -265,9 +265,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--only", default=",".join(PARTS))
+    parser.add_argument("--plans", type=int, default=MANY, help="of the part many")
     options = parser.parse_args()
+    parts = PARTS | {"many": partial(many, plans=options.plans)}
     for name in options.only.split(","):
-        found = PARTS[name](options.data) | {"environment": environment()}
+        found = parts[name](options.data) | {"environment": environment()}
         document = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
         RESULTS.write_text(json.dumps(document | {name: found}, indent=1) + "\n", encoding="utf-8")
         print(name, json.dumps(found), flush=True)
