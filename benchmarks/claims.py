@@ -77,7 +77,7 @@ def claims(data: Path) -> list[Claim]:
         for name in list(known)[:2]
         if Metric[word.upper()] in load_target(target).metrics
     ]
-    found += [searched(claim) for claim in found]
+    found += [searched(claim) for claim in found] + [by_divergence(claim) for claim in found]
     gru = known["fsdd_bigru"]
     for metric in ("latency", "energy"):
         options = ("--max-drop", "1%", "--minimize", metric, "--to", "qdq")
@@ -91,6 +91,11 @@ def searched(claim: Claim) -> Claim:
     objectives = f"loss,{claim.name.split()[1]}"
     options = (*claim.options, "--objectives", objectives, "--evaluations", str(PLANS))
     return replace(claim, name=f"{claim.name} search", options=options, command="search")
+
+
+def by_divergence(claim: Claim) -> Claim:
+    """Return the same claim with losses that are measured at every width."""
+    return replace(claim, name=f"{claim.name} kl", options=(*claim.options, "--sensitivity", "kl"))
 
 
 def main() -> None:
