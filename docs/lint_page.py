@@ -51,8 +51,9 @@ operators) and demands an error where the default level fails or is wrong, and n
 The column "Since" is the first release in which a trap was seen, among 1.20.1, 1.22.1, 1.23.2, 1.24.1,
 1.26.0, 1.28.0 and 1.31.1; the grid was run on all of them; a release between two of them is taken for the
 older one, a newer one for 1.31. QT103, QT105, QT206, QT208, QT303, QT304 and QT306 were run on 1.31.1 only,
-and are taken to hold for all. Functions that a model brings are not looked into. The times are of one
-convolution and one matrix product on one thread of an x86 processor with AVX-512 VNNI.
+and are taken to hold for all. Functions that a model brings are looked into where they are
+called; `block/Conv_3__1` is a node of the function `block`. The times are of one convolution and one matrix
+product on one thread of an x86 processor with AVX-512 VNNI.
 
 This page is written by `python docs/lint_page.py` from `passes/lint`.
 """

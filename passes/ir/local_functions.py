@@ -2,7 +2,7 @@
 
 Exporters write modules and helpers as functions of the model (ONNX, IR version 8); every pass looks at one
 graph. Functions of domains that name operators, such as those of ONNX Runtime, are how a runtime without the
-operator would compute it: they stay.
+operator would compute it: they stay. A node out of a function is called after it: ``block/Conv_3__1``.
 """
 
 from __future__ import annotations
@@ -58,6 +58,9 @@ def _with_functions(proto: onnx.ModelProto, functions: Iterable[onnx.FunctionPro
     result.CopyFrom(proto)
     del result.functions[:]
     result.functions.extend(functions)
+    for function in result.functions:
+        for index, node in enumerate(function.node):
+            node.name = f"{function.name}/{node.name or f'{node.op_type}_{index}'}"
     return result
 
 

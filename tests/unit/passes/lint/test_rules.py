@@ -9,6 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper, parser
 
+from passes.errors import ModelError
 from passes.lint.lint import lint
 from passes.lint.rules import RULES
 from passes.lint.runtime import FIRST, Runtime
@@ -139,6 +140,29 @@ def test_functions_of_the_model_are_known() -> None:
         helper.make_function("mine", "Twice", ["a"], ["b"], body, [helper.make_opsetid("", 21)])
     )
     assert codes(model, (1, 31)) == []
+
+
+def test_functions_are_looked_into_wherever_they_are_called() -> None:
+    head, _ = LOST_RELU.replace('"" : 21', '"" : 21, "mine" : 1').split("<float s")
+    quantizer = """{ k = Constant<value = float {0.5}>() z = Constant<value = int4 {0}>()
+        r = Relu(a) [q] c = QuantizeLinear(r, k, z) b = DequantizeLinear(c, k, z) }"""
+    model = parser.parse_model(
+        f"""{head} {{ h = mine.inner(x) y = mine.outer(h) }}
+        <domain: "mine", opset_import: ["" : 21, "mine" : 1]> outer (a) => (b) {{ b = mine.inner(a) }}
+        <domain: "mine", opset_import: ["" : 21]> inner (a) => (b) {quantizer}"""
+    )
+    found = lint(model, Runtime((1, 31)))
+    assert [it.rule.code for it in found] == ["QT201", "QT201"]
+    assert all(it.place.node.startswith("inner/Relu_2") for it in found)
+    assert len({it.place.node for it in found}) == 2
+
+
+def test_functions_without_end_are_refused() -> None:
+    model = wrapped(helper.make_node("Again", ["x"], ["y"], domain="mine"))
+    body = [helper.make_node("Again", ["a"], ["b"], domain="mine")]
+    model.functions.append(helper.make_function("mine", "Again", ["a"], ["b"], body, []))
+    with pytest.raises(ModelError, match="calls itself"):
+        lint(model, Runtime((1, 31)))
 
 
 @pytest.mark.parametrize(
