@@ -12,7 +12,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from passes.ir.onnx_io import opset_of, raise_opset, to_proto
+from passes.ir.onnx_io import opset_of, to_proto
+from passes.ir.opsets import raise_opset
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

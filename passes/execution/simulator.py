@@ -13,7 +13,8 @@ from passes.execution.joined import joined
 from passes.execution.prepared import PreparedSessions
 from passes.execution.session import Level, Session
 from passes.ir.float_layers import fitted
-from passes.ir.onnx_io import raise_opset, to_proto
+from passes.ir.onnx_io import to_proto
+from passes.ir.opsets import raise_opset
 from passes.lowering.encoding import PER_CHANNEL_OPSET, Form
 from passes.lowering.qdq import emit_qdq
 

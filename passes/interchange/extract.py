@@ -18,7 +18,8 @@ from passes.interchange.network import Network
 from passes.interchange.qoperators import expand_qoperators
 from passes.interchange.quant_nodes import expand_quant_nodes
 from passes.interchange.weights import fold_constant_quantizers, take_weights
-from passes.ir.onnx_io import model_from_proto, raise_opset, to_proto
+from passes.ir.onnx_io import model_from_proto, to_proto
+from passes.ir.opsets import raise_opset
 from passes.ir.plan import LayerBits, QuantPlan
 from passes.ir.weight_groups import base_scale
 

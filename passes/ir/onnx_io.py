@@ -156,40 +156,6 @@ def write_proto(proto: onnx.ModelProto, path: str | Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def raise_opset(proto: onnx.ModelProto, opset: int) -> onnx.ModelProto:
-    """Return the model at a higher opset of the default domain, IR version included.
-
-    Raises:
-        ModelError: the converter of the onnx package does not know how to move one of the operators.
-    """
-    current = opset_of(proto)
-    if opset > current:
-        try:
-            proto = onnx.version_converter.convert_version(proto, opset)
-        except (RuntimeError, shape_inference.InferenceError, onnx.version_converter.ConvertError) as error:
-            raise ModelError(f"cannot move the model from opset {current} to {opset}: {error}") from error
-    proto.ir_version = (
-        max(proto.ir_version, _IR_OF_OPSET.get(opset, 3)) if opset > current else proto.ir_version
-    )
-    return proto
-
-
-def set_opset(model: Model, opset: int) -> None:
-    """Bring a model to an opset, if it is at a lower one.
-
-    Raises:
-        ModelError: the converter of the onnx package does not know how to move one of the operators.
-    """
-    if opset_of(model.carried.header) < opset:
-        raised = model_from_proto(raise_opset(to_proto(model), opset), model.path, model.sha256, model.mapped)
-        model.graph, model.carried = raised.graph, raised.carried
-
-
-_IR_OF_OPSET = {
-    13: 7, 14: 7, 15: 8, 16: 8, 17: 8, 18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11, 24: 12, 25: 13,
-}  # fmt: skip
-
-
 def opset_of(proto: onnx.ModelProto) -> int:
     """Return the version of the default operator domain that the model imports."""
     versions = [entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")]

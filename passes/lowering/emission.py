@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import onnx
 from onnx.helper import make_opsetid
 
-from passes.ir.onnx_io import MAX_IR, opset_of, raise_opset
+from passes.ir.onnx_io import MAX_IR, opset_of
+from passes.ir.opsets import raise_opset
 from passes.lowering.encoding import PER_CHANNEL_OPSET
 
 

@@ -12,7 +12,6 @@ import onnx
 from passes.ir.onnx_io import MAX_OPSET
 
 if TYPE_CHECKING:
-    import onnx_graphsurgeon as gs
     from numpy.typing import NDArray
 
     from passes.numerics import IntFormat
@@ -61,16 +60,6 @@ _TYPES = {
     (2, True): "INT2", (2, False): "UINT2", (4, True): "INT4", (4, False): "UINT4",
     (8, True): "INT8", (8, False): "UINT8", (16, True): "INT16", (16, False): "UINT16",
 }  # fmt: skip
-
-
-_LAST_OPSETS = {"Swish": 24}
-"""Operators that ONNX Runtime 1.31 runs up to some opset only: it has no kernels for them, and expands their
-definitions no further."""
-
-
-def highest_opset(graph: gs.Graph) -> int:
-    """Return the highest opset at which ONNX Runtime is known to run the operators of a graph."""
-    return min((_LAST_OPSETS[node.op] for node in graph.nodes if node.op in _LAST_OPSETS), default=MAX_OPSET)
 
 
 def weight_encoding(fmt: IntFormat, form: Form, opset: int = MAX_OPSET) -> Encoding:

@@ -17,6 +17,7 @@ from onnx import helper, numpy_helper
 from passes.ir.float_layers import fitted
 from passes.ir.kinds import constant_operand
 from passes.ir.onnx_io import to_proto
+from passes.ir.opsets import highest_opset
 from passes.ir.plan import Role
 from passes.ir.points import row_points
 from passes.ir.weight_groups import multipliers
@@ -33,7 +34,6 @@ from passes.lowering.encoding import (
     act_encoding,
     alike_weight,
     codes_tensor,
-    highest_opset,
     weight_encoding,
 )
 from passes.lowering.narrow_acts import native4_tensors

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from passes.errors import ModelError
-from passes.ir.onnx_io import set_opset
+from passes.ir.onnx_io import MAX_OPSET, opset_of
+from passes.ir.opsets import set_opset
 from passes.transform.fuse_gelu import GELU_OPSET, find_gelus, fuse_gelu
 from passes.transform.fuse_hard_swish import (
     HARD_SIGMOID_OPSET,
@@ -40,6 +41,7 @@ class Function:
 
     Attributes:
         opset: first one with the operator.
+        last: last one at which ONNX Runtime runs it; graphs of later ones keep their spelling.
         find: returns every place.
         fuse: puts the operator there.
     """
@@ -47,6 +49,7 @@ class Function:
     opset: int
     find: Callable[[gs.Graph], list[Any]]
     fuse: Callable[[gs.Graph, Any], None]
+    last: int = MAX_OPSET
 
 
 _FUNCTIONS = (
@@ -57,7 +60,7 @@ _FUNCTIONS = (
     Function(RMS_NORM_OPSET, find_unit_norms, fuse_norm),
     Function(HARD_SIGMOID_OPSET, find_hard_sigmoids, fuse_hard_sigmoid),
     Function(HARD_SWISH_OPSET, find_hard_swishes, fuse_hard_swish),
-    Function(SWISH_OPSET, find_swishes, fuse_swish),
+    Function(SWISH_OPSET, find_swishes, fuse_swish, SWISH_OPSET),
 )
 
 
@@ -70,7 +73,7 @@ def fuse_functions(model: Model) -> int:
 
 
 def _fuse(model: Model, function: Function) -> int:
-    if not function.find(model.graph):
+    if opset_of(model.carried.header) > function.last or not function.find(model.graph):
         return 0
     model.graph.cleanup().toposort()
     try:

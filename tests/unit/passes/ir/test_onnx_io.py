@@ -11,7 +11,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper, parser
 
 from passes.errors import ModelError
-from passes.ir.onnx_io import model_from_text, opset_of, raise_opset, read_model, to_proto, write_proto
+from passes.ir.onnx_io import model_from_text, opset_of, read_model, to_proto, write_proto
+from passes.ir.opsets import raise_opset
 
 TEXT = """
 <ir_version: 8, opset_import: ["" : 13]>
@@ -266,22 +267,6 @@ def test_a_failed_write_leaves_nothing_behind(proto: onnx.ModelProto, tmp_path: 
     with pytest.raises(OSError, match=r"net\.onnx"):
         write_proto(proto, tmp_path / "net.onnx")
     assert [entry.name for entry in tmp_path.iterdir()] == ["net.onnx"]
-
-
-@pytest.mark.parametrize(("opset", "ir_version"), [(13, 8), (21, 10), (25, 13)])
-def test_raising_the_opset_raises_the_ir_version(opset: int, ir_version: int, proto: onnx.ModelProto) -> None:
-    raised = raise_opset(proto, opset)
-    assert (opset_of(raised), raised.ir_version) == (opset, ir_version)
-
-
-def test_an_operator_that_cannot_be_moved_is_reported(proto: onnx.ModelProto) -> None:
-    proto.graph.node[1].op_type = "Unheard"
-    with pytest.raises(ModelError, match="cannot move the model from opset 13 to 21"):
-        raise_opset(proto, 21)
-
-
-def test_an_opset_is_never_lowered(proto: onnx.ModelProto) -> None:
-    assert opset_of(raise_opset(proto, 11)) == 13
 
 
 def test_shapes_are_inferred() -> None:

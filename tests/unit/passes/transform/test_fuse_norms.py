@@ -26,9 +26,10 @@ QUOTIENTS = ["n = Div(d, r) ", "i = Reciprocal(r) n = Mul(d, i) ", "i = Div(one,
 TAIL = "g = Mul(n, gain) y = Add(g, shift)"
 
 
-def canonical(body: str) -> Model:
+def canonical(body: str, opset: int = 13) -> Model:
     """Canonicalize a body and check that it still computes the same."""
-    before, after = (model_from_text(TEXT.format(body=body)) for _ in range(2))
+    text = TEXT.format(body=body).replace(": 13]", f": {opset}]")
+    before, after = (model_from_text(text) for _ in range(2))
     Canonicalize().run(after, PassContext(load_target("generic")))
     x = np.random.default_rng(2).standard_normal((2, 3, 4)).astype(np.float32)
     old, new = (Session(to_proto(it), Level.BASIC, 1).run({"x": x})[0] for it in (before, after))
@@ -99,3 +100,8 @@ def test_a_product_with_the_own_sigmoid_is_a_swish(product: str) -> None:
 
 def test_a_product_with_another_sigmoid_stays() -> None:
     assert ops(canonical("z = Mul(x, gain) s = Sigmoid(z) y = Mul(x, s)")) == ["Mul", "Sigmoid", "Mul"]
+
+
+@pytest.mark.parametrize("opset", [25, 26])
+def test_beyond_the_last_opset_that_runs_swish_it_stays_spelled_out(opset: int) -> None:
+    assert ops(canonical("s = Sigmoid(x) y = Mul(x, s)", opset)) == ["Sigmoid", "Mul"]
