@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from passes.errors import LoweringError, UsageError
+from passes.errors import ArtifactError, LoweringError, UsageError
 from passes.ir.onnx_io import read_model, write_proto
 from passes.ir.setup import quantizer_setup
 from passes.lowering.encoding import Form
@@ -65,7 +65,8 @@ def lower_forms(model: Model, target: HardwareModel, forms: Iterable[str]) -> Lo
     try:
         origin = Origin(f"qtool {__version__}", target.name, target.rounding, target.requantization)
         return Lowered(qdq, emit_packed(model, setup, origin), "")
-    except LoweringError as error:
+    # An artifact refuses programs that its format does not hold, such as bounds that cross.
+    except (LoweringError, ArtifactError) as error:
         return Lowered(qdq, None, str(error))
 
 

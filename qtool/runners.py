@@ -83,7 +83,9 @@ class PackedRunner:
         return self.engine.artifact.outputs
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
-        """Return the outputs of one batch."""
+        """Return the outputs of one batch; inputs that nothing reads are no part of an artifact."""
+        read = self.engine.artifact.inputs
+        feeds = {name: array for name, array in feeds.items() if name in read}
         if not self._samples_are_free(feeds):
             result = self.engine.run(feeds)
             return [result[name] for name in self.outputs]

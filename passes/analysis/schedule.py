@@ -47,7 +47,7 @@ class ActivationLives(Analysis[ActivationSchedule]):
         home = _homes(graph, set(setup.fused.values()))
         tensors = {tensor.name: tensor for tensor in (*graph.inputs, *_written(graph.nodes))}
         steps = tuple(
-            Step(_roots(node.inputs, home), _roots(node.outputs, home))
+            _step(node, home)
             for node in graph.nodes
             if not all(home.get(tensor.name, tensor.name) != tensor.name for tensor in node.outputs)
         )
@@ -57,6 +57,12 @@ class ActivationLives(Analysis[ActivationSchedule]):
         roots = {home.get(member, member): it.name for it in setup.groups for member in it.members}
         group = {root: name for root, name in roots.items() if root in live}
         return ActivationSchedule(Schedule(described, steps, outputs), group)
+
+
+def _step(node: gs.Node, home: Mapping[str, str]) -> Step:
+    """Return what a node reads and writes; a view of what it reads is not written."""
+    reads = _roots(node.inputs, home)
+    return Step(reads, tuple(name for name in _roots(node.outputs, home) if name not in reads))
 
 
 def _homes(graph: gs.Graph, clamps: set[str]) -> dict[str, str]:

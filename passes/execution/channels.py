@@ -76,6 +76,8 @@ class _Rows:
 
     def update(self, values: NDArray[np.float32], count: int, rng: np.random.Generator) -> None:
         moved = np.moveaxis(values, self._axis, -1)
+        if not moved.size:
+            raise DataError(f"activation {self._name!r} has no elements on the calibration data")
         flat = moved.reshape(-1, moved.shape[-1])
         low, high = flat.min(axis=0), flat.max(axis=0)
         if not (np.isfinite(low).all() and np.isfinite(high).all()):

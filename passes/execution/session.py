@@ -97,10 +97,23 @@ class Session:
         outputs = self._session.get_outputs()
         self.outputs: tuple[str, ...] = tuple(it.name for it in outputs if _is_numeric(it.type))
 
+    def described(self) -> dict[str, tuple[np.dtype[np.generic], list[int | str | None]]]:
+        """Return element type and shape of every output that is a tensor of a type that numpy has."""
+        outputs = self._session.get_outputs()
+        return {it.name: (np.dtype(_TYPES[it.type]), list(it.shape)) for it in outputs if it.type in _TYPES}
+
     def run(
         self, feeds: Mapping[str, NDArray[Any]], names: Sequence[str] | None = None
     ) -> list[NDArray[Any]]:
-        """Run one batch and return the named outputs; by default all that are tensors of numbers."""
+        """Run one batch and return the named outputs; by default all that are tensors of numbers.
+
+        Raises:
+            ModelError: ONNX Runtime fails, or there are no such outputs.
+        """
+        if names is None and not self.outputs:
+            raise ModelError(
+                "the model has no output that is a tensor of numbers; cut off what follows those"
+            )
         try:
             return list(self._session.run(list(self.outputs if names is None else names), dict(feeds)))
         except _ORT_ERRORS as error:
@@ -128,6 +141,14 @@ def _is_numeric(kind: str) -> bool:
     return kind.startswith("tensor(") and kind != "tensor(string)"
 
 
+_TYPES = {
+    f"tensor({word})": name
+    for word, name in {
+        "float": "float32", "double": "float64", "float16": "float16", "bool": "bool",
+        **{f"{sign}int{bits}": f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)},
+    }.items()
+}  # fmt: skip
+"""Names that numpy has for element types, by ONNX Runtime's words."""
 _PYBIND = ort.capi.onnxruntime_pybind11_state
 _ORT_ERRORS = (
     _PYBIND.Fail,

@@ -94,7 +94,12 @@ def _codes_type(node: onnx.NodeProto, attrs: dict[str, int], network: Network) -
     if len(node.input) > 2 and node.input[2]:
         return network.constant_type(node.input[2])
     if is_dequantize(node):
-        return network.constant_type(node.input[0])
+        maker = network.producer.get(node.input[0])
+        while maker is not None and maker.op_type == "Clip":
+            maker = network.producer.get(maker.input[0])
+        if maker is None or not is_quantize(maker):
+            return network.constant_type(node.input[0])
+        return _codes_type(maker, {it.name: it.i for it in maker.attribute}, network)
     return attrs.get("output_dtype", 0) or _T.UINT8
 
 

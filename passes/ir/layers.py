@@ -185,10 +185,10 @@ def _obstacle(  # noqa: PLR0911 - one return per reason
         return f"its bias has rank {len(bias.shape)}; rank 1 is supported"
     if node.op == "MatMul" and isinstance(second, gs.Constant) and len(second.shape) != 2:
         return f"MatMul with a constant of rank {len(second.shape)}; rank 2 is supported"
-    for tensor in (act, second):
-        if tensor.dtype != np.float32:
-            return f"{tensor.name} is {tensor.dtype}; float32 is supported"
-    return ""
+    others = [tensor for tensor in (act, second) if tensor.dtype != np.float32]
+    if others:
+        return f"{others[0].name} is {others[0].dtype}; float32 is supported"
+    return "its weight has no elements" if isinstance(second, gs.Constant) and 0 in second.shape else ""
 
 
 def _gemm_obstacle(node: gs.Node) -> str:

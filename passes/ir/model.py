@@ -23,12 +23,14 @@ class Carried:
         graph_metadata: metadata properties of the graph.
         node_docs: documentation string of each node, by unique node name.
         node_metadata: metadata properties of each node, by unique node name.
+        types: types of those inputs and outputs of the graph that are no tensors.
     """
 
     header: onnx.ModelProto
     graph_metadata: dict[str, str] = field(default_factory=dict)
     node_docs: dict[str, str] = field(default_factory=dict)
     node_metadata: dict[str, dict[str, str]] = field(default_factory=dict)
+    types: dict[str, onnx.TypeProto] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -21,10 +21,14 @@ from onnx_graphsurgeon.util.exception import OnnxGraphSurgeonException
 
 from passes.errors import ModelError
 from passes.ir.arity import check_arity
+from passes.ir.check_nodes import check_nodes
 from passes.ir.external import load_external_data
+from passes.ir.foreign_names import mark_foreign, unmark_foreign
 from passes.ir.local_functions import inline_functions
 from passes.ir.model import Carried, Model
 from passes.ir.node_order import sort_nodes
+from passes.ir.ops import DEFAULT_DOMAINS
+from passes.ir.sparse import make_dense
 from passes.ir.tensor_sizes import check_tensors
 from passes.ir.text_fields import check_text
 
@@ -33,7 +37,7 @@ if TYPE_CHECKING:
 
 MIN_OPSET, MAX_OPSET, MAX_IR = 7, 26, 13
 MAX_FILE_BYTES = 2**31
-_CONSTANTS_IR = 4
+_CONSTANTS_IR, _PLAIN_OPSET = 4, 13
 
 logging.getLogger("onnx_graphsurgeon").setLevel(logging.ERROR)
 gs.logger.G_LOGGER.severity = gs.logger.G_LOGGER.ERROR
@@ -90,14 +94,17 @@ def model_from_proto(proto: onnx.ModelProto, path: str, sha256: str, mapped: Map
     _check_header(proto, path)
     proto = inline_functions(proto, path)
     check_tensors(proto.graph, path, outside=mapped is not None)
+    make_dense(proto.graph, path)
     _name_nodes(proto.graph)
     check_arity(proto, path)
+    check_nodes(proto.graph, opset_of(proto), path)
     carried = _carry(proto)
     inferred = infer_shapes(proto)
     try:
         graph = gs.import_onnx(inferred)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise ModelError(f"{path}: the graph cannot be read: {error}") from error
+    mark_foreign(graph)
     try:
         graph.toposort()
     except OnnxGraphSurgeonException as error:
@@ -124,10 +131,14 @@ def to_proto(model: Model) -> onnx.ModelProto:
         ) from error
     except (ValueError, TypeError) as error:
         raise ModelError(f"{model.path}: the graph cannot be written: {error}") from error
+    unmark_foreign(proto.graph)
     out = _with_header(proto, model.carried.header)
     # Before version 4 constants had to be inputs as well, which they are no longer.
     out.ir_version = max(out.ir_version, _CONSTANTS_IR)
     sort_nodes(out.graph)
+    for value in (*out.graph.input, *out.graph.output):
+        if value.name in model.carried.types:
+            value.type.CopyFrom(model.carried.types[value.name])
     helper.set_model_props(out.graph, model.carried.graph_metadata) if model.carried.graph_metadata else None
     for node in out.graph.node:
         node.doc_string = model.carried.node_docs.get(node.name, "")
@@ -198,6 +209,9 @@ def _check_graph(proto: onnx.ModelProto, path: str) -> None:
 
 def _check_header(proto: onnx.ModelProto, path: str) -> None:
     _check_graph(proto, path)
+    if all(node.domain not in DEFAULT_DOMAINS for node in proto.graph.node) and not opset_of(proto):
+        # All operators are of other domains, as in a tree ensemble; passes may add some of ONNX.
+        proto.opset_import.add(version=_PLAIN_OPSET)
     opset = opset_of(proto)
     if not MIN_OPSET <= opset <= MAX_OPSET:
         raise ModelError(
@@ -225,6 +239,11 @@ def _carry(proto: onnx.ModelProto) -> Carried:
         node_docs={node.name: node.doc_string for node in proto.graph.node if node.doc_string},
         node_metadata={
             node.name: _props(node.metadata_props) for node in proto.graph.node if node.metadata_props
+        },
+        types={
+            value.name: value.type
+            for value in (*proto.graph.input, *proto.graph.output)
+            if not value.type.HasField("tensor_type")
         },
     )
 

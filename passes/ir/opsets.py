@@ -100,7 +100,7 @@ def _inside(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
 
 def _flatten_hardmax(graph: onnx.GraphProto) -> None:
     """Let every Hardmax see a matrix, as it did by itself: all axes from its own on are the columns."""
-    nodes = []
+    nodes: list[onnx.NodeProto] = []
     for node in graph.node:
         for inner in _inside(node):
             _flatten_hardmax(inner)

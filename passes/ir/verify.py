@@ -31,5 +31,6 @@ def verify_model(model: Model) -> None:
 
 
 def _means_infinity(tensor: gs.Constant) -> bool:
-    """A scalar infinity is a bound or a mask, as in attention, and not damage."""
-    return bool(tensor.values.size == 1 and np.isinf(tensor.values).all())
+    """A scalar infinity is a bound or a mask, as in attention, and not damage; so is -inf among zeros."""
+    hidden = np.isneginf(tensor.values) | (tensor.values == 0)
+    return bool(hidden.all() or (tensor.values.size == 1 and np.isinf(tensor.values).all()))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from passes.ir.layers import Layer
 
 _INT64_MAX = np.iinfo(np.int64).max
+_POOLS = frozenset({"MaxPool", "AveragePool"})
 
 
 def clamp_bounds(node: gs.Node) -> tuple[float | None, float | None]:
@@ -92,6 +93,10 @@ def _window(node: gs.Node, kernel: Any) -> dict[str, Attr]:
         spatial = (node.inputs[0].shape or [])[2:]
         if len(spatial) != rank or not all(isinstance(size, int) for size in spatial):
             raise LoweringError(f"node {node.name}: auto_pad on an input of unknown size")
+        if node.op in _POOLS and any(step != 1 for step in attrs.get("dilations") or ()):
+            raise LoweringError(
+                f"node {node.name}: ONNX Runtime pads {node.op} with auto_pad and dilations less"
+            )
         resolved = ConvWindow.of_attrs(attrs, kernel, spatial).pads
         pads = [pair[0] for pair in resolved] + [pair[1] for pair in resolved]
     strides, dilations = attrs.get("strides") or [1] * rank, attrs.get("dilations") or [1] * rank

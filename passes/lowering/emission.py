@@ -57,18 +57,25 @@ def assemble(proto: onnx.ModelProto, emission: Emission) -> onnx.ModelProto:
         replace = emission.replaced.get(node.name)
         for made in [node] if replace is None else replace(node):
             if made.name in emission.added_inputs:
+                del made.input[_named_inputs(made) :]
                 made.input.append(emission.added_inputs[made.name])
             _redirect(made, emission.own.get(made.name, emission.renamed))
             nodes.append(made)
         for name in node.output:
             nodes.extend(emission.nodes.get(name, []))
     copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
-    _keep_output_names(copies, outputs & emission.renamed.keys(), emission.renamed)
+    made_here = outputs - {value.name for value in graph.input}
+    _keep_output_names(copies, made_here & emission.renamed.keys(), emission.renamed)
     del graph.node[:]
     graph.node.extend(copies)
     _replace_initializers(graph, emission)
     proto.ir_version = min(max(proto.ir_version, 7), MAX_IR)
     return proto
+
+
+def _named_inputs(node: onnx.NodeProto) -> int:
+    """Return how many inputs there are without the empty names that may stand at the end."""
+    return max((index for index, name in enumerate(node.input, 1) if name), default=0)
 
 
 def _redirect(node: onnx.NodeProto, renamed: dict[str, str]) -> None:

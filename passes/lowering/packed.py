@@ -97,6 +97,8 @@ class _Emitter:
             if node.name in self._clamps or _stands_beside(node):
                 continue
             (self._integer if node.name in self._setup.nodes else self._float)(node)
+        for tensor in graph.outputs:
+            self._info(tensor)
         return Artifact(
             producer=origin.producer,
             model_sha256=self._model.sha256,
@@ -195,7 +197,6 @@ class _Emitter:
 
     def _float(self, node: gs.Node) -> None:
         """Carry on in floating point after the last integer step."""
-        source = node.inputs[0]
         op = _FLOAT_TAIL.get(node.op)
         if op is None and node.op not in _FLOAT_MOVES:
             raise LoweringError(
@@ -203,15 +204,13 @@ class _Emitter:
             )
         if any(tensor.name in self._plan.tensors for tensor in node.outputs):
             raise LoweringError(f"node {node.name} ({node.op}) is floating point between integer operators")
-        name = self._as_float(source)
+        name = self._as_float(node.inputs[0])
         self._define(node.outputs[0], quantized=False)
         step, attrs, table = (op, _softmax_attrs(node), None) if op else mover_step(node)
         self._steps.append(Step(step, node.name, (name,), node.outputs[0].name, attrs, table=table))
 
     def _as_float(self, tensor: gs.Variable) -> str:
-        info = self._tensors.get(tensor.name)
-        if info is None:
-            raise LoweringError(f"tensor {tensor.name!r} is not computed by the integer program")
+        info = self._info(tensor)
         if info.is_float:
             return str(tensor.name)
         name = f"{tensor.name}.float"
@@ -219,6 +218,11 @@ class _Emitter:
             self._tensors[name] = TensorInfo(name, info.shape)
             self._steps.append(Step("requantize", name, (tensor.name,), name))
         return name
+
+    def _info(self, tensor: gs.Tensor) -> TensorInfo:
+        if tensor.name not in self._tensors:
+            raise LoweringError(f"tensor {tensor.name!r} is not computed by the integer program")
+        return self._tensors[tensor.name]
 
     def _define(self, tensor: gs.Variable, quantized: bool) -> None:
         shape = tensor.shape if tensor.shape is not None else ()

@@ -10,6 +10,7 @@ import onnx_graphsurgeon as gs
 import onnxruntime
 
 from passes.api import Aspect, Pass, PassContext, PassResult
+from passes.execution.runtime_types import infer_runtime_types
 from passes.ir.known_integers import known_integers
 from passes.ir.missing_shapes import infer_missing_shapes, sharpen_shapes
 from passes.ir.ops import OpClass, op_info
@@ -61,7 +62,12 @@ class Canonicalize(Pass):
     def run(self, model: Model, ctx: PassContext) -> PassResult:
         """Apply every rule once, in the order of the class documentation."""
         before = len(model.graph.nodes)
-        folded = _fold_constants(model) + _simplify(model.graph) + fuse_functions(model)
+        folded = (
+            infer_runtime_types(model)
+            + _fold_constants(model)
+            + _simplify(model.graph)
+            + fuse_functions(model)
+        )
         folded += _fold_constants(model) + _fuse_masks(model)
         graph = model.graph
         fused = fuse_scans(graph) + _unroll(model) + fold_fills(graph, known_integers(graph))
@@ -162,10 +168,10 @@ def _remove_copies(graph: gs.Graph) -> int:
     outputs = {tensor.name for tensor in graph.outputs}
     removed = 0
     for node in graph.nodes:
-        if node.op not in ("Identity", "Dropout") or (node.op == "Dropout" and _mask_used(node, outputs)):
-            continue
-        if not node.inputs or not node.outputs:
+        if node.op not in ("Identity", "Dropout") or not node.inputs or not node.outputs:
             continue  # graphsurgeon leaves folded nodes behind, without tensors, until the next cleanup
+        if node.op == "Dropout" and (_mask_used(node, outputs) or _may_train(node)):
+            continue
         source, copy = node.inputs[0], node.outputs[0]
         if copy.name not in outputs:
             for reader in list(copy.outputs):
@@ -192,6 +198,14 @@ def _mask_used(node: gs.Node, outputs: set[str]) -> bool:
     return any(tensor.outputs or tensor.name in outputs for tensor in node.outputs[1:])
 
 
+def _may_train(node: gs.Node) -> bool:
+    """Tell whether a Dropout drops something, or is told so at run time (training_mode, opset 12)."""
+    mode = node.inputs[2] if len(node.inputs) > 2 else None
+    if isinstance(mode, gs.Constant):
+        return bool(np.any(mode.values))
+    return mode is not None and bool(mode.name)
+
+
 def _normalize_gemm(node: gs.Node) -> bool:
     """Fold alpha into the weight, beta into the bias, make the bias a vector; False if nothing changed."""
     weight = node.inputs[1]
@@ -205,7 +219,8 @@ def _normalize_gemm(node: gs.Node) -> bool:
     if len(node.inputs) > 2 and isinstance(node.inputs[2], gs.Constant):
         bias, channels = node.inputs[2], weight.shape[0 if node.attrs.get("transB", 0) else 1]
         values = np.asarray(bias.values * np.asarray(beta, bias.values.dtype))
-        if values.size in (1, channels) and (beta != 1.0 or values.shape != (channels,)):
+        alike = values.size == 1 or (values.size == channels and values.shape[-1] == channels)
+        if alike and (beta != 1.0 or values.shape != (channels,)):
             vector = np.broadcast_to(values.reshape(-1), (channels,)).copy()
             node.inputs[2] = _fresh(bias, f"{node.name}.bias", vector)
             node.attrs.pop("beta", None)
@@ -214,12 +229,13 @@ def _normalize_gemm(node: gs.Node) -> bool:
 
 def _unshare(graph: gs.Graph) -> int:
     """Give each layer its own weight and bias, and each constant operand its own tensor."""
-    copies = 0
+    copies, outputs = 0, {tensor.name for tensor in graph.outputs}
     for node in graph.nodes:
         if op_info(node.op, node.domain).kind is not OpClass.LAYER:
             continue
         for index, tensor in enumerate(node.inputs):
-            if isinstance(tensor, gs.Constant) and len(tensor.outputs) > 1:
+            shared = len(tensor.outputs) > 1 or tensor.name in outputs
+            if isinstance(tensor, gs.Constant) and shared:
                 node.inputs[index] = _fresh(tensor, f"{tensor.name}.{node.name}", tensor.values.copy())
                 copies += 1
     return copies

@@ -56,6 +56,8 @@ def _obstacle(node: gs.Node, layer: Layer | None, outputs: set[str]) -> str:
         return f"the output of {layer.name} has other readers"
     if not all(isinstance(tensor, gs.Constant) for tensor in node.inputs[1:5]):
         return "its statistics are computed at run time"
+    if any(tensor.values.ndim != 1 for tensor in node.inputs[1:5]):
+        return "its statistics are not one per channel"
     if node.attrs.get("training_mode", 0) or any(tensor.outputs for tensor in node.outputs[1:]):
         return "it is in training mode"
     return (

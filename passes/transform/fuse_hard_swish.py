@@ -67,7 +67,8 @@ def _ramps(graph: gs.Graph) -> list[Ends]:
             continue
         shifted = producer(node.inputs[0], "Add")
         operand = None if shifted is None or scalar(shifted) != 3.0 else _variable(shifted)
-        if operand is not None:
+        # ONNX Runtime has no HardSigmoid in double precision.
+        if operand is not None and operand.dtype != np.float64:
             found.append((operand, node.outputs[0]))
     return found
 

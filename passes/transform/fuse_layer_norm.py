@@ -58,7 +58,8 @@ def fuse_norm(graph: gs.Graph, norm: Norm) -> None:
     """
     name = f"{norm.result.inputs[0].name}.norm"
     vectors = [("gain", norm.gain), *([("shift", norm.shift)] if norm.shift is not None else [])]
-    constants = [gs.Constant(f"{name}.{label}", np.ascontiguousarray(values)) for label, values in vectors]
+    dtype = norm.x.dtype or np.float32
+    constants = [gs.Constant(f"{name}.{label}", values.astype(dtype)) for label, values in vectors]
     norm.result.inputs.clear()
     attrs = {"axis": -1, "epsilon": norm.epsilon}
     graph.nodes.append(gs.Node(norm.op, name, attrs, [norm.x, *constants], [norm.result]))

@@ -55,7 +55,8 @@ def _fuse(
             selectors[mask.name] = _selector(graph, mask, indices)
         keep = selectors[mask.name]
         if keep is not None and isinstance(scores, gs.Variable) and _covers(scores, result):
-            lowest = gs.Constant(f"{node.name}.lowest", np.array(np.finfo(np.float32).min))
+            least = np.finfo(scores.dtype or np.float32).min
+            lowest = gs.Constant(f"{node.name}.lowest", np.array(least, scores.dtype or np.float32))
             node.op, node.attrs, node.inputs = "Where", {}, [keep, scores, lowest]
             return 1
     return 0
