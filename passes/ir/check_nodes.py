@@ -45,8 +45,8 @@ def check_nodes(graph: onnx.GraphProto, opset: int, path: str) -> None:
 
 def _attribute_problems(node: onnx.NodeProto, opset: int) -> Iterator[str]:
     # What is no text comes out of the parser as bytes.
-    known_operator = isinstance(node.op_type, str) and defs.has(node.op_type, opset)
-    if not known_operator:
+    op: object = node.op_type
+    if not (isinstance(op, str) and defs.has(op, opset)):
         return
     found = {attribute.name: attribute.type for attribute in node.attribute}
     attributes = defs.get_schema(node.op_type, opset).attributes
@@ -54,7 +54,7 @@ def _attribute_problems(node: onnx.NodeProto, opset: int) -> Iterator[str]:
     if unknown := found.keys() - attributes.keys():
         yield f"opset {opset} has no attribute {min(unknown)!r} of it"
     for name, known in attributes.items():
-        expected = _KINDS.Value(known.type.name)
+        expected = _KINDS.Value(str(known.type).rpartition(".")[2])
         if name in found and found[name] not in (expected, _KINDS.UNDEFINED):
             kinds = _KINDS.Name(expected), _KINDS.Name(found[name])
             yield f"expected attribute {name!r} of type {kinds[0]}, found {kinds[1]}"

@@ -33,6 +33,7 @@ from passes.transform.sink_transposes import sink_transposes
 from passes.transform.split_recurrent import split_recurrent
 from passes.transform.split_slices import split_slices
 from passes.transform.split_sums import split_sums
+from passes.transform.unroll_loops import unroll_loops
 from passes.transform.unroll_scans import unroll_scans
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Canonicalize(Pass):
     scaling of scores is in the weights of the queries. What treats every element or channel alike stands
     before a Transpose behind a convolution; factors and summands of its channels are in its weights and its
     bias. A Scan of a recurrent cell is an LSTM, GRU or RNN, and such a node has one direction and gives the
-    sequence of its states only. A Scan of a few steps without weights is written out.
+    sequence of its states only. A Scan or Loop of a few steps without weights is written out.
     """
 
     name: ClassVar[str] = "canonicalize"
@@ -156,7 +157,7 @@ def _fuse_masks(model: Model) -> int:
 
 
 def _unroll(model: Model) -> int:
-    unrolled = unroll_scans(model.graph)
+    unrolled = unroll_scans(model.graph) + unroll_loops(model.graph)
     if unrolled:
         model.graph.cleanup().toposort()
         infer_missing_shapes(model)

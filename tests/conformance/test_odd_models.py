@@ -231,6 +231,22 @@ def test_they_are_quantized_or_refused_in_words(name: str, tmp_path: Path) -> No
     assert reason in result.stderr
 
 
+def test_a_loop_of_a_known_number_of_steps_runs_on_integers(tmp_path: Path) -> None:
+    proto = net(
+        """m = MatMul(x, w) c0 = Gather<axis = 0>(m, last) t = Constant<value = int64 {3}>()
+        o = Constant<value = bool {1}>()
+        c, z = Loop(t, o, c0) <body = step (int64 i, bool on, float[2,3] s) =>
+            (bool on1, float[2,3] s1, float[2,3] h) {
+                on1 = Identity(on) r = Gather<axis = 0>(m, i) f = Sigmoid(r) d = Sub(s, r)
+                p = Mul(f, d) s1 = Add(p, r) h = Mul(f, s1) }>
+        y = MatMul(z, v)""",
+        inputs="float[3,2,3] x",
+    )
+    proto.graph.initializer.append(numpy_helper.from_array(np.array(2), "last"))
+    assert quantize(proto, tmp_path).exit_code == 0
+    assert (tmp_path / "out" / "model.qpk").exists()
+
+
 def test_samples_without_elements_are_refused(tmp_path: Path) -> None:
     result = quantize(net("m = MatMul(x, w) y = MatMul(m, v)", inputs="float[2,0,3] x"), tmp_path)
     assert result.exit_code == 3
