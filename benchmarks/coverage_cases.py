@@ -17,6 +17,8 @@ IMAGES = ("imagenet/calib", "imagenet/eval")
 SMALL_IMAGES = "resize=183 crop=160 scale=127.5 mean=1"
 TEXT = ("text/sst2_calib.npz", "text/sst2_eval.npz")
 LAYERS = {"Conv", "ConvTranspose", "Einsum", "Gemm", "GRU", "LSTM", "MatMul", "RNN"}
+WEIGHTED = LAYERS - {"Einsum", "MatMul"}
+"""Operators that multiply by constants only."""
 OPEN_SIZE = 2
 """Size of an axis that a model leaves open, when its input is made up."""
 
@@ -86,22 +88,48 @@ def odd_cases(data: Path, folder: Path) -> Iterator[Case]:
 
 
 def suite_cases(data: Path, folder: Path) -> Iterator[Case]:
-    """Yield the onnx package's tests of operators that multiply.
+    """Yield the onnx package's tests of operators that multiply, and of models with such operators.
 
-    Their weights are inputs; all inputs but the first become constants, as a network would have them.
+    All their weights are inputs. Inputs but the first become constants, as a network would have them, but not
+    in models of matrix products only, such as attention: there, those with as many samples stay.
     """
     from onnx.backend.test.case.node import collect_testcases
 
     for case in sorted(collect_testcases(None), key=lambda case: case.name):
-        inputs, nodes = list(case.model.graph.input), case.model.graph.node
-        multiplies = len(nodes) == 1 and nodes[0].op_type in LAYERS
-        if multiplies and inputs[0].type.tensor_type.elem_type == onnx.TensorProto.FLOAT:
-            arrays = [np.asarray(array) for array in case.data_sets[0][0]]
-            model = with_constants(
-                case.model, dict(zip([it.name for it in inputs[1:]], arrays[1:], strict=False))
-            )
-            (folder / f"{case.name}.onnx").write_bytes(model.SerializeToString())
-            yield _stored(case.name, folder / f"{case.name}.onnx", {inputs[0].name: arrays[0]}, folder)
+        inputs, (given, _) = list(case.model.graph.input), case.data_sets[0]
+        kinds = {value.type.tensor_type.elem_type for value in inputs}
+        ops = set(_ops(case.model.graph))
+        if not ops & LAYERS or onnx.TensorProto.UNDEFINED in kinds or not _is_float(inputs[0]):
+            continue
+        arrays = {value.name: _array(array) for value, array in zip(inputs, given, strict=False)}
+        fed = {inputs[0].name: arrays[inputs[0].name]}
+        if not ops & WEIGHTED and len(case.model.graph.node) > 1:
+            samples = len(fed[inputs[0].name])
+            alike = [it.name for it in inputs if _is_float(it) and len(arrays[it.name]) == samples]
+            fed = {name: arrays[name] for name in alike}
+        rest = {name: array for name, array in arrays.items() if name not in fed}
+        model = folder / f"{case.name}.onnx"
+        model.write_bytes(with_constants(case.model, rest).SerializeToString())
+        yield _stored(case.name, model, fed, folder)
+
+
+def _ops(graph: onnx.GraphProto) -> Iterator[str]:
+    for node in graph.node:
+        yield node.op_type
+        for attribute in node.attribute:
+            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                yield from _ops(inner)
+
+
+def _is_float(value: onnx.ValueInfoProto) -> bool:
+    kind = value.type.tensor_type
+    return bool(kind.elem_type == onnx.TensorProto.FLOAT and kind.shape.dim)
+
+
+def _array(value: Any) -> NDArray[Any]:
+    """Return a stored array; values of few bits come as protocol buffers."""
+    stored = isinstance(value, onnx.TensorProto)
+    return onnx.numpy_helper.to_array(value) if stored else np.asarray(value)
 
 
 def with_constants(proto: onnx.ModelProto, values: dict[str, NDArray[Any]]) -> onnx.ModelProto:

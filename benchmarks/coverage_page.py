@@ -46,7 +46,9 @@ does not know.
 
 ## The onnx package's tests of operators that multiply
 
-All inputs but the first become constants, as a network would have them.
+{suite_count} tests of such operators, and of models that have one: attention and normalizations in small
+operators, for example. Inputs but the first become constants, as a network would have them; models of matrix
+products only keep those that have as many samples.
 
 {suite}
 
@@ -134,6 +136,7 @@ def main() -> None:
         odd_count=len(document["odd"]),
         odd=outcomes(document["odd"]),
         odd_long=long_ones(document["odd"]),
+        suite_count=len(document["suite"]),
         suite=outcomes(document["suite"]),
         large=large(RESULTS / "large_model.json"),
     )
