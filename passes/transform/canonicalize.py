@@ -29,6 +29,7 @@ from passes.transform.index_values import index_values
 from passes.transform.inline_branches import inline_branches
 from passes.transform.name_extents import name_extents
 from passes.transform.settle_types import settle_types
+from passes.transform.single_precision import to_single_precision
 from passes.transform.sink_transposes import sink_transposes
 from passes.transform.split_recurrent import split_recurrent
 from passes.transform.split_slices import split_slices
@@ -55,7 +56,8 @@ class Canonicalize(Pass):
     scaling of scores is in the weights of the queries. What treats every element or channel alike stands
     before a Transpose behind a convolution; factors and summands of its channels are in its weights and its
     bias. A Scan of a recurrent cell is an LSTM, GRU or RNN, and such a node has one direction and gives the
-    sequence of its states only. A Scan or Loop of a few steps without weights is written out.
+    sequence of its states only. A Scan or Loop of a few steps without weights is written out. A network with
+    weights in half or double precision is in single precision, but for its inputs and outputs.
     """
 
     name: ClassVar[str] = "canonicalize"
@@ -63,12 +65,8 @@ class Canonicalize(Pass):
     def run(self, model: Model, ctx: PassContext) -> PassResult:
         """Apply every rule once, in the order of the class documentation."""
         before = len(model.graph.nodes)
-        folded = (
-            infer_runtime_types(model)
-            + _fold_constants(model)
-            + _simplify(model.graph)
-            + fuse_functions(model)
-        )
+        folded = infer_runtime_types(model) + _fold_constants(model) + _to_single_precision(model)
+        folded += _simplify(model.graph) + fuse_functions(model)
         folded += _fold_constants(model) + _fuse_masks(model)
         graph = model.graph
         fused = fuse_scans(graph) + _unroll(model) + fold_fills(graph, known_integers(graph))
@@ -129,6 +127,13 @@ def _fold_constants(model: Model) -> int:
         named |= newly
         graph.cleanup().toposort()
         sharpen_shapes(model, named)
+
+
+def _to_single_precision(model: Model) -> int:
+    changed = 0 if model.mapped is not None else to_single_precision(model.graph)
+    if changed:
+        model.graph.cleanup().toposort()
+    return changed
 
 
 def _simplify(graph: gs.Graph) -> int:

@@ -37,7 +37,8 @@ CONSTANTS: Arrays = {
     "mask": np.triu(np.full((3, 3), -np.inf, np.float32), 1), "lo": np.array(2, np.float32),
     "hi": np.array(-1, np.float32), "cut": np.array([0, 0, -1, 1, 0, 0, 1, -1]), "empty": floats(3, 0),
     "codes": np.eye(3, dtype=np.int8), "plane": floats(3, 3, 3), "tiny16": np.array(0.01, np.float16),
-    "tiny64": np.array(0.01),
+    "tiny64": np.array(0.01), "k16": floats(3, 3, 2, 2).astype(np.float16),
+    "w64": floats(3, 3).astype(np.float64), "half16": np.array(0.5, np.float16),
 }  # fmt: skip
 IMAGE = "float[2,3,4,4] x"
 ROWS = "float[3,3] x"
@@ -78,7 +79,16 @@ NORM = """m = ReduceMean<axes = [-1]>(x) d = Sub(x, m) s = Mul(d, d) r = ReduceM
     a = Add(r, {0}) q = Sqrt(a) y = Div(d, q)"""
 HARD = """t = Constant<value = double {3.0}>() z = Constant<value = double {0.0}>()
     s = Constant<value = double {6.0}>() a = Add(x, t) c = Clip(a, z, s) m = Mul(x, c) y = Div(m, s)"""
+HALVES = """c = Conv(x, k16) r = Relu(c) m = ReduceMax<keepdims = 0>(r) t = Greater(m, half16)
+    y = If(t) <then_branch = one () => (float16[] a) { a = Mul(r, half16) },
+               else_branch = two () => (float16[] b) { k = Cast<to = 1>(r) b = Cast<to = 10>(k) }>"""
+HALF = net(HALVES, inputs="float16[2,3,4,4] x", outputs="float16[] y")
+DOUBLE = net(
+    "m = MatMul(x, w64) r = Relu(m) y = MatMul(r, w64)", inputs="double[3,3] x", outputs="double[] y"
+)
 SAME = {
+    "half precision": HALF,
+    "double precision": DOUBLE,
     "a bias per row": net("y = Gemm(x, w, rows)"),
     "a scaled bias per row": net("y = Gemm<beta = 0.5, alpha = 2.0>(x, w, rows)"),
     "dropout in training": net("d = Dropout<seed = 1>(x, half, yes) y = MatMul(d, w)"),
@@ -174,6 +184,8 @@ def test_maps_keep_their_types() -> None:
 
 BIASED = "c = Conv(x, k, none) y = Relu(c)"
 QUANTIZED: dict[str, tuple[onnx.ModelProto, str]] = {
+    "half precision": (HALF, ""),
+    "double precision": (DOUBLE, ""),
     "a weight that is a result": (net("y = MatMul(x, w)", outputs="float[] y, float[3,3] w"), ""),
     "an input that is a result": (
         net("m = MatMul(x, w) y = MatMul(m, v)", outputs="float[] y, float[3,3] x"),
