@@ -43,7 +43,8 @@ class ActivationStats:
     Attributes:
         ranges: (minimum, maximum) of each computed activation, by tensor name.
         histograms: distribution of each computed activation; empty unless asked for.
-        means: mean of each channel of every layer's input, by layer name; empty unless asked for.
+        means: mean of each channel of the input of layers with a place for a bias, by layer name; empty unless
+            asked for.
         patches: (samples, positions, groups, depth) inputs of each layer; empty unless asked for.
         samples: number of samples in the sweep.
     """
@@ -92,7 +93,8 @@ class _Sweep:
         self._ranges = {name: RangeObserver() for name in sources}
         self._histograms = {name: Histogram() for name in sources if HISTOGRAMS in ctx.observes}
         self._patches = {layer.name: PatchObserver(layer) for layer in weighted if PATCHES in ctx.observes}
-        axes = {layer.name: _other_axes(layer) for layer in weighted if MEANS in ctx.observes}
+        biased = [layer for layer in weighted if layer.takes_bias and MEANS in ctx.observes]
+        axes = {layer.name: _other_axes(layer) for layer in biased}
         self._layer_axes = {name: reduced for name, reduced in axes.items() if reduced is not None}
         self._means = {name: MeanObserver() for name in self._layer_axes}
         self._acts = {layer.name: layer.act.name for layer in weighted}

@@ -131,8 +131,6 @@ class _Builder:
         """Observe the mean of each channel."""
         if name in self._wanted.images:
             self.probes.mean[name] = self._node("GlobalAveragePool", [name], f"{name}.mean")
-        elif not axes:
-            self.probes.mean[name] = self._node("Identity", [name], f"{name}.mean")
         elif self._opset < _AXES_INPUT_OPSET:
             self.probes.mean[name] = self._node(
                 "ReduceMean", [name], f"{name}.mean", axes=list(axes), keepdims=0

@@ -39,6 +39,7 @@ CONSTANTS: Arrays = {
     "codes": np.eye(3, dtype=np.int8), "plane": floats(3, 3, 3), "tiny16": np.array(0.01, np.float16),
     "tiny64": np.array(0.01), "k16": floats(3, 3, 2, 2).astype(np.float16),
     "w64": floats(3, 3).astype(np.float64), "half16": np.array(0.5, np.float16),
+    "four": floats(4, 2),
 }  # fmt: skip
 IMAGE = "float[2,3,4,4] x"
 ROWS = "float[3,3] x"
@@ -194,6 +195,14 @@ QUANTIZED: dict[str, tuple[onnx.ModelProto, str]] = {
     "an input that nothing reads": (net("y = MatMul(x, w)", inputs=f"{ROWS}, float[3,7] u"), ""),
     "a bias without a name": (net(BIASED, inputs=IMAGE), ""),
     "vectors": (net("m = MatMul(x, w) y = Add(m, g)", inputs="float[3] x"), ""),
+    "a convolution and a product of one tensor": (
+        net(
+            "c = Conv(x, k) m = MatMul(x, four) y = ReduceMean(m)",
+            inputs=IMAGE,
+            outputs="float[] y, float[] c",
+        ),
+        "",
+    ),
     "a mask of dropout": (net("d, n = Dropout(x) y = MatMul(d, w)", outputs="float[] y, bool[] n"), ""),
     "bounds that cross": (net("m = MatMul(x, w) c = Clip(m, lo, hi) y = MatMul(c, v)"), ""),
     "padding that cuts": (
