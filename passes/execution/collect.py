@@ -43,7 +43,7 @@ class ActivationStats:
     Attributes:
         ranges: (minimum, maximum) of each computed activation, by tensor name.
         histograms: distribution of each computed activation; empty unless asked for.
-        means: mean of each channel of the input of layers with a place for a bias, by layer name; empty unless
+        means: mean of each channel of the input of layers that may have a bias, by layer name; empty unless
             asked for.
         patches: (samples, positions, groups, depth) inputs of each layer; empty unless asked for.
         samples: number of samples in the sweep.
