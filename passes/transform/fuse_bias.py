@@ -41,7 +41,9 @@ def _vector_add(node: gs.Node, outputs: set[str]) -> gs.Node | None:
     add = result.outputs[0]
     if add.op != "Add" or not isinstance(other := _other(add, node), gs.Constant):
         return None
-    return add if other.values.size == other.shape[-1] == matrix.shape[1] else None
+    # Axes of their own would make the sum longer than the product.
+    vector = 0 < len(other.shape) <= len(node.inputs[0].shape) and other.values.size == other.shape[-1]
+    return add if vector and other.values.size == matrix.shape[1] else None
 
 
 def _other(add: gs.Node, node: gs.Node) -> gs.Tensor:

@@ -153,7 +153,8 @@ def _affine(
     values = None if node is None else constant(node)
     if node is None or values is None or values.dtype != np.float32:
         return None, tensor
-    if values.size != channels or values.shape[-1] != channels:
+    rank = len(tensor.shape) if tensor.shape is not None else 1
+    if values.size != channels or values.shape[-1:] != (channels,) or values.ndim > rank:
         return None, tensor
     return values.reshape(-1), node.outputs[0]
 
