@@ -49,6 +49,9 @@ def scaling(node: gs.Node) -> float | None:
     value = node.inputs[1]
     if not isinstance(value, gs.Constant) or value.values.size != 1 or value.dtype != np.float32:
         return None
+    # With more axes than the tensor has, the product has more as well.
+    if value.values.ndim > (1 if node.inputs[0].shape is None else len(node.inputs[0].shape)):
+        return None
     factor = float(np.asarray(value.values).item())
     return factor if np.isfinite(factor) and factor > 0 else None
 
