@@ -39,7 +39,7 @@ CONSTANTS: Arrays = {
     "codes": np.eye(3, dtype=np.int8), "plane": floats(3, 3, 3), "tiny16": np.array(0.01, np.float16),
     "tiny64": np.array(0.01), "k16": floats(3, 3, 2, 2).astype(np.float16),
     "w64": floats(3, 3).astype(np.float64), "half16": np.array(0.5, np.float16),
-    "four": floats(4, 2), "one": floats(3, 1), "longer": floats(1, 1, 3), "longest": floats(1, 1, 1),
+    "four": floats(4, 2), "one": floats(3, 1), "longer": floats(1, 1, 3), "longest": np.abs(floats(1, 1, 1)),
 }  # fmt: skip
 IMAGE = "float[2,3,4,4] x"
 ROWS = "float[3,3] x"
