@@ -11,14 +11,18 @@ from passes.ir.ops import OpClass, op_info
 
 MAX_NODES = 4096
 """Nodes that one Scan or Loop may become; a longer one stays."""
+_TENSOR = "tensor_type"
+"""What graphsurgeon calls values that are no sequences."""
 AXES_OPSET = 13
 """Since then the axes of an Unsqueeze are an input."""
 
 
 def can_be_written_out(body: gs.Graph, steps: int) -> bool:
-    """Tell whether a body multiplies by no weights, has no bodies inside, and becomes few nodes."""
+    """Tell whether a body has tensors only, no weights and no bodies inside, and becomes few nodes."""
     plain = not any(_nests(inner) or _multiplies(inner) for inner in body.nodes)
-    return plain and 0 < steps * max(len(body.nodes), 1) <= MAX_NODES
+    made = (tensor for inner in body.nodes for tensor in inner.outputs)
+    tensors = all(getattr(it, "type", _TENSOR) == _TENSOR for it in (*body.inputs, *body.outputs, *made))
+    return plain and tensors and 0 < steps * max(len(body.nodes), 1) <= MAX_NODES
 
 
 def _nests(node: gs.Node) -> bool:

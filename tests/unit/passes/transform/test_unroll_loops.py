@@ -96,3 +96,18 @@ def test_names_stay_unique() -> None:
     model = canonical(build())
     names = [node.name for node in model.graph.nodes]
     assert len(set(names)) == len(names)
+
+
+def test_a_loop_over_sequences_stays() -> None:
+    proto = parser.parse_model(
+        f"""<ir_version: 8, opset_import: ["" : 13]> net (float[4,2,3] x) => (float[] y) {{
+            e = SequenceEmpty() t = Constant<value = int64 {{3}}>() o = {TRUE}
+            s = Loop(t, o, e) <body = step (int64 i, bool on, seq(float[4,2,3]) c) =>
+                (bool on1, seq(float[4,2,3]) c1) {{ on1 = Identity(on) c1 = SequenceInsert(c, x) }}>
+            y = ConcatFromSequence<axis = 0>(s)
+        }}"""
+    )
+    model = canonical(proto)
+    assert "Loop" in {node.op for node in model.graph.nodes}
+    (found,) = Session(to_proto(model), Level.BASIC, 1).run({"x": X})
+    np.testing.assert_array_equal(found, np.concatenate([X, X, X]))
