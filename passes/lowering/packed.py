@@ -40,6 +40,8 @@ _ARITHMETIC = {
     "Add": "add", "Mul": "mul", "AveragePool": "average_pool", "GlobalAveragePool": "global_average_pool",
     "ReduceMean": "reduce_mean", "ReduceSum": "reduce_sum", "Sub": "sub", "Div": "div",
 }  # fmt: skip
+SOFTMAX_OPSET = 13
+"""Since then a Softmax runs along one axis."""
 
 
 @dataclass(frozen=True)
@@ -206,7 +208,8 @@ class _Emitter:
             raise LoweringError(f"node {node.name} ({node.op}) is floating point between integer operators")
         name = self._as_float(node.inputs[0])
         self._define(node.outputs[0], quantized=False)
-        step, attrs, table = (op, _softmax_attrs(node), None) if op else mover_step(node)
+        attrs = _softmax_attrs(node, self._model.graph.opset) if op else {}
+        step, attrs, table = (op, attrs, None) if op else mover_step(node)
         self._steps.append(Step(step, node.name, (name,), node.outputs[0].name, attrs, table=table))
 
     def _as_float(self, tensor: gs.Variable) -> str:
@@ -279,5 +282,11 @@ def _arithmetic_attrs(node: gs.Node) -> dict[str, Attr]:
     return reduce_attrs(node) if node.op in ("ReduceMean", "ReduceSum") else {}
 
 
-def _softmax_attrs(node: gs.Node) -> dict[str, Attr]:
-    return {"axis": int(node.attrs.get("axis", -1))} if "Softmax" in node.op else {}
+def _softmax_attrs(node: gs.Node, opset: int) -> dict[str, Attr]:
+    """Return the axis; before opset 13 a Softmax runs over its axis and all behind it at once."""
+    if "Softmax" not in node.op:
+        return {}
+    axis = int(node.attrs.get("axis", -1 if opset >= SOFTMAX_OPSET else 1))
+    if opset < SOFTMAX_OPSET and axis not in (-1, len(node.inputs[0].shape) - 1):
+        raise LoweringError(f"node {node.name}: {node.op} over several axes has no packed form")
+    return {"axis": axis}

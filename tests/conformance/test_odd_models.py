@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -269,6 +270,15 @@ def test_a_loop_of_a_known_number_of_steps_runs_on_integers(tmp_path: Path) -> N
     proto.graph.initializer.append(numpy_helper.from_array(np.array(2), "last"))
     assert quantize(proto, tmp_path).exit_code == 0
     assert (tmp_path / "out" / "model.qpk").exists()
+
+
+@pytest.mark.parametrize(("opset", "axis", "packed"), [(12, 1, False), (12, 2, True), (13, 1, True)])
+def test_old_softmaxes_run_over_several_axes(opset: int, axis: int, packed: bool, tmp_path: Path) -> None:
+    proto = net(f"m = MatMul(x, w) y = Softmax<axis = {axis}>(m)", opset, "float[2,4,3] x")
+    assert quantize(proto, tmp_path).exit_code == 0
+    assert (tmp_path / "out" / "model.qpk").exists() == packed
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert not packed or report["agreement"]["qdq_vs_packed_max_lsb"] <= 1
 
 
 def test_samples_without_elements_are_refused(tmp_path: Path) -> None:
