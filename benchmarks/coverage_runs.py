@@ -6,7 +6,9 @@ import contextlib
 import io
 import json
 import multiprocessing
+import re
 import resource
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -160,7 +162,8 @@ def imported(case: Case, work: Path, limit: int) -> Outcome:
 def _called(words: list[Any]) -> Outcome:
     result = CliRunner().invoke(app, [str(word) for word in words])
     outcome: Outcome = {"outcome": f"exit {result.exit_code}", "output": result.stdout[-20000:]}
-    return outcome | ({"reason": result.stderr.strip()[-300:]} if result.exit_code else {})
+    reason = re.sub(rf"{re.escape(tempfile.gettempdir())}/\w+/", "", result.stderr.strip())
+    return outcome | ({"reason": reason[-300:]} if result.exit_code else {})
 
 
 def _summary(report: dict[str, Any]) -> Outcome:
