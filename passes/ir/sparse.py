@@ -10,7 +10,7 @@ from onnx import numpy_helper
 
 from passes.errors import ModelError
 
-MAX_ELEMENTS = 1 << 28
+MAX_ELEMENTS = 1 << 26
 """Elements of the largest one: a file of a few bytes can name any number of zeros."""
 
 
