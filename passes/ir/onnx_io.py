@@ -21,6 +21,7 @@ from onnx_graphsurgeon.util.exception import OnnxGraphSurgeonException
 
 from passes.errors import ModelError
 from passes.ir.arity import check_arity
+from passes.ir.brain_floats import widen_brain_floats
 from passes.ir.check_nodes import check_nodes
 from passes.ir.external import load_external_data
 from passes.ir.foreign_names import mark_foreign, unmark_foreign
@@ -95,6 +96,8 @@ def model_from_proto(proto: onnx.ModelProto, path: str, sha256: str, mapped: Map
     proto = inline_functions(proto, path)
     check_tensors(proto.graph, path, outside=mapped is not None)
     make_dense(proto.graph, path)
+    if mapped is None:
+        widen_brain_floats(proto.graph)
     _name_nodes(proto.graph)
     check_arity(proto, path)
     check_nodes(proto.graph, opset_of(proto), path)
