@@ -16,6 +16,7 @@ from passes.execution.feed_source import samples_in
 from passes.execution.prefetch import prefetch
 from passes.execution.session import Level, Session
 from passes.execution.store import Store
+from passes.ir.nested import inner_graphs
 from passes.ir.onnx_io import MAX_IR
 
 if TYPE_CHECKING:
@@ -186,8 +187,7 @@ class Segments:
 def _reads(node: onnx.NodeProto) -> Iterator[str]:
     """Yield what a node reads, inside its bodies too."""
     yield from (name for name in node.input if name)
-    for attribute in node.attribute:
-        for body in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-            made = {name for inner in body.node for name in inner.output} | {v.name for v in body.input}
-            for inner in body.node:
-                yield from (name for name in _reads(inner) if name not in made)
+    for body in inner_graphs(node):
+        made = {name for inner in body.node for name in inner.output} | {v.name for v in body.input}
+        for inner in body.node:
+            yield from (name for name in _reads(inner) if name not in made)

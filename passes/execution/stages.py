@@ -18,6 +18,7 @@ from onnx.helper import make_model, make_tensor_value_info
 
 from passes.errors import ModelError
 from passes.execution.session import Level, Session
+from passes.ir.nested import inner_graphs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -225,7 +226,6 @@ class StagedModel:
 def read_names(node: onnx.NodeProto) -> Iterator[str]:
     """Yield the names that a node reads, those that the bodies of If, Loop and Scan capture included."""
     yield from (name for name in node.input if name)
-    for attribute in node.attribute:
-        for body in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-            for inner in body.node:
-                yield from read_names(inner)
+    for body in inner_graphs(node):
+        for inner in body.node:
+            yield from read_names(inner)

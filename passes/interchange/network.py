@@ -8,6 +8,8 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from passes.ir.nested import inner_graphs
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
@@ -133,7 +135,7 @@ class Network:
 def read_names(node: onnx.NodeProto) -> Iterator[str]:
     """Yield the names that a node reads, also those that its bodies capture."""
     yield from (name for name in node.input if name)
-    for body in _bodies(node):
+    for body in inner_graphs(node):
         for inner in body.node:
             yield from read_names(inner)
 
@@ -141,13 +143,6 @@ def read_names(node: onnx.NodeProto) -> Iterator[str]:
 def _redirect(node: onnx.NodeProto, renamed: Mapping[str, str]) -> None:
     for index, name in enumerate(node.input):
         node.input[index] = renamed.get(name, name)
-    for body in _bodies(node):
+    for body in inner_graphs(node):
         for inner in body.node:
             _redirect(inner, renamed)
-
-
-def _bodies(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
-    for attribute in node.attribute:
-        if attribute.HasField("g"):
-            yield attribute.g
-        yield from attribute.graphs

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from onnx import TensorProto, numpy_helper
 
+from passes.ir.external import tensors_of
+from passes.ir.nested import graphs_of
 from passes.ir.ops import OpClass, op_info
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     import onnx
 
-_TYPE_ATTRIBUTES = ("to", "dtype")
+_TYPE_ATTRIBUTES = ("to", "dtype", "output_dtype", "stash_type", "softmax_precision")
 
 
 def widen_brain_floats(graph: onnx.GraphProto) -> None:
@@ -38,21 +38,14 @@ def _constant(node: onnx.NodeProto) -> bool:
 
 
 def _widen(graph: onnx.GraphProto) -> None:
-    _widen_tensors(graph.initializer)
-    for value in (*graph.input, *graph.output, *graph.value_info):
-        if value.type.tensor_type.elem_type == TensorProto.BFLOAT16:
-            value.type.tensor_type.elem_type = TensorProto.FLOAT
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.name in _TYPE_ATTRIBUTES and attribute.i == TensorProto.BFLOAT16:
-                attribute.i = TensorProto.FLOAT
-            _widen_tensors([attribute.t] if attribute.HasField("t") else attribute.tensors)
-            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-                _widen(inner)
-
-
-def _widen_tensors(tensors: Iterable[onnx.TensorProto]) -> None:
-    for tensor in tensors:
+    for tensor in tensors_of(graph):
         if tensor.data_type == TensorProto.BFLOAT16:
             wide = np.asarray(numpy_helper.to_array(tensor)).astype(np.float32)
             tensor.CopyFrom(numpy_helper.from_array(wide, tensor.name))
+    for part in graphs_of(graph):
+        for value in (*part.input, *part.output, *part.value_info):
+            if value.type.tensor_type.elem_type == TensorProto.BFLOAT16:
+                value.type.tensor_type.elem_type = TensorProto.FLOAT
+        for attribute in (it for node in part.node for it in node.attribute):
+            if attribute.name in _TYPE_ATTRIBUTES and attribute.i == TensorProto.BFLOAT16:
+                attribute.i = TensorProto.FLOAT

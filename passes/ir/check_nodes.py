@@ -8,6 +8,7 @@ import onnx
 from onnx import defs
 
 from passes.errors import ModelError
+from passes.ir.nested import inner_graphs
 from passes.ir.ops import DEFAULT_DOMAINS
 
 if TYPE_CHECKING:
@@ -38,9 +39,8 @@ def check_nodes(graph: onnx.GraphProto, opset: int, path: str) -> None:
         if node.domain in DEFAULT_DOMAINS:
             for problem in _attribute_problems(node, opset):
                 raise ModelError(f"{where}: {problem}; export it again")
-        for attribute in node.attribute:
-            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-                check_nodes(inner, opset, path)
+        for inner in inner_graphs(node):
+            check_nodes(inner, opset, path)
 
 
 def _attribute_problems(node: onnx.NodeProto, opset: int) -> Iterator[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from onnx import TensorProto, helper
 
 from passes.errors import ModelError
+from passes.ir.nested import graphs_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,18 +26,14 @@ MAX_BYTES = 2**31
 
 def tensors_of(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
     """Yield every tensor of a graph: initializers, attribute tensors, and those of nested graphs."""
-    yield from graph.initializer
-    for sparse in graph.sparse_initializer:
-        yield from (sparse.values, sparse.indices)
-    for node in graph.node:
-        for attribute in node.attribute:
+    for part in graphs_of(graph):
+        yield from part.initializer
+        for sparse in part.sparse_initializer:
+            yield from (sparse.values, sparse.indices)
+        for attribute in (it for node in part.node for it in node.attribute):
             if attribute.HasField("t"):
                 yield attribute.t
             yield from attribute.tensors
-            if attribute.HasField("g"):
-                yield from tensors_of(attribute.g)
-            for nested in attribute.graphs:
-                yield from tensors_of(nested)
 
 
 def load_external_data(proto: onnx.ModelProto, model_path: Path, *, mapped: bool = False) -> None:

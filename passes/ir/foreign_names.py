@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from onnx import defs
 
+from passes.ir.nested import graphs_of
 from passes.ir.ops import DEFAULT_DOMAINS
 
 if TYPE_CHECKING:
@@ -31,9 +32,7 @@ def mark_foreign(graph: gs.Graph) -> None:
 
 def unmark_foreign(graph: onnx.GraphProto) -> None:
     """Give all nodes of a graph that is written their own names again."""
-    for node in graph.node:
-        if node.domain:
-            node.op_type = node.op_type.removeprefix(f"{node.domain}{_SEPARATOR}")
-        for attribute in node.attribute:
-            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-                unmark_foreign(inner)
+    for part in graphs_of(graph):
+        for node in part.node:
+            if node.domain:
+                node.op_type = node.op_type.removeprefix(f"{node.domain}{_SEPARATOR}")

@@ -8,6 +8,8 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING
 
+from passes.ir.nested import inner_graphs
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 def sort_nodes(graph: GraphProto) -> None:
     """Sort the nodes of a graph and of all bodies in it, moving none without need; a cycle stays as it is."""
     for node in graph.node:
-        for body in _bodies(node):
+        for body in inner_graphs(node):
             sort_nodes(body)
     made = {name: at for at, node in enumerate(graph.node) for name in node.output if name}
     needs = [
@@ -55,14 +57,7 @@ def _order(needs: list[set[int]]) -> list[int]:
 def _read(node: NodeProto) -> Iterator[str]:
     """Yield the names that a node and its bodies read; names of the bodies' own are among them."""
     yield from node.input
-    for body in _bodies(node):
+    for body in inner_graphs(node):
         yield from (output.name for output in body.output)
         for inner in body.node:
             yield from _read(inner)
-
-
-def _bodies(node: NodeProto) -> Iterator[GraphProto]:
-    for attribute in node.attribute:
-        if attribute.HasField("g"):
-            yield attribute.g
-        yield from attribute.graphs

@@ -13,10 +13,11 @@ import onnx
 from onnx import helper, numpy_helper, shape_inference, version_converter
 
 from passes.errors import ModelError
+from passes.ir.nested import graphs_of, inner_graphs
 from passes.ir.onnx_io import MAX_OPSET, model_from_proto, opset_of, to_proto
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     import onnx_graphsurgeon as gs
 
@@ -65,7 +66,8 @@ def raise_opset(proto: onnx.ModelProto, opset: int) -> onnx.ModelProto:
     current = opset_of(proto)
     if opset <= current:
         return proto
-    if current <= (highest := _highest(node.op_type for node in _nodes(proto.graph))) < opset:
+    highest = _highest(node.op_type for part in graphs_of(proto.graph) for node in part.node)
+    if current <= highest < opset:
         raise ModelError(
             f"cannot move the model from opset {current} to {opset}: ONNX Runtime runs its operators up to "
             f"opset {highest} only"
@@ -86,23 +88,11 @@ def _highest(ops: Iterable[str]) -> int:
     return min((_LAST_OPSETS[op] for op in ops if op in _LAST_OPSETS), default=MAX_OPSET)
 
 
-def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    for node in graph.node:
-        yield node
-        for inner in _inside(node):
-            yield from _nodes(inner)
-
-
-def _inside(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
-    for entry in node.attribute:
-        yield from [entry.g] if entry.HasField("g") else entry.graphs
-
-
 def _flatten_hardmax(graph: onnx.GraphProto) -> None:
     """Let every Hardmax see a matrix, as it did by itself: all axes from its own on are the columns."""
     nodes: list[onnx.NodeProto] = []
     for node in graph.node:
-        for inner in _inside(node):
+        for inner in inner_graphs(node):
             _flatten_hardmax(inner)
         nodes.extend(_over_columns(node) if node.op_type == "Hardmax" and not node.domain else [node])
     copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
@@ -127,7 +117,7 @@ def _keep_coordinates(graph: onnx.GraphProto) -> None:
     known = {tensor.name: tensor for tensor in graph.initializer}
     known |= {node.output[0]: node.attribute[0].t for node in graph.node if node.op_type == "Constant"}
     for node in graph.node:
-        for inner in _inside(node):
+        for inner in inner_graphs(node):
             _keep_coordinates(inner)
         if node.op_type == "Resize" and not node.domain:
             scales = known.get(node.input[2])

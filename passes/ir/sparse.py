@@ -9,6 +9,7 @@ import onnx
 from onnx import numpy_helper
 
 from passes.errors import ModelError
+from passes.ir.nested import inner_graphs
 
 MAX_ELEMENTS = 1 << 26
 """Elements of the largest one: a file of a few bytes can name any number of zeros."""
@@ -27,9 +28,9 @@ def make_dense(graph: onnx.GraphProto, path: str) -> None:
     graph.initializer.extend(_dense(it, path) for it in graph.sparse_initializer)
     del graph.sparse_initializer[:]
     for node in graph.node:
+        for inner in inner_graphs(node):
+            make_dense(inner, path)
         for attribute in node.attribute:
-            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-                make_dense(inner, path)
             if attribute.HasField("sparse_tensor") and attribute.name == "sparse_value":
                 attribute.t.CopyFrom(_dense(attribute.sparse_tensor, path))
                 attribute.ClearField("sparse_tensor")

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from passes.ir.nested import inner_graphs
 from passes.ir.onnx_io import opset_of
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class View:
         """Yield this view and those of all nested graphs."""
         yield self
         for node in self.graph.node:
-            for graph in _nested(node):
+            for graph in inner_graphs(node):
                 yield from View(self.model, graph, self).views()
 
     def ops(self, *names: str) -> Iterator[onnx.NodeProto]:
@@ -121,14 +122,9 @@ class View:
         return self.codes_type(maker) if maker is not None and is_quantize(maker) else 0
 
 
-def _nested(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
-    for entry in node.attribute:
-        yield from [entry.g] if entry.HasField("g") else entry.graphs
-
-
 def _captured(node: onnx.NodeProto) -> set[str]:
     """Return the tensors that the graphs inside a node read, with those that they make themselves."""
-    inner = [it for graph in _nested(node) for it in graph.node]
+    inner = [it for graph in inner_graphs(node) for it in graph.node]
     return {name for it in inner for name in (*it.input, *_captured(it))}
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import onnx
 from onnx.helper import make_opsetid
 
+from passes.ir.nested import inner_graphs
 from passes.ir.onnx_io import MAX_IR, opset_of
 from passes.ir.opsets import raise_opset
 from passes.lowering.encoding import PER_CHANNEL_OPSET
@@ -81,10 +82,9 @@ def _named_inputs(node: onnx.NodeProto) -> int:
 def _redirect(node: onnx.NodeProto, renamed: dict[str, str]) -> None:
     for index, name in enumerate(node.input):
         node.input[index] = renamed.get(name, name)
-    for attribute in node.attribute:
-        for body in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-            for inner in body.node:
-                _redirect(inner, renamed)
+    for body in inner_graphs(node):
+        for inner in body.node:
+            _redirect(inner, renamed)
 
 
 def _keep_output_names(nodes: list[onnx.NodeProto], names: set[str], renamed: dict[str, str]) -> None:
