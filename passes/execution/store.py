@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from passes.execution.half import to_half, to_single
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
@@ -67,7 +69,10 @@ class Store:
         wanted = {name: self.compact(name) for name in names}
         for parts in zip(*wanted.values(), strict=True):
             pairs = zip(wanted, parts, strict=True)
-            yield {name: np.asarray(part, dtype=self._dtypes[name]) for name, part in pairs}
+            yield {name: self._restored(name, part) for name, part in pairs}
+
+    def _restored(self, name: str, part: NDArray[Any]) -> NDArray[Any]:
+        return part if part.dtype == self._dtypes[name] else to_single(part)
 
     def compact(self, name: str) -> Iterator[NDArray[Any]]:
         """Yield the batches of one array in the element type in which they are held."""
@@ -95,4 +100,4 @@ def _compact(array: NDArray[Any]) -> NDArray[Any]:
     if array.dtype != np.float32:
         return array
     halves = max(float(array.max(initial=0)), -float(array.min(initial=0))) < HALF_MAX
-    return array.astype(np.float16) if halves else array
+    return to_half(array) if halves else array
