@@ -75,11 +75,11 @@ class Gates:
         """
         if not (torch.is_grad_enabled() and self.free.requires_grad):
             return value
-        found: Tensor = _Carry.apply(value, self.free, self.place, others)
+        found: Tensor = _Carry.apply(value, self.free, self.place, others)  # type: ignore[no-untyped-call,unused-ignore]
         return found
 
 
-class _Carry(torch.autograd.Function):  # type: ignore[misc]
+class _Carry(torch.autograd.Function):  # type: ignore[misc,unused-ignore]
     """The identity, with gradients for gates."""
 
     @staticmethod

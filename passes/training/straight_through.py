@@ -47,7 +47,7 @@ class Dropping:
         return torch.from_numpy(chosen.astype(np.float32)).to(self._device)
 
 
-class _Quantize(torch.autograd.Function):  # type: ignore[misc]
+class _Quantize(torch.autograd.Function):  # type: ignore[misc,unused-ignore]
     """``clip(round(x / step), low, high) * step``, except where a mask is 1."""
 
     @staticmethod
@@ -91,5 +91,5 @@ def quantized(
     """
     if not torch.is_grad_enabled():
         return torch.div(x, step).round_().clamp_(*limits).mul_(step)
-    result: Tensor = _Quantize.apply(x, shift, step, limits, stay)
+    result: Tensor = _Quantize.apply(x, shift, step, limits, stay)  # type: ignore[no-untyped-call,unused-ignore]
     return result
