@@ -67,6 +67,7 @@ class SearchOptions(SharedOptions, total=False):
     beacons: int
     train: str | Path
     train_steps: int
+    finetune: int
     select: int
     knee: bool
     workers: int | str
@@ -192,6 +193,6 @@ _READERS: dict[str, Callable[[Any], object]] = {
 }
 _OF_SEARCH = (
     *("evaluations", "objectives", "hopeless", "beacons", "select", "knee", "workers"),
-    *("train", "train_steps", "solver", "time_limit", "max_drop", "force"),
+    *("train", "train_steps", "finetune", "solver", "time_limit", "max_drop", "force"),
 )
 """Options that a search takes for itself, rather than for the compilation of its points."""

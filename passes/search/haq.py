@@ -1,8 +1,9 @@
 """HAQ: a DDPG agent that decides widths layer by layer [Wang et al. 2019, arXiv 1811.08886]; extra ``rl``.
 
-Differences from the authors' code: plans are measured on held-out samples and without fine-tuning; one agent
-serves many budgets, each episode having the next one; the reward comes with the last step of an episode only,
-which at a discount of 1 is the same return; noise is clipped rather than drawn from a truncated normal.
+The short training inside an episode is `passes.search.retraining`. Differences from the authors' code: plans
+are measured on held-out samples, with or without that training; one agent serves many budgets, each episode
+having the next one; the reward comes with the last step of an episode only, which at a discount of 1 is the
+same return; noise is clipped rather than drawn from a truncated normal.
 """
 
 from __future__ import annotations

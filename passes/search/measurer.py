@@ -54,13 +54,18 @@ class Measurer:
         self._simulator = Simulator(self._model, self._setup, payload.data, payload.threads)
 
     def plan(self, bits: Mapping[str, Precision]) -> QuantPlan:
-        """Return the plan of some widths, with scales, weights rounded by data and corrected biases."""
+        """Return the plan of some widths, with scales, weights rounded by data and corrected biases.
+
+        Where plans are retrained it is, from there.
+        """
         model, ctx = self._model, self._ctx
         model.plan = plan_of_bits(self._setup, bits)
         self._payload.scales.run(model, ctx)
         lent = self._payload.beacons.lend(model.plan, self._setup)
         model.plan = ctx.get(LocalRoundings(), model).plan(lent, self._setup)
         BiasCorrection().run(model, ctx)
+        if self._payload.retraining is not None:
+            self._payload.retraining.run(model, ctx)
         ctx.journal.clear()
         return self._model.plan
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from passes.execution.dataset import Dataset
     from passes.execution.metrics import Metric
     from passes.ir.model import Model
+    from passes.search.retraining import Retraining
 
 SCHEME = 3
 """Version of how plans are measured; older entries of a cache do not count."""
@@ -62,6 +63,7 @@ class Payload:
             plans given up on samples of several shapes.
         threads: for ONNX Runtime.
         beacons: refined plans that others borrow weights from.
+        retraining: of every plan before it is measured; ``None`` for none.
         digest: of all of the above that a measurement depends on, and of the versions of what runs it.
     """
 
@@ -81,11 +83,18 @@ class Payload:
     threads: int
     digest: str
     beacons: Beacons = field(default_factory=Beacons)
+    retraining: Retraining | None = None
 
     def with_beacons(self, beacons: Beacons) -> Payload:
         """Return the same with beacons, which measurements depend on."""
-        both = f"{self.digest} {beacons.digest()}"
-        return replace(self, beacons=beacons, digest=hashlib.sha256(both.encode()).hexdigest())
+        return replace(self, beacons=beacons, digest=self._extended(beacons.digest()))
+
+    def with_retraining(self, retraining: Retraining) -> Payload:
+        """Return the same with plans trained before they are measured, which measurements depend on."""
+        return replace(self, retraining=retraining, digest=self._extended(retraining.digest()))
+
+    def _extended(self, digest: str) -> str:
+        return hashlib.sha256(f"{self.digest} {digest}".encode()).hexdigest()
 
 
 def make_payload(

@@ -39,8 +39,11 @@ WORKERS = Annotated[str, typer.Option(help="Local processes; 0: none; or dask://
 BEACONS = Annotated[
     int, typer.Option(help="Plans taken through all passes first; others near them borrow their weights.")
 ]
-TRAIN = Annotated[str | None, typer.Option(help="Samples to fine-tune the beacons on; extra train.")]
-TRAIN_STEPS = Annotated[int, typer.Option(help="Steps of that, for each beacon.")]
+TRAIN = Annotated[str | None, typer.Option(help="Samples to fine-tune plans on; extra train.")]
+TRAIN_STEPS = Annotated[int, typer.Option(help="Steps of that for each beacon and for the point to lower.")]
+FINETUNE = Annotated[
+    int, typer.Option(help="Steps of that for every plan before it is measured, as in HAQ's episodes.")
+]
 SELECT = Annotated[int | None, typer.Option(help="Lower this point of the front, counted from 0.")]
 KNEE = Annotated[bool, typer.Option("--knee", help="Lower the point nearest to the best of everything.")]
 
@@ -66,6 +69,7 @@ def search(  # noqa: PLR0913 - one parameter per option
     beacons: BEACONS = 0,
     train: TRAIN = None,
     train_steps: TRAIN_STEPS = 100,
+    finetune: FINETUNE = 0,
     bits: BITS = None,
     pin: PIN = None,
     group_size: GROUP = 0,

@@ -1,4 +1,4 @@
-"""Makes the beacons of a search: plans of least estimated loss, taken through all passes."""
+"""What is refined in a search: beacons, which are plans of least estimated loss, and plans to be measured."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from passes.ir.setup import quantizer_setup
 from passes.ir.specs import plan_of_bits
 from passes.search.beacons import Beacons
 from passes.search.budgets import BudgetSweep
+from passes.search.retraining import Retraining
 from passes.transform.finetune import Finetune
 
 if TYPE_CHECKING:
@@ -27,6 +28,14 @@ if TYPE_CHECKING:
 
 TIME_S = 5.0
 """For the plan of one beacon."""
+
+
+def retraining(request: SearchRequest, ctx: PassContext) -> Retraining | None:
+    """Return how every plan is trained before it is measured, if it is."""
+    if not request.finetune:
+        return None
+    step = Finetune(steps=request.finetune, label_offset=request.base.label_offset)
+    return Retraining(step, ctx.training, request.base.seed)
 
 
 def trainers(request: SearchRequest) -> tuple[Finetune, ...]:

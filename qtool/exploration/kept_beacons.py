@@ -6,13 +6,12 @@ import hashlib
 import json
 import shutil
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from passes.ir.plan import QuantPlan, read_plan, write_plan
 from passes.manager import PassManager
 from passes.pipeline import to_text
-from passes.search.payload import DIGEST_BATCH, digest_of
+from passes.search.retraining import samples_digest
 from passes.transform.finetune import Finetune
 
 if TYPE_CHECKING:
@@ -74,7 +73,6 @@ class KeptBeacons:
             json.dumps(model.plan.to_json(model.sha256, ctx.target.name)),
             to_text(passes),
             str(ctx.seed),
-            "" if data is None else f"{data.count} {digest_of(islice(data.batches(DIGEST_BATCH), 1))}",
-            "" if data is None or data.labels is None else hashlib.sha256(data.labels.tobytes()).hexdigest(),
+            "" if data is None else samples_digest(data),
         ]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:NAME_DIGITS]

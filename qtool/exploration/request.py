@@ -42,9 +42,9 @@ class SearchRequest:
         max_drop: limit on the measured loss, as a fraction; ``None`` for none.
         hopeless: see `passes.search.payload.Payload`.
         beacons: plans that are refined before the search for others to borrow weights from.
-        train: where the samples are that beacons, and the point to lower, are fine-tuned on; ``None`` for no
-            training.
-        train_steps: of that fine-tuning, for each of them.
+        train: where the samples are that plans are fine-tuned on; ``None`` for no training.
+        train_steps: of the fine-tuning of each beacon and of the point to lower.
+        finetune: steps of fine-tuning of every plan before it is measured; 0 for none.
         processes: local processes; 0 measures in this one.
         cluster: ``host:port`` of a Dask scheduler; empty for none.
         select: index on the front of the point to lower.
@@ -65,6 +65,7 @@ class SearchRequest:
     beacons: int = 0
     train: str | None = None
     train_steps: int = 100
+    finetune: int = 0
     processes: int = 0
     cluster: str = ""
     select: int | None = None
@@ -123,13 +124,21 @@ def parse_workers(text: str) -> tuple[int, str]:
     return int(text), ""
 
 
-def _check_numbers(request: SearchRequest) -> None:
+def _check_training(request: SearchRequest) -> None:
     if not 0 <= request.beacons <= MOST_BEACONS:
         raise UsageError(f"--beacons: expected 0 to {MOST_BEACONS}, found {request.beacons}")
-    if request.train is not None and not request.beacons:
-        raise UsageError("--train: only beacons are trained in a search; give --beacons, such as 4")
+    if request.finetune < 0:
+        raise UsageError(f"--finetune: expected 0 or more steps, found {request.finetune}")
+    if request.finetune and request.train is None:
+        raise UsageError("--finetune: needs samples to learn from; give --train")
+    if request.train is not None and not (request.beacons or request.finetune):
+        raise UsageError("--train: nothing to train; give --finetune, such as 50, or --beacons, such as 4")
     if request.train_steps < 1:
         raise UsageError(f"--train-steps: expected 1 or more, found {request.train_steps}")
+
+
+def _check_numbers(request: SearchRequest) -> None:
+    _check_training(request)
     if request.evaluations < 1:
         raise UsageError(f"--evaluations: expected 1 or more, found {request.evaluations}")
     if not request.time_limit_s > 0:

@@ -26,7 +26,7 @@ from passes.search.payload import make_payload
 from passes.search.runners import Processes, Serial
 from passes.search.solver import search_solver
 from passes.transform.assign_scales import AssignScales
-from qtool.exploration.beacons import light_beacons, trainers
+from qtool.exploration.beacons import light_beacons, retraining, trainers
 from qtool.exploration.kept_beacons import KeptBeacons
 from qtool.exploration.request import BEACONS, CACHE
 from qtool.presets import preset
@@ -144,6 +144,9 @@ def prepare(request: SearchRequest, stage: Callable[[str, int, int], None]) -> P
         rest = (*passes[place + 1 :], *trainers(request))
         kept = KeptBeacons(base.out / BEACONS, payload.digest)
         payload = payload.with_beacons(light_beacons(model, ctx, task, rest, request.beacons, kept))
+    if (trained := retraining(request, ctx)) is not None:
+        trained.step.check(model, ctx)
+        payload = payload.with_retraining(trained)
     return Prepared(task, payload, ctx.target.name)
 
 

@@ -217,12 +217,25 @@ def test_plans_near_beacons_borrow_their_weights(
         assert digest not in {row[0] for row in file.execute("SELECT digest FROM evaluations")}
 
 
+def test_plans_are_fine_tuned_before_they_are_measured(
+    cli: Cli, quickstart: Path, searched: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("torch", reason="needs the extra train")
+    train = ("--train", quickstart / "digits_calib.npz", "--finetune", 3, "--evaluations", 2)
+    assert cli(*words(quickstart, tmp_path / "out", *train)).exit_code == 0
+    trained, before = (json.loads((it / "front.json").read_text()) for it in (tmp_path / "out", searched))
+    assert trained["evaluations"] == 2
+    assert trained["measured"] != before["measured"][:2]
+
+
 @pytest.mark.parametrize(
     ("more", "expected"),
     [
         (("--beacons", -1), "0 to 64"),
         (("--beacons", 1, "--objectives", "loss,measured-latency"), "sum over layers"),
-        (("--train", "some.npz"), "only beacons are trained in a search; give --beacons"),
+        (("--train", "some.npz"), "--train: nothing to train; give --finetune"),
+        (("--finetune", 5), "--finetune: needs samples to learn from; give --train"),
+        (("--finetune", -1), "--finetune: expected 0 or more"),
         (("--beacons", 1, "--train", "some.npz", "--train-steps", 0), "--train-steps: expected 1 or more"),
     ],
 )

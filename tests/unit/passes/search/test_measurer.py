@@ -35,10 +35,12 @@ from passes.search.measurer import Measurer, upper_bound
 from passes.search.model_task import model_task
 from passes.search.payload import Payload, make_payload
 from passes.search.point import Evaluation
+from passes.search.retraining import Retraining
 from passes.search.runners import Processes, Serial
 from passes.search.solver import search_solver
 from passes.search.task import SearchTask
 from passes.transform.assign_scales import AssignScales
+from passes.transform.finetune import Finetune
 
 SAMPLES = 256
 WIDE = {"first": Precision(8, 8), "second": Precision(8, 8)}
@@ -104,6 +106,18 @@ def test_eight_bits_lose_nothing_and_two_bits_much(case: Case) -> None:
 def test_a_payload_that_was_sent_measures_the_same(case: Case) -> None:
     sent = pickle.loads(pickle.dumps(case.payload))
     assert Measurer(sent).measure(NARROW) == Measurer(case.payload).measure(NARROW)
+
+
+def test_a_plan_is_fine_tuned_before_it_is_measured(case: Case) -> None:
+    pytest.importorskip("torch", reason="needs the extra train")
+    step = Finetune(steps=60, batch=32, rate=0.02, held=64)
+    trained = case.payload.with_retraining(Retraining(step, case.ctx.calibration, seed=0))
+    other = case.payload.with_retraining(Retraining(step, case.ctx.calibration, seed=1))
+    assert len({it.digest for it in (case.payload, trained, other)}) == 3
+    narrow = {"first": Precision(2, 4), "second": Precision(2, 4)}
+    found = Measurer(trained).measure(narrow)
+    assert found.value > Measurer(case.payload).measure(narrow).value + 0.04
+    assert Measurer(pickle.loads(pickle.dumps(trained))).measure(narrow) == found
 
 
 def test_a_hopeless_plan_is_given_up_at_the_first_look(case: Case) -> None:
