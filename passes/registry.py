@@ -30,6 +30,7 @@ BUILTIN: tuple[tuple[str, str], ...] = (
     ("ddq", "passes.allocation.ddq:Ddq"),
     ("amed", "passes.allocation.amed:Amed"),
     ("bsq", "passes.transform.bsq:Bsq"),
+    ("msq", "passes.allocation.msq:Msq"),
     ("finetune", "passes.transform.finetune:Finetune"),
     ("lower", "passes.lowering.lower:Lower"),
 )

@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import fsum
 from typing import TYPE_CHECKING, ClassVar
 
-from hwmodels import Metric, Precision
-from passes.allocation.allocate import Allocate
-from passes.allocation.build import uniform_bits
-from passes.analysis.cost import price_plan
+from passes.allocation.learned_budgets import LearnedBudgets, pricing
 from passes.api import Aspect, Pass, PassContext, PassResult
-from passes.errors import UsageError
 from passes.execution.collect import HISTOGRAMS
-from passes.ir.setup import quantizer_setup
 from passes.training.course import GateCourse
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from passes.ir.model import Model
-    from passes.training.resource import Limit
-
-BUDGETS = ("max_latency", "max_energy", "max_size", "max_bops")
 
 
 @dataclass(frozen=True)
-class Ddq(GateCourse, Pass):
+class Ddq(LearnedBudgets, GateCourse, Pass):
     """Learn the bits of weights and activations within budgets, from a plan with the most bits to keep.
 
     Gates take bits away and give them back while weights and steps are trained; then the bits are settled
@@ -60,10 +49,6 @@ class Ddq(GateCourse, Pass):
     name: ClassVar[str] = "ddq"
     observes: ClassVar[frozenset[str]] = frozenset({HISTOGRAMS})
     steps: int = 300
-    max_latency: str = ""
-    max_energy: str = ""
-    max_size: str = ""
-    max_bops: str = ""
 
     def check(self, model: Model, ctx: PassContext) -> None:
         """Scales must have been assigned, there must be calibration data, and options must make sense.
@@ -73,10 +58,7 @@ class Ddq(GateCourse, Pass):
             UsageError: PyTorch, data or budgets are missing, or an option makes no sense.
         """
         self.check_trainable(self.name, model, ctx)
-        if ctx.calibration is None:
-            raise UsageError("ddq: needs calibration data, which tell the ranges of other bits; give --calib")
-        if not any(getattr(self, name) for name in BUDGETS):
-            raise UsageError("ddq: without a budget all bits would stay; give one, such as max-size=0.5x")
+        self.check_budgets(self.name, ctx)
 
     def run(self, model: Model, ctx: PassContext) -> PassResult:
         """Train.
@@ -93,36 +75,15 @@ class Ddq(GateCourse, Pass):
         from passes.training.threads import threads
         from passes.training.training_data import TrainingData
 
-        def price(bits: Mapping[str, Precision]) -> dict[str, float]:
-            total, _ = price_plan(model, ctx, bits)
-            return {metric.value: float(total.get(metric) or 0.0) for metric in Metric}
-
         with threads(ctx.workers):
             data = TrainingData.of(ctx.training or ctx.calibration, self, ctx.seed)
             lesson = Lesson(Simulation.of(model, ctx.target, self.device), data)
             if not lesson.simulation.setup.layers:
                 return PassResult(Aspect.NONE, "no layer is quantized", {"layers": 0})
-            work = DynamicQuantization(model, ctx, lesson, self, self._limits(model, ctx))
-            plan = work.run(price)
+            work = DynamicQuantization(model, ctx, lesson, self, self.limits(model, ctx))
+            plan = work.run(pricing(model, ctx))
         wrote = Aspect.PLAN if plan != model.plan else Aspect.NONE
         model.plan = plan
         if work.ended:
             return PassResult(wrote, f"stopped: {work.ended}", {"loss": work.loss})
         return PassResult(wrote, f"{work.described()}, loss {work.loss:.4g}", {"loss": work.loss})
-
-    def _limits(self, model: Model, ctx: PassContext) -> list[Limit]:
-        """Return the budgets, in the units of the metrics."""
-        from passes.training.resource import Limit
-
-        setup = quantizer_setup(model.graph, ctx.target)
-        eight, _ = price_plan(model, ctx, uniform_bits(setup, Precision(8, 8), {}))
-        bits = {name: layer.precision for name, layer in model.plan.layers.items()}
-        total, layers = price_plan(model, ctx, bits)
-        asked = Allocate(**{name: getattr(self, name) for name in BUDGETS})
-        limits = []
-        for budget in asked.budgets(ctx.target, eight):
-            metric = Metric(budget.metric)
-            summed = fsum(float(cost.get(metric) or 0.0) for cost in layers.values())
-            fixed = max(float(total.get(metric) or 0.0) - summed, 0.0)
-            limits.append(Limit(budget.metric, budget.limit, fixed))
-        return limits

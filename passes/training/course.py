@@ -169,3 +169,34 @@ class ChainCourse(Course):
         self._expect(0, "step_rate", "alpha", "beta", "score_rate", "temperature")
         if not self.temperature or self.score_rate > 1:
             raise UsageError("temperature must be above 0, and score-rate a share from 0 to 1")
+
+
+@dataclass(frozen=True)
+class LowBitCourse(Course):
+    """What driving out low bits needs besides; the fields mean what `passes.allocation.msq.Msq` says."""
+
+    steps: int = 300
+    step_rate: float = 5e-3
+    strength: float = 1.0
+    rounds: int = 10
+    search: float = 0.6
+    checkpoint: str = ""
+
+    @property
+    def interval(self) -> int:
+        """Steps from one round to the next."""
+        return max(int(self.search * self.steps / self.rounds), 1)
+
+    def check_numbers(self) -> None:
+        """Check what can be told from the options alone.
+
+        Raises:
+            UsageError: an option makes no sense; the message names it.
+        """
+        super().check_numbers()
+        self._expect(1, "rounds")
+        self._expect(0, "step_rate", "strength", "search")
+        if self.search > 1:
+            raise UsageError(f"search must be a share from 0 to 1, found {self.search}")
+        if self.rounds > self.steps:
+            raise UsageError(f"rounds must be at most steps, {self.steps}, found {self.rounds}")

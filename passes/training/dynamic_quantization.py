@@ -19,7 +19,7 @@ from passes.training.finetuning import fingerprint
 from passes.training.gated import gated
 from passes.training.gated_optimizer import rated, set_rates
 from passes.training.resource import Resource
-from passes.training.settling import settle
+from passes.training.settling import check_feasible, settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -77,6 +77,7 @@ class DynamicQuantization:
         """
         course, searched = self._course, round(self._course.search * self._course.steps)
         every = max(course.steps // course.checks, 1)
+        check_feasible(self._gated, self._resource.limits, price)
         start = self._resume()
         if start > searched:
             self._gated.settle()
@@ -121,11 +122,9 @@ class DynamicQuantization:
 
     def described(self) -> str:
         """Return the mean bits in words."""
-        weights = list(self._gated.weights.values())
-        total = sum(weight.count for weight in weights)
-        stored = sum(weight.count * weight.gates.bits for weight in weights) / max(total, 1)
         acts = [step.gates.bits for step in self._gated.steps.values()]
-        return f"{stored:.2f} bits per weight, {np.mean(acts) if acts else 0:.2f} per activation"
+        stored = f"{self._gated.weight_bits():.2f} bits per weight"
+        return f"{stored}, {np.mean(acts) if acts else 0:.2f} per activation"
 
     def _resume(self) -> int:
         """Go on where the checkpoint stands, if there is one; return the steps taken."""

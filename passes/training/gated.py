@@ -94,6 +94,11 @@ class Gated:
         """Return the precision of every layer."""
         return {layer.name: layer.precision for layer in self.layers}
 
+    def weight_bits(self) -> float:
+        """Return the mean bits of the weights that are learned; 0 where there are none."""
+        total = sum(weight.count for weight in self.weights.values())
+        return sum(weight.count * weight.gates.bits for weight in self.weights.values()) / max(total, 1)
+
     def written(self, plan: QuantPlan) -> QuantPlan:
         """Return the plan with what was learned."""
         layers = plan.layers | {it.name: LayerBits(it.op, it.precision) for it in self.layers}
@@ -104,7 +109,7 @@ class Gated:
         return replace(plan, layers=layers, tensors=tensors)
 
 
-def gated(model: Model, ctx: PassContext, simulation: Simulation) -> Gated:
+def gated(model: Model, ctx: PassContext, simulation: Simulation, *, acts: bool = True) -> Gated:
     """Put gates on the weights and activations of a simulation.
 
     What stays at its bits: weights with scales of groups or made of points, activations that are a result of
@@ -115,14 +120,15 @@ def gated(model: Model, ctx: PassContext, simulation: Simulation) -> Gated:
         model: its plan has scales.
         ctx: with calibration data, which tell where the steps of other widths begin.
         simulation: of the model; its quantizers are replaced.
+        acts: whether activations have gates, too, and steps that are learned.
     """
-    maker = _Maker(model, ctx, simulation)
+    maker = _Maker(model, ctx, simulation, acts)
     layers = simulation.setup.layers
-    acts = {group.name: maker.act_gates(group) for group in simulation.setup.groups if group.readers}
+    act_gates = {group.name: maker.act_gates(group) for group in simulation.setup.groups if group.readers}
     steps = {}
     for group in simulation.setup.groups:
-        if group.name in acts and len(acts[group.name].widths) > 1:
-            steps[group.name] = step = maker.step(group, acts[group.name])
+        if group.name in act_gates and len(act_gates[group.name].widths) > 1:
+            steps[group.name] = step = maker.step(group, act_gates[group.name])
             simulation.steps.update(dict.fromkeys(group.members, step))
     groups, weights, found = simulation.setup.group_of(), dict[str, GatedWeight](), []
     for layer in layers:
@@ -131,7 +137,7 @@ def gated(model: Model, ctx: PassContext, simulation: Simulation) -> Gated:
         for part in layer.parts if len(gates.widths) > 1 else ():
             if part.weight_name not in weights:
                 weights[part.weight_name] = maker.weight(layer, part, gates)
-        act = acts[groups[layer.act.name].name]
+        act = act_gates[groups[layer.act.name].name]
         found.append(GatedLayer(layer.name, layer.op, gates, act, maker.prices(layer, gates, act)))
     learned: Iterable[Gates | GatedStep] = (*steps.values(), *(step.gates for step in steps.values()))
     for it in (*learned, *(weight.gates for weight in weights.values())):
@@ -146,6 +152,7 @@ class _Maker:
     model: Model
     ctx: PassContext
     simulation: Simulation
+    acts: bool
 
     def weight_gates(self, layer: Layer) -> Gates:
         used = self.model.plan.layers[layer.name].precision.weight_bits
@@ -159,7 +166,7 @@ class _Maker:
     def act_gates(self, group: TensorGroup) -> Gates:
         layers = {layer.name: layer for layer in self.simulation.setup.layers}
         used = self.model.plan.tensors[group.name].spec.format.bits
-        fixed = group.is_output or any(not layers[name].parts for name in group.readers)
+        fixed = not self.acts or group.is_output or any(not layers[name].parts for name in group.readers)
         offered = [{pair.act_bits for pair in self._offered(name)} for name in group.readers]
         return self._gates(used, set() if fixed else set.intersection(*offered))
 

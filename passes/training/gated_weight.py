@@ -65,6 +65,11 @@ class GatedWeight(LsqWeight):
         """How many steps of the widest quantizer make one of that in use."""
         return float(2 ** (self.gates.widths[-1] - self.gates.bits))
 
+    def error(self, place: int) -> Tensor:
+        """Return what the weight in use at another width is off the float weight, in steps of the widest."""
+        with torch.no_grad():
+            return self._at(place) / self._unit - self.latent
+
     def decision(self) -> TensorQuant:
         """Return the quantization at the width in use, with its codes."""
         self._use(self.gates.place)

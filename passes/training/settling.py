@@ -17,6 +17,22 @@ if TYPE_CHECKING:
     Price = Callable[[Mapping[str, Precision]], Mapping[str, float]]
 
 
+def check_feasible(gated: Gated, limits: Sequence[Limit], price: Price) -> None:
+    """Check that the least bits of everything meet all budgets; bits are left as they are.
+
+    Raises:
+        InfeasibleError: they exceed one.
+    """
+    places = [(gates, gates.place) for gates in gated.gates.values()]
+    for gates, _ in places:
+        gates.place = 0
+    over = _exceeded(limits, price(gated.bits()))
+    for gates, place in places:
+        gates.place = place
+    if over:
+        raise InfeasibleError(f"with the least bits everywhere the network still costs {over}")
+
+
 def settle(gated: Gated, limits: Sequence[Limit], price: Price) -> None:
     """Fix the bits.
 
@@ -36,7 +52,7 @@ def settle(gated: Gated, limits: Sequence[Limit], price: Price) -> None:
     while over := _exceeded(limits, price(gated.bits())):
         open_ = [gates for gates in learned.values() if gates.place > 0]
         if not open_:
-            raise InfeasibleError(f"ddq: with the least bits everywhere the network still costs {over}")
+            raise InfeasibleError(f"with the least bits everywhere the network still costs {over}")
         nearest = min(open_, key=lambda gates: float(gates.free[gates.place - 1].detach()))
         nearest.place -= 1
     _reopen(gated, limits, price)

@@ -63,6 +63,7 @@ PREPARATION = {
     "ddq": "canonicalize,fold-batchnorm,assign-scales",
     "amed": "canonicalize,fold-batchnorm,assign-scales",
     "bsq": "canonicalize,fold-batchnorm,assign-scales",
+    "msq": "canonicalize,fold-batchnorm,assign-scales",
     "finetune": "canonicalize,fold-batchnorm,assign-scales",
     "lower": "canonicalize,fold-batchnorm,assign-scales",
 }
@@ -74,9 +75,10 @@ OPTIONS = {
     "ddq": "{steps=30 batch=8 gate-rate=0.2 max-size=0.3x}",
     "amed": "{steps=30 batch=8 metric=size alpha=0.01}",
     "bsq": "{steps=30 batch=8 strength=3}",
+    "msq": "{steps=30 batch=8 rounds=3 max-size=0.5x}",
     "finetune": "{steps=30 rate=0.05 batch=8}",
 }
-EXTRA = dict.fromkeys(("reconstruct", "distill", "ddq", "amed", "bsq", "finetune"), "torch")
+EXTRA = dict.fromkeys(("reconstruct", "distill", "ddq", "amed", "bsq", "msq", "finetune"), "torch")
 """Packages that come with an extra."""
 SAME_OUTPUTS = ("canonicalize", "fold-batchnorm", "equalize", "split-norms", "smooth", "split-channels")
 

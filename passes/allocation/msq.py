@@ -1,0 +1,89 @@
+"""Bits of weights freed by driving out their low bits: MSQ [arXiv 2507.22349]; extra ``train``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from passes.allocation.learned_budgets import LearnedBudgets, pricing
+from passes.api import Aspect, Pass, PassContext, PassResult
+from passes.execution.collect import HISTOGRAMS
+from passes.training.course import LowBitCourse
+
+if TYPE_CHECKING:
+    from passes.ir.model import Model
+
+
+@dataclass(frozen=True)
+class Msq(LearnedBudgets, LowBitCourse, Pass):
+    """Learn how many bits the weights of each layer need, within budgets; activations keep theirs.
+
+    The successor of bsq: ordinary weights pay for their distance from the levels of one bit less. In every
+    round bits are dropped where the loss needs them least for what they cost, and may come back later. Put
+    finetune behind it to train longer, with scales of activations and biases.
+
+    Attributes:
+        steps: steps of Adam.
+        batch: samples per step.
+        rate: learning rate of the weights, in steps of their codes.
+        schedule: of the rates: cosine or linear, down to nothing, or constant.
+        warm_up: steps over which rates rise from nothing first.
+        labels: weight of the labels in the loss, as for finetune.
+        label_offset: added to labels, 1 for models with a background class.
+        shift: pixels by which pictures are moved at random at most.
+        mirror: swap left and right in half of the pictures.
+        held: samples held out at most, at most an eighth of all, to measure the loss on.
+        device: ``cpu``, ``cuda`` or ``auto``, which takes a GPU when there is one.
+        step_rate: learning rate of scales, relative to the scale.
+        strength: gradient of the distance from the levels of one bit less, over the root of the mean square
+            of the gradients of all weights; 0 for none.
+        rounds: how often bits are chosen, under budgets that fall in equal ratios to those asked for.
+        search: share of the steps after which the budgets are met, and bits stay.
+        checkpoint: file that is written at every round, and that a run goes on from; empty for none.
+        max_latency: budget with a unit (``12ms``) or relative to uniform 8 bits (``0.5x``); empty for none.
+        max_energy: likewise, in joules.
+        max_size: likewise, bytes of weights.
+        max_bops: likewise, bit operations.
+    """
+
+    name: ClassVar[str] = "msq"
+    observes: ClassVar[frozenset[str]] = frozenset({HISTOGRAMS})
+    steps: int = 300
+
+    def check(self, model: Model, ctx: PassContext) -> None:
+        """Scales must have been assigned, there must be calibration data, and options must make sense.
+
+        Raises:
+            PreconditionError: a tensor has no scale.
+            UsageError: PyTorch, data or budgets are missing, or an option makes no sense.
+        """
+        self.check_trainable(self.name, model, ctx)
+        self.check_budgets(self.name, ctx)
+
+    def run(self, model: Model, ctx: PassContext) -> PassResult:
+        """Train.
+
+        Raises:
+            ModelError: nodes that the bridge cannot run; the message names them.
+            UsageError: labels are asked for and missing, or a budget is on a metric that the target lacks.
+            InfeasibleError: the least bits of everything exceed a budget.
+            DataError: the data or the checkpoint cannot be used.
+        """
+        from passes.training.lesson import Lesson
+        from passes.training.low_bits import LowBits
+        from passes.training.simulation import Simulation
+        from passes.training.threads import threads
+        from passes.training.training_data import TrainingData
+
+        with threads(ctx.workers):
+            data = TrainingData.of(ctx.training or ctx.calibration, self, ctx.seed)
+            lesson = Lesson(Simulation.of(model, ctx.target, self.device), data)
+            if not lesson.simulation.setup.layers:
+                return PassResult(Aspect.NONE, "no layer is quantized", {"layers": 0})
+            work = LowBits(model, ctx, lesson, self, self.limits(model, ctx))
+            plan = work.run(pricing(model, ctx))
+        wrote = Aspect.PLAN if plan != model.plan else Aspect.NONE
+        model.plan = plan
+        if work.ended:
+            return PassResult(wrote, f"stopped: {work.ended}", {"loss": work.loss})
+        return PassResult(wrote, f"{work.described()}, loss {work.loss:.4g}", {"loss": work.loss})
