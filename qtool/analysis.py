@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from hwmodels import load_target
 from passes.allocation.allocate import Allocate
 from passes.analysis.cost import Costs
+from passes.analysis.float_safety import FloatSafetyTable
 from passes.analysis.names import find_sensitivity, installed_sensitivities
 from passes.api import PassContext
 from passes.errors import ModelError, UsageError
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from passes.execution.preprocess import Preprocess
+    from passes.ir.model import Model
 
 EVERY_WIDTH = (2, 3, 4, 5, 6, 7, 8)
 QUALITY_SAMPLES = 128
@@ -49,6 +52,7 @@ class AnalyzeRequest:
         quality_plans: random plans to measure; 0 for none.
         compare: judge every sensitivity whose package is installed by them, and not this one alone.
         shapes: of inputs, by name, at which work is priced.
+        float_safety: judge every layer in floating-point formats of few bits as well.
 
     Raises:
         UsageError: an unknown sensitivity, or plans that judge nothing.
@@ -64,6 +68,7 @@ class AnalyzeRequest:
     quality_plans: int = 0
     compare: bool = False
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    float_safety: bool = False
 
     def __post_init__(self) -> None:
         """Check the name and the number."""
@@ -79,7 +84,8 @@ def run_analyze(request: AnalyzeRequest, tell: Callable[[str, int, int], None]) 
     """Analyze a model.
 
     With random plans to measure, the document says under ``quality`` how well the sensitivity ranks them, or,
-    to compare, every sensitivity whose package is installed.
+    to compare, every sensitivity whose package is installed. Under ``float_safety`` it says, if that is asked
+    for, what of each layer underflows in fp16, bf16 and fp8, and how far its largest number is from overflow.
 
     Args:
         request: what to do.
@@ -99,7 +105,10 @@ def run_analyze(request: AnalyzeRequest, tell: Callable[[str, int, int], None]) 
     inputs = graph_inputs(opened.graph)
     ctx.calibration = open_dataset(request.calib, inputs, request.preprocess, request.samples)
     allocate = Allocate(sensitivity=request.sensitivity, minimize="size", bits=EVERY_WIDTH)
-    PassManager((Canonicalize(), FoldBatchNorm(), Equalize(), SplitNorms())).run(opened, ctx)
+    PassManager((Canonicalize(), FoldBatchNorm())).run(opened, ctx)
+    # Asked before weights are changed for integers.
+    safety = _float_safety(opened, ctx) if request.float_safety else {}
+    PassManager((Equalize(), SplitNorms())).run(opened, ctx)
     ctx.observes = allocate.observes
     setup = quantizer_setup(opened.graph, ctx.target)
     if not setup.layers:
@@ -113,6 +122,7 @@ def run_analyze(request: AnalyzeRequest, tell: Callable[[str, int, int], None]) 
         "ranking": _ranking(problem.to_json()["layers"]),
         "unquantized": [{"name": it.name, "op": it.op, "reason": it.reason} for it in setup.unquantized],
     }
+    document |= safety
     if request.quality_plans:
         names = installed_sensitivities() if request.compare else (request.sensitivity,)
         found = sensitivity_quality(names, request.quality_plans, opened, ctx, samples=QUALITY_SAMPLES)
@@ -120,6 +130,16 @@ def run_analyze(request: AnalyzeRequest, tell: Callable[[str, int, int], None]) 
     if request.out is not None:
         write_json(document, request.out)
     return document
+
+
+def _float_safety(model: Model, ctx: PassContext) -> dict[str, Any]:
+    """Return the entry of the document; a headroom is ``None`` where all numbers are 0."""
+    rows = [it.to_json() for it in ctx.get(FloatSafetyTable(), model)]
+    return {"float_safety": [row | {"headroom": _finite(row["headroom"])} for row in rows]}
+
+
+def _finite(value: float | str | bool) -> float | str | bool | None:
+    return None if value == inf else value
 
 
 def _ranking(layers: list[dict[str, Any]]) -> list[dict[str, Any]]:

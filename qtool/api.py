@@ -69,6 +69,7 @@ def analyze(  # noqa: PLR0913 - one parameter per option of the command
     sensitivity: str = "scaled",
     quality_plans: int = 0,
     compare: bool = False,
+    float_safety: bool = False,
     tell: Tell = _silent,
 ) -> dict[str, Any]:
     """Measure sensitivity and cost of every layer at every precision, as ``qtool analyze`` does.
@@ -84,6 +85,7 @@ def analyze(  # noqa: PLR0913 - one parameter per option of the command
         sensitivity: estimate of the harm.
         quality_plans: random plans that judge the estimate; 0 for none.
         compare: judge every estimate by these plans.
+        float_safety: tell which layers are unsafe in fp16, bf16 and fp8.
         tell: called with (stage, steps done, steps in all) as work proceeds.
 
     Returns:
@@ -106,6 +108,7 @@ def analyze(  # noqa: PLR0913 - one parameter per option of the command
         out=None if out is None else Path(out),
         quality_plans=quality_plans,
         compare=compare,
+        float_safety=float_safety,
         shapes=parse_shapes(shape),
     )
     return run_analyze(request, tell)

@@ -14,6 +14,7 @@ import numpy as np
 from passes.api import Analysis, Aspect, PassContext
 from passes.execution.collect import CollectActivations
 from passes.ir.layers import find_layers
+from passes.ir.setup import quantizer_setup
 from passes.numerics.float_formats import FLOAT_FORMATS, FloatFormat, underflow_share
 
 if TYPE_CHECKING:
@@ -75,8 +76,12 @@ class FloatSafetyTable(Analysis["tuple[FloatSafety, ...]"]):
         ranges = ctx.get(CollectActivations(), model).ranges
         layers = [layer for layer in find_layers(model.graph)[0] if layer.weight is not None]
         sizes = {name: max(abs(low), abs(high)) for name, (low, high) in ranges.items()}
-        known = [layer for layer in layers if layer.act.name in sizes]
-        return tuple(_judge(layer, sizes, form) for layer in known for form in FLOAT_FORMATS)
+        # What is only moved, as by a pooling, is no larger than where it came from.
+        for group in quantizer_setup(model.graph, ctx.target).groups:
+            known = [sizes[name] for name in group.sources if name in sizes]
+            sizes = dict.fromkeys(group.members if known else (), max(known, default=0.0)) | sizes
+        judged = [layer for layer in layers if layer.act.name in sizes]
+        return tuple(_judge(layer, sizes, form) for layer in judged for form in FLOAT_FORMATS)
 
 
 def _judge(layer: Layer, sizes: dict[str, float], form: FloatFormat) -> FloatSafety:

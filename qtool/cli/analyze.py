@@ -15,6 +15,10 @@ from qtool.cli.render import show
 PLANS = Annotated[int, typer.Option(help="Random plans to judge the sensitivity by; 0: none, 200: thorough.")]
 COMPARE = Annotated[bool, typer.Option("--compare", help="Judge all sensitivities by these plans.")]
 
+FLOATS = Annotated[
+    bool, typer.Option("--float-safety", help="Tell which layers are unsafe in fp16, bf16 and fp8.")
+]
+
 
 def analyze(  # noqa: PLR0913 - one parameter per option
     model: options.MODEL,
@@ -28,6 +32,7 @@ def analyze(  # noqa: PLR0913 - one parameter per option
     sensitivity: SENSITIVITY = "scaled",
     quality_plans: PLANS = 0,
     compare: COMPARE = False,
+    float_safety: FLOATS = False,
     json: options.JSON = False,
     quiet: options.QUIET = False,
     debug: options.DEBUG = False,
@@ -44,10 +49,11 @@ def analyze(  # noqa: PLR0913 - one parameter per option
         check_output_file(out)
     asked = partial(AnalyzeRequest, model=model, calib=calib, target=target, samples=samples, out=out)
     asked = partial(asked, preprocess=options.read_preprocess(preprocess), shapes=parse_shapes(shape or ()))
-    request = asked(sensitivity=sensitivity, quality_plans=quality_plans, compare=compare)
+    asked = partial(asked, quality_plans=quality_plans, compare=compare, float_safety=float_safety)
+    request = asked(sensitivity=sensitivity)
     with progress(silent=json or quiet) as tell:
         document = run_analyze(request, tell)
     if not json:
-        shown = ("model_sha256", "target", "ranking", "quality")
+        shown = ("model_sha256", "target", "ranking", "quality", "float_safety")
         document = {key: document[key] for key in shown if key in document}
     show(document, as_json=json, quiet=quiet)

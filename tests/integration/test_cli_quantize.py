@@ -157,3 +157,16 @@ def test_analyze_writes_what_it_prints(cli: Cli, quickstart: Path, tmp_path: Pat
     result = cli("analyze", quickstart / "digits.onnx", *words, "--json", "-o", out)
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout) == json.loads(out.read_text(encoding="utf-8"))
+
+
+def test_analyze_tells_what_underflows_in_floating_point_of_few_bits(cli: Cli, quickstart: Path) -> None:
+    words = ["--calib", quickstart / "digits_calib.npz", "--target", "generic", "--samples", 16]
+    common = ("analyze", quickstart / "digits.onnx", *words, "--sensitivity", "size-only", "--float-safety")
+    result = cli(*common, "--json")
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout)
+    found = {(row["layer"], row["format"]): row for row in document["float_safety"]}
+    assert len(found) == 4 * len(document["layers"])
+    assert found["stem.conv", "fp16"]["safe"]
+    assert found["stem.conv", "e4m3"]["underflow"] > found["stem.conv", "fp16"]["underflow"]
+    assert ["residual_in.conv", "e4m3"] in [row.split()[:2] for row in cli(*common).output.splitlines()]

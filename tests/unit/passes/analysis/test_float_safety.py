@@ -52,6 +52,14 @@ def context() -> PassContext:
     return PassContext(load_target("generic"), calibration=dataset, workers=1)
 
 
+def test_a_layer_behind_an_operator_that_only_moves_is_judged() -> None:
+    model = model_from_text("""<ir_version: 8, opset_import: ["" : 13]>
+        net (float[N,2] x) => (float[N,2] z)
+        <float[2,2] w = {1, 2, 3, 4}, float[2,2] v = {1, 1, 1, 1}>
+        { [first] y = MatMul(x, w) [turn] t = Flatten(y) [second] z = MatMul(t, v) }""")
+    assert [it.layer for it in FloatSafetyTable().run(model, context())] == ["first"] * 4 + ["second"] * 4
+
+
 def test_layers_that_underflow_or_overflow_are_told_apart() -> None:
     found = {(it.layer, it.form): it for it in FloatSafetyTable().run(model_of(1e-8, 1e5), context())}
     assert found["first", "fp16"].underflow > 0.9
