@@ -1,6 +1,6 @@
 """Plans whose bits are learned beside plans of the same budget whose bits are computed, one model at a time.
 
-    python benchmarks/learned_bits.py --data ../shared/data [--method ddq --model digits --seed 0 --steps 300]
+    python benchmarks/learned_bits.py --data ../shared/data [--method msq --model digits --seed 0 --steps 300]
 
 Each entry of benchmarks/results/learned_bits.json has three plans: learned bits with fine-tuning behind,
 training-free bits with weights rounded by data, and the latter fine-tuned for as many steps as the first took
@@ -29,11 +29,17 @@ from qtool import QuantizeRequest, run_quantize
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "learned_bits.json"
 PREPARED = "canonicalize,fold-batchnorm,equalize"
+START = "allocate{{uniform=w8a8}},assign-scales"
 METHODS = {
-    "ddq": "allocate{{uniform=w8a8}},assign-scales,ddq{{steps={steps} {options} {budget}}}",
+    name: f"{START},{name}{{{{steps={{steps}} {{options}} {{budget}}}}}}" for name in ("ddq", "msq", "bsq")
 }
 """What learns bits, by name of the method."""
-BUDGETS = {"ddq": ("max-size=0.4x max-bops=0.2x", "max-size=0.3x max-bops=0.15x")}
+BUDGETS = {
+    "ddq": ("max-size=0.4x max-bops=0.2x", "max-size=0.3x max-bops=0.15x"),
+    "msq": ("max-size=0.4x", "max-size=0.285x"),
+    "bsq": ("strength=4 rounds=20 max-rise=2",),
+}
+"""Budgets of each method; bsq has none, so that the plan computed beside it has the bytes it arrived at."""
 FREE = "allocate{{{budget}}},assign-scales,gptq,bias-correction"
 
 
@@ -86,6 +92,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--method", choices=METHODS, action="append")
     parser.add_argument("--model", choices=subjects(Path()), action="append")
+    parser.add_argument("--budget", action="append", help="in place of those of the method")
     parser.add_argument("--seed", type=int, action="append")
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--images", type=int, default=2000, help="to evaluate on, the first so many")
@@ -94,7 +101,7 @@ def main() -> None:
     known = subjects(options.data)
     for model in options.model or known:
         for method in options.method or METHODS:
-            for budget in BUDGETS[method]:
+            for budget in options.budget or BUDGETS[method]:
                 for seed in options.seed or [0]:
                     key = f"{model} {method} {budget} seed {seed}, {options.steps} steps"
                     if key not in found["entries"]:
@@ -110,16 +117,23 @@ def measure(
 ) -> dict[str, Any]:
     """Compile all three plans and compare."""
     steps = options.steps
-    learned = METHODS[method].format(steps=steps, options=subject.options, budget=budget)
-    free = FREE.format(budget=budget)
-    pipelines = {
-        "learned": f"{PREPARED},{learned},finetune{{steps={steps} {subject.options}}}",
-        "computed": f"{PREPARED},{free}",
-        "computed, fine-tuned": f"{PREPARED},{free},finetune{{steps={2 * steps} {subject.options}}}",
-    }
-    plans = {name: compiled(subject, text, seed, options.images) for name, text in pipelines.items()}
+    learning = METHODS[method].format(steps=steps, options=subject.options, budget=budget)
+    text = f"{PREPARED},{learning},finetune{{steps={steps} {subject.options}}}"
+    learned = compiled(subject, text, seed, options.images)
+    limit = f"max-size={learned['weight_bytes']:.0f}B" if method == "bsq" else budget
+    free = f"{PREPARED},{FREE.format(budget=limit)}"
+    pipelines = {"computed": free}
+    pipelines["computed, fine-tuned"] = f"{free},finetune{{steps={2 * steps} {subject.options}}}"
+    plans = {"learned": learned}
+    plans |= {name: compiled(subject, it, seed, options.images) for name, it in pipelines.items()}
     top1 = plans["computed"].pop("float")
-    return {"float": top1, "plans": plans, "pipelines": pipelines}
+    return {"float": top1, "plans": plans, "pipelines": {"learned": text} | pipelines}
+
+
+def told(stage: str, done: int, total: int) -> None:
+    """Print where a long stage stands, now and then."""
+    if done % 100 == 0:
+        print(f"{stage}: {done} of {total}, {time.process_time():.0f} s of processor time", flush=True)
 
 
 def compiled(subject: Subject, pipeline: str, seed: int, images: int) -> dict[str, float]:
@@ -143,11 +157,13 @@ def compiled(subject: Subject, pipeline: str, seed: int, images: int) -> dict[st
                 seed=seed,
                 workers=1,
             ),
-            lambda stage, done, total: None,
+            told,
         )
         spent = time.process_time() - start
     found = {"top1": report.metric.quantized, "packed": report.metric.packed, "cpu_s": spent}
     found |= {"weight_bytes": report.cost.weight_bytes, "bops": report.cost.bops}
+    # Of 32 bits each, where there are as many bytes as weights at 8.
+    found["compression"] = 4 * report.cost_8bit.weight_bytes / report.cost.weight_bytes
     return found | {"float": report.metric.float} if "finetune" not in pipeline else found
 
 

@@ -40,14 +40,15 @@ class Sparsity:
             takes a plane of ones.
         rounds: re-quantizations.
         tolerance: norm, 0 to 1, at which a plane counts as gone.
-        max_loss: on the samples held out; a re-quantization that ends above it is undone and ends the run.
+        max_rise: of the loss on the samples held out over that of the start; a re-quantization that ends above
+            it is undone and ends the run.
         checkpoint: file that is written at every re-quantization, and gone on from; empty for none.
     """
 
     strength: float
     rounds: int
     tolerance: float
-    max_loss: float
+    max_rise: float
     checkpoint: str
 
 
@@ -76,6 +77,7 @@ class BitSparsity:
         if not self._weights:
             raise UsageError("bsq: no layer has a constant weight to learn the bits of")
         self.ended, self.bits, self._kept = "", self._mean_bits(), model.plan
+        self._most = 0.0
 
     def run(self) -> QuantPlan:
         """Train, dropping planes on the way, and return the plan with the bits that are left.
@@ -85,6 +87,7 @@ class BitSparsity:
         """
         course = self._lesson.data.course
         every = max(course.steps // self._sparsity.rounds, 1)
+        self._most = self._lesson.over_held(self._constants()) + self._sparsity.max_rise
         start = self._resume()
         optimizer = self._optimizer()
         for step in range(start, course.steps):
@@ -135,8 +138,8 @@ class BitSparsity:
         loss = self._lesson.over_held(self._constants())
         message = f"{self._mean_bits():.2f} bits per weight, loss {loss:.4g} on samples held out"
         self._ctx.note(SOURCE, f"step {step}", message)
-        if not loss <= self._sparsity.max_loss:
-            self.ended = self.ended or f"the loss went above {self._sparsity.max_loss:g} after step {step}"
+        if not loss <= self._most:
+            self.ended = self.ended or f"the loss went above {self._most:.4g} after step {step}"
             return False
         self.bits, self._kept = self._mean_bits(), self._written()
         return True

@@ -36,19 +36,19 @@ class Bsq(Course, Pass):
         strength: how hard planes are pushed out: what one of an average layer loses of its bits over the run.
         rounds: re-quantizations, at each of which planes are dropped.
         tolerance: root of the mean square of the bits of a plane at which it is dropped from the low end.
-        max_loss: a re-quantization that leaves a greater loss on the samples held out is undone and ends the
-            run.
+        max_rise: a re-quantization after which the loss on the samples held out is by more than this above
+            that of the start is undone and ends the run.
         checkpoint: file that is written at every re-quantization, and that a run goes on from; empty for
             none.
     """
 
     name: ClassVar[str] = "bsq"
     steps: int = 200
-    rate: float = 0.05
+    rate: float = 0.01
     strength: float = 1.5
     rounds: int = 8
     tolerance: float = 0.3
-    max_loss: float = 0.1
+    max_rise: float = 0.1
     checkpoint: str = ""
 
     def check(self, model: Model, ctx: PassContext) -> None:
@@ -79,7 +79,7 @@ class Bsq(Course, Pass):
         from passes.training.training_data import TrainingData
 
         with threads(ctx.workers):
-            sparsity = Sparsity(self.strength, self.rounds, self.tolerance, self.max_loss, self.checkpoint)
+            sparsity = Sparsity(self.strength, self.rounds, self.tolerance, self.max_rise, self.checkpoint)
             data = TrainingData.of(ctx.training or ctx.calibration, self, ctx.seed)
             lesson = Lesson(Simulation.of(model, ctx.target, self.device), data)
             work = BitSparsity(model, ctx, lesson, sparsity)
