@@ -40,8 +40,8 @@ class Sparsity:
             takes a plane of ones.
         rounds: re-quantizations.
         tolerance: norm, 0 to 1, at which a plane counts as gone.
-        max_rise: of the loss on the samples held out over that of the start; a re-quantization that ends above
-            it is undone and ends the run.
+        max_rise: of the loss on the samples held out over that of the start; a re-quantization that ends
+            above it is undone and ends the run.
         checkpoint: file that is written at every re-quantization, and gone on from; empty for none.
     """
 

@@ -52,8 +52,8 @@ class HalfRun:
         weights: learned, by name, in float32.
         losses: of every step.
         skipped: steps that were not taken, as a gradient was infinite or NaN.
-        lost: share of the elements of weight gradients that are 0 in half precision, in the last step, where
-            the same gradients in float32 are not; 0 for training in float32.
+        lost: share of the elements of weight gradients that are 0 in half precision, in the last step taken,
+            where the same gradients in float32 are not; 0 for training in float32.
     """
 
     weights: Values
@@ -103,7 +103,8 @@ def train_half(bridge: Bridge, weights: Values, batches: Iterable[Batch], course
     """
     learned = {name: it.detach().clone() for name, it in weights.items()}
     speed = {name: torch.zeros_like(it) for name, it in learned.items()}
-    scaler, losses, skipped, lost = _Scaler(bridge, course), list[float](), 0, 0.0
+    scaler, losses, skipped = _Scaler(bridge, course), list[float](), 0
+    last: tuple[Batch, Values, Values] | None = None
     for step, batch in enumerate(batches):
         scales = scaler.scales(step, learned, batch)
         loss, found = gradients(bridge, batch[0], learned, batch[1], scales)
@@ -113,13 +114,14 @@ def train_half(bridge: Bridge, weights: Values, batches: Iterable[Batch], course
         if not finite:
             skipped += 1
             continue
-        lost = _lost(found, gradients(bridge, batch[0], learned, batch[1], None)[1]) if scales else 0.0
+        last = (batch, dict(learned), found) if scales else None
         for name, gradient in found.items():
             speed[name] = course.momentum * speed[name] + gradient
             learned[name] = learned[name] - course.rate * speed[name]
-    return HalfRun(learned, tuple(losses), skipped, lost)
+    return HalfRun(learned, tuple(losses), skipped, _lost(bridge, *last) if last else 0.0)
 
 
-def _lost(found: Values, exact: Values) -> float:
+def _lost(bridge: Bridge, batch: Batch, weights: Values, found: Values) -> float:
+    _, exact = gradients(bridge, batch[0], weights, batch[1], None)
     gone = sum(int(((found[name] == 0) & (it != 0)).sum()) for name, it in exact.items())
     return gone / max(sum(int((it != 0).sum()) for it in exact.values()), 1)
