@@ -60,6 +60,8 @@ class DynamicQuantization:
         self._model, self._ctx, self._lesson, self._course = model, ctx, lesson, course
         self._gated = gated(model, ctx, lesson.simulation)
         self._resource = Resource(self._gated.layers, limits, course.power)
+        for gates in self._gated.gates.values():
+            gates.curvature = lesson.data.size * lesson.data.rows / 2
         self._run = fingerprint(model, course, lesson.data)
         self._optimizer = torch.optim.Adam(self._rated())
         begin(self._optimizer, self._gated.parameters())

@@ -27,12 +27,15 @@ class Gates:
             neighbours.
         free: the gates before the step function, shape (len(widths) - 1,); the parameter to learn.
         place: index of the width in use; the gates below it are open, all others are closed.
+        curvature: what squares of gradients count in the harm of closing a gate: half the samples of a batch,
+            by which the square of a mean gradient is less than the mean square; 0 for the first order alone.
     """
 
     def __init__(self, widths: tuple[int, ...], device: torch.device) -> None:
         """Start with all gates open."""
         self.widths, self.place = widths, len(widths) - 1
         self.free = torch.full((len(widths) - 1,), START, device=device)
+        self.curvature = 0.0
 
     @property
     def bits(self) -> int:
@@ -71,11 +74,12 @@ class Gates:
         Args:
             value: at the width in use, of any shape.
             others: the same at the widths of `around`, by place; their differences to `value` are the
-                derivatives of the result by the two gates between, which U has as well.
+                derivatives of the result by the two gates between, which U has as well. Where a loss is at
+                its least, they tell nothing: closing a gate then costs the second order.
         """
         if not (torch.is_grad_enabled() and self.free.requires_grad):
             return value
-        found: Tensor = _Carry.apply(value, self.free, self.place, others)  # type: ignore[no-untyped-call,unused-ignore]
+        found: Tensor = _Carry.apply(value, self.free, self, others)  # type: ignore[no-untyped-call,unused-ignore]
         return found
 
 
@@ -83,18 +87,23 @@ class _Carry(torch.autograd.Function):  # type: ignore[misc,unused-ignore]
     """The identity, with gradients for gates."""
 
     @staticmethod
-    def forward(ctx: Any, value: Tensor, free: Tensor, place: int, others: dict[int, Tensor]) -> Tensor:
+    def forward(ctx: Any, value: Tensor, free: Tensor, used: Gates, others: dict[int, Tensor]) -> Tensor:
         """Return the value; the gate between two places belongs to the lower of them."""
-        gates = [min(place, other) for other in others]
+        place = used.place
         gains = [value - it if other < place else it - value for other, it in others.items()]
-        ctx.gates, ctx.size = gates, free.shape
+        ctx.gates, ctx.size = [min(place, other) for other in others], free.shape
+        ctx.curvatures = [used.curvature if other < place else 0.0 for other in others]
         ctx.save_for_backward(*gains)
         return value.view_as(value)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the gradient as it is, and for each gate its product with what the gate adds."""
+        """Return the gradient as it is, and for each gate what the loss gains as it opens.
+
+        That is the product with what the gate adds, less the second order of what closing takes away.
+        """
         free = gradient.new_zeros(ctx.size)
-        for gate, gain in zip(ctx.gates, ctx.saved_tensors, strict=True):
-            free[gate] = torch.sum(gradient * gain)
+        for gate, gain, curvature in zip(ctx.gates, ctx.saved_tensors, ctx.curvatures, strict=True):
+            products = gradient * gain
+            free[gate] = torch.sum(products) - curvature * torch.sum(torch.square(products))
         return gradient, free, None, None

@@ -113,6 +113,16 @@ def test_the_gradient_of_a_gate_is_what_it_adds() -> None:
     assert step.gates.free.grad.tolist() == [2 * (4 - 8), 1 * 1 + 2 * (5 - 4) - (10 - 8)]
 
 
+def test_closing_a_gate_costs_the_second_order_as_well() -> None:
+    step = GatedStep(act_quants(1, 2, 4), gates_of(1, 2, 4))
+    step.gates.place, step.gates.curvature = 1, 0.5
+    x, weight = torch.tensor([1.4, 5.0, 9.9]), torch.tensor([1.0, 2.0, -1.0])
+    torch.autograd.backward([(step(x) * weight).sum()])
+    # As above; of the bit in use, the only product is that of the second element.
+    first = 2 * (4 - 8)
+    assert step.gates.free.grad.tolist() == [first - 0.5 * first**2, 1 * 1 + 2 * (5 - 4) - (10 - 8)]
+
+
 def test_no_gradient_is_computed_for_settled_gates() -> None:
     step = GatedStep(act_quants(2, 4), gates_of(2, 4))
     step.gates.settle()
