@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 RESULTS = Path(__file__).resolve().parent / "results" / "half_training.json"
 PREPROCESS = Preprocess.parse("mean=0.485,0.456,0.406 std=0.229,0.224,0.225")
-RATE = 0.02
+RATE = 0.004
 PLACES = (1, 65536)
 SCALINGS = {"float32": None} | {f"fp16, {it}": it for it in Scaling}
 DRAWN = 3

@@ -4,9 +4,9 @@
 
 Each entry of benchmarks/results/learned_bits.json has three plans: learned bits, with weights rounded by data
 and fine-tuning behind; training-free bits with weights rounded by data; and the latter fine-tuned for as many
-steps as the first took in all; top-1 as lowered, bytes of weights, processor time. Entries that are there already are not measured
-again. `digits` is the quickstart sample, which learns from its 300 calibration images without labels;
-`resnet20` learns from CIFAR-10.
+steps as the first took in all; top-1 as lowered, bytes of weights, processor time. Entries that are there
+already are not measured again. `digits` is the quickstart sample, which learns from its 300 calibration
+images without labels; `resnet20` learns from CIFAR-10.
 """
 
 from __future__ import annotations
