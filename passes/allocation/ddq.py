@@ -20,7 +20,7 @@ class Ddq(LearnedBudgets, GateCourse, Pass):
 
     Gates take bits away and give them back while weights and steps are trained; then the bits are settled
     within the budgets, and weights and steps are trained on. The result has uniform integers; put finetune
-    behind it to train longer, with biases.
+    behind it to train longer, with biases, and after a short run assign-scales and gptq before that.
 
     Attributes:
         steps: steps of Adam.

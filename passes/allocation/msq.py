@@ -20,7 +20,8 @@ class Msq(LearnedBudgets, LowBitCourse, Pass):
 
     The successor of bsq: ordinary weights pay for their distance from the levels of one bit less. In every
     round bits are dropped where the loss needs them least for what they cost, and may come back later. Put
-    finetune behind it to train longer, with scales of activations and biases.
+    finetune behind it to train longer, with scales of activations and biases; after a short run
+    assign-scales and gptq before that, which keep the bits and round the float weights by data, do better.
 
     Attributes:
         steps: steps of Adam.
