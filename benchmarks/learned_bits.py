@@ -30,17 +30,16 @@ from qtool import QuantizeRequest, run_quantize
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "learned_bits.json"
 PREPARED = "canonicalize,fold-batchnorm,equalize"
-START = "allocate{{uniform=w8a8}},assign-scales"
-METHODS = {
-    name: f"{START},{name}{{{{steps={{steps}} {{options}} {{budget}}}}}}" for name in ("ddq", "msq", "bsq")
-}
-"""What learns bits, by name of the method."""
+LEARNING = "allocate{{uniform=w8a8}},assign-scales,{method}{{steps={steps} {options} {budget}}}"
 BUDGETS = {
     "ddq": ("max-size=0.4x max-bops=0.2x", "max-size=0.3x max-bops=0.15x"),
     "msq": ("max-size=0.4x", "max-size=0.285x"),
     "bsq": ("strength=4 rounds=20 max-rise=2",),
+    "amed": ("metric=bops",),
 }
-"""Budgets of each method; bsq has none, so that the plan computed beside it has the bytes it arrived at."""
+"""Budgets of what learns bits, by name of the method; options of those that have none."""
+ARRIVED = {"bsq": "max-size={weight_bytes:.0f}B", "amed": "max-size={weight_bytes:.0f}B max-bops={bops:.0f}"}
+"""Budgets of the plan computed beside one that was learned without: what that arrived at."""
 ROUNDED = "assign-scales,gptq,bias-correction"
 FREE = f"allocate{{{{{{budget}}}}}},{ROUNDED}"
 
@@ -92,7 +91,7 @@ def main() -> None:
     """Measure what is missing, and write after every entry."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--method", choices=METHODS, action="append")
+    parser.add_argument("--method", choices=BUDGETS, action="append")
     parser.add_argument("--model", choices=subjects(Path()), action="append")
     parser.add_argument("--budget", action="append", help="in place of those of the method")
     parser.add_argument("--seed", type=int, action="append")
@@ -101,7 +100,7 @@ def main() -> None:
     options = parser.parse_args()
     found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"entries": {}}
     known = subjects(options.data)
-    for model, method in product(options.model or known, options.method or METHODS):
+    for model, method in product(options.model or known, options.method or BUDGETS):
         for budget, seed in product(options.budget or BUDGETS[method], options.seed or [0]):
             key = f"{model} {method} {budget} seed {seed}, {options.steps} steps"
             if key not in found["entries"]:
@@ -124,12 +123,11 @@ def measure(
 ) -> dict[str, Any]:
     """Compile those of the three plans that are not known, and compare."""
     (method, budget, seed), steps = what, options.steps
-    learning = METHODS[method].format(steps=steps, options=subject.options, budget=budget)
+    learning = LEARNING.format(method=method, steps=steps, options=subject.options, budget=budget)
     # So short a training finds bits, but no weights as good as those that are rounded by data.
     text = f"{PREPARED},{learning},{ROUNDED},finetune{{steps={steps} {subject.options}}}"
     learned = compiled(subject, text, seed, options.images)
-    limit = f"max-size={learned['weight_bytes']:.0f}B" if method == "bsq" else budget
-    free = f"{PREPARED},{FREE.format(budget=limit)}"
+    free = f"{PREPARED},{FREE.format(budget=ARRIVED.get(method, budget).format(**learned))}"
     pipelines = {"computed": free}
     pipelines["computed, fine-tuned"] = f"{free},finetune{{steps={2 * steps} {subject.options}}}"
     plans = {"learned": learned}

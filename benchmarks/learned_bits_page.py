@@ -1,4 +1,4 @@
-"""Fills in the tables of docs/ddq.md and docs/bsq.md from benchmarks/results/learned_bits.json.
+"""Fills in the tables of docs/ddq.md, bsq.md and amed.md from benchmarks/results/learned_bits.json.
 
 python benchmarks/learned_bits_page.py
 """
@@ -12,7 +12,7 @@ from typing import Any
 from between_marks import fill
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = {"ddq.md": ("ddq",), "bsq.md": ("bsq", "msq")}
+PAGES = {"ddq.md": ("ddq",), "bsq.md": ("bsq", "msq"), "amed.md": ("amed",)}
 HEAD = (
     "| model, method, budget, seed, steps | float | learned, fine-tuned | computed, no training "
     "| computed, fine-tuned | packed as Q/DQ | bytes of weights | below 32 bits | processor time |\n"
