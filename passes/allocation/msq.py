@@ -66,7 +66,8 @@ class Msq(LearnedBudgets, LowBitCourse, Pass):
 
         Raises:
             ModelError: nodes that the bridge cannot run; the message names them.
-            UsageError: labels are asked for and missing, or a budget is on a metric that the target lacks.
+            UsageError: labels are asked for and missing, a budget is on a metric that the target lacks, or no
+                weight can have fewer bits.
             InfeasibleError: the least bits of everything exceed a budget.
             DataError: the data or the checkpoint cannot be used.
         """

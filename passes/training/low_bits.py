@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from passes.errors import UsageError
 from passes.training.adam_state import begin, restore, state_of
 from passes.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from passes.training.finetuning import fingerprint
@@ -59,9 +60,16 @@ class LowBits:
             lesson: on a simulation of the model.
             course: how to learn.
             limits: budgets.
+
+        Raises:
+            UsageError: no weight can have fewer bits.
         """
         self._model, self._ctx, self._lesson, self._course = model, ctx, lesson, course
         self._gated, self._limits = gated(model, ctx, lesson.simulation, acts=False), limits
+        if not self._gated.weights:
+            raise UsageError(
+                "msq: no weight can have fewer bits than in the plan; begin with more, as in uniform=w8a8"
+            )
         self._gated.settle()
         self._run = fingerprint(model, course, lesson.data)
         self._optimizer = torch.optim.Adam(rated(self._gated, course.rate, course.step_rate))

@@ -146,6 +146,15 @@ def test_options_that_make_no_sense_are_refused(residual: Model, step: Msq, mess
         step.check(planned(residual), context())
 
 
+def test_a_plan_without_bits_to_spare_is_refused(residual: Model) -> None:
+    model = planned(residual)
+    setup = quantizer_setup(model.graph, load_target("generic"))
+    model.plan = plan_of_bits(setup, {layer.name: Precision(2, 8) for layer in setup.layers})
+    PassManager(parse("assign-scales")).run(model, context())
+    with pytest.raises(UsageError, match="no weight can have fewer bits than in the plan"):
+        learned(QUICK, model, context())
+
+
 def test_a_budget_below_the_least_bits_is_refused_before_anything_is_trained(residual: Model) -> None:
     ctx = context()
     with pytest.raises(InfeasibleError, match="with the least bits everywhere"):
