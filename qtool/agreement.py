@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 
 from passes.execution.session import Level, Session
+from passes.lowering.made_names import made_name
 from qtool.runtime import open_engine
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from passes.artifact import Artifact, Step, TensorInfo
     from passes.execution.dataset import Dataset
 
+DEQUANTIZERS = ("DequantizeLinear", "Quant")
 FLOAT_TOLERANCE = 1e-5
 """Difference of a floating-point result, relative to its largest magnitude, that counts as equal."""
 
@@ -95,9 +97,10 @@ def expose(proto: onnx.ModelProto, tensors: Sequence[str]) -> tuple[onnx.ModelPr
     probed.CopyFrom(proto)
     known = {output.name for output in probed.graph.output}
     computed = {name for node in probed.graph.node for name in node.output} | known
+    dequantized = {node.output[0] for node in probed.graph.node if node.op_type in DEQUANTIZERS}
     outputs = {}
     for name in tensors:
-        source = f"{name}.dq" if f"{name}.dq" in computed else name
+        source = made_name(name, "dq", dequantized) or name
         if source in computed:
             outputs[name] = source
             if source not in known:

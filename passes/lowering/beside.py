@@ -8,6 +8,7 @@ import numpy as np
 from onnx import numpy_helper
 
 from passes.lowering.bias import quantization_of
+from passes.lowering.made_names import made
 from passes.lowering.methods import constant_codes
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def emit_float(
             emit_weight(part, quantization_of(plan, name, layer.name))
             own[name] = emission.renamed[name]
     if layer.name in plan.biases:
-        bias = f"{layer.name}.bias.float"
+        bias = made(layer.name, "bias.float")
         values = np.asarray(plan.biases[layer.name], dtype=np.float32)
         emission.initializers.append(numpy_helper.from_array(values, bias))
         if layer.bias is None:
@@ -51,6 +52,6 @@ def emit_float(
 def emit_constant(constant: gs.Constant, emission: Emission) -> None:
     """Round a constant operand to the values that the packed form has for it."""
     codes, scale = constant_codes(constant.values)
-    name = f"{constant.name}.rounded"
+    name = made(constant.name, "rounded")
     emission.initializers.append(numpy_helper.from_array((codes * scale).astype(np.float32), name))
     emission.renamed[constant.name] = name

@@ -10,6 +10,7 @@ from onnx import helper, numpy_helper
 
 from passes.errors import LoweringError
 from passes.lowering.encoding import codes_tensor
+from passes.lowering.made_names import made
 from passes.numerics import PerGroup
 
 if TYPE_CHECKING:
@@ -52,15 +53,15 @@ def blocked_dequantize(
     if must_detach(encoding):
         codes, scale = codes[..., None], scale[..., None]
     tensors = [
-        codes_tensor(f"{name}.q", codes, encoding),
-        numpy_helper.from_array(np.ascontiguousarray(scale), f"{name}.scale"),
-        codes_tensor(f"{name}.zero_point", np.zeros(scale.shape, np.int32), encoding),
+        codes_tensor(made(name, "q"), codes, encoding),
+        numpy_helper.from_array(np.ascontiguousarray(scale), made(name, "scale")),
+        codes_tensor(made(name, "zero_point"), np.zeros(scale.shape, np.int32), encoding),
     ]
     node = helper.make_node(
         "DequantizeLinear",
         [tensor.name for tensor in tensors],
-        [f"{name}.dq"],
-        name=f"{name}.dequantize",
+        [made(name, "dq")],
+        name=made(name, "dequantize"),
         axis=granularity.axis,
         block_size=granularity.size,
     )

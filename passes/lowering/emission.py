@@ -12,6 +12,7 @@ from passes.ir.nested import inner_graphs
 from passes.ir.onnx_io import MAX_IR, opset_of
 from passes.ir.opsets import raise_opset
 from passes.lowering.encoding import PER_CHANNEL_OPSET
+from passes.lowering.made_names import made, settle_names
 
 
 @dataclass
@@ -56,12 +57,12 @@ def assemble(proto: onnx.ModelProto, emission: Emission) -> onnx.ModelProto:
         nodes.extend(emission.nodes.get(value.name, []))
     for node in graph.node:
         replace = emission.replaced.get(node.name)
-        for made in [node] if replace is None else replace(node):
-            if made.name in emission.added_inputs:
-                del made.input[_named_inputs(made) :]
-                made.input.append(emission.added_inputs[made.name])
-            _redirect(made, emission.own.get(made.name, emission.renamed))
-            nodes.append(made)
+        for placed in [node] if replace is None else replace(node):
+            if placed.name in emission.added_inputs:
+                del placed.input[_named_inputs(placed) :]
+                placed.input.append(emission.added_inputs[placed.name])
+            _redirect(placed, emission.own.get(placed.name, emission.renamed))
+            nodes.append(placed)
         for name in node.output:
             nodes.extend(emission.nodes.get(name, []))
     copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
@@ -71,6 +72,7 @@ def assemble(proto: onnx.ModelProto, emission: Emission) -> onnx.ModelProto:
     graph.node.extend(copies)
     _replace_initializers(graph, emission)
     proto.ir_version = min(max(proto.ir_version, 7), MAX_IR)
+    settle_names(graph)
     return proto
 
 
@@ -89,7 +91,7 @@ def _redirect(node: onnx.NodeProto, renamed: dict[str, str]) -> None:
 
 def _keep_output_names(nodes: list[onnx.NodeProto], names: set[str], renamed: dict[str, str]) -> None:
     """Let a quantized output of the model keep its name: the value before quantization is renamed instead."""
-    swap = {name: f"{name}.float" for name in names} | {renamed[name]: name for name in names}
+    swap = {name: made(name, "float") for name in names} | {renamed[name]: name for name in names}
     for node in nodes:
         for index, name in enumerate(node.input):
             node.input[index] = swap.get(name, name)

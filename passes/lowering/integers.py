@@ -14,6 +14,7 @@ from passes.ir.extent import Extent
 from passes.ir.integer_graph import IntegerGraph, Length
 from passes.ir.known_integers import front_cut
 from passes.lowering.attributes import mover_step
+from passes.lowering.made_names import free_name
 from passes.numerics import quantize
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class IntegerSteps:
     def __init__(self, graph: gs.Graph, steps: list[Step], tensors: dict[str, TensorInfo]) -> None:
         """Append to the steps and tensors of an emission."""
         self._integers = IntegerGraph(graph)
+        self._own_names = graph.tensors().keys()
         self._steps, self._tensors = steps, tensors
 
     def define(self, tensor: gs.Tensor) -> str:
@@ -86,7 +88,7 @@ class IntegerSteps:
             self._steps.append(Step("embedding", node.name, (index,), result, weight=weight))
             return
         info = self._tensors[result]
-        name = f"{node.name}.table"
+        name = free_name(f"{node.name}.table", self._own_names)
         self._tensors[name] = TensorInfo(name, table.shape, *info.params)
         self.move(node, self.constant(name, codes.astype(np.int64)), result)
 

@@ -15,6 +15,7 @@ import numpy as np
 from onnx import helper, numpy_helper
 
 from passes.ir.weights import quantized_weight
+from passes.lowering.made_names import made
 from passes.numerics import PerGroup
 
 if TYPE_CHECKING:
@@ -105,9 +106,9 @@ def blocks_of(layer: Layer, quant: TensorQuant) -> Blocks:
 def emit_blocks(layer: Layer, quant: TensorQuant, emission: Emission) -> None:
     """Let MatMulNBits stand in the place of a layer; its bias is added behind it."""
     blocks, name = blocks_of(layer, quant), layer.weight.name  # type: ignore[union-attr]
-    stored: dict[str, NDArray[Any]] = {f"{name}.blocks": blocks.codes, f"{name}.scales": blocks.scale}
+    stored: dict[str, NDArray[Any]] = {made(name, "blocks"): blocks.codes, made(name, "scales"): blocks.scale}
     if blocks.zero is not None:
-        stored[f"{name}.zeros"] = blocks.zero
+        stored[made(name, "zeros")] = blocks.zero
     emission.initializers.extend(numpy_helper.from_array(array, it) for it, array in stored.items())
     emission.domains.add(DOMAIN)
     product = helper.make_node("MatMulNBits", [], [], domain=DOMAIN, accuracy_level=FLOATS)
@@ -121,7 +122,7 @@ def emit_blocks(layer: Layer, quant: TensorQuant, emission: Emission) -> None:
             product.name = node.name
             product.output.extend(node.output)
             return [product]
-        product.name, result = f"{node.name}.product", f"{node.output[0]}.product"
+        product.name, result = made(node.name, "product"), made(node.output[0], "product")
         product.output.append(result)
         return [product, helper.make_node("Add", [result, *bias], list(node.output), node.name)]
 

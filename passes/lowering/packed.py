@@ -20,6 +20,7 @@ from passes.lowering.accumulators import check_accumulators
 from passes.lowering.attributes import clamp_bounds, layer_attrs, mover_step, pool_attrs, reduce_attrs
 from passes.lowering.bias import bias_codes, quantization_of
 from passes.lowering.integers import IntegerSteps
+from passes.lowering.made_names import free_name
 from passes.lowering.methods import CONSTANT_BITS, constant_codes, method_step
 from passes.lowering.recurrent import Wiring, recurrent_step
 from passes.lowering.tables import unary_table
@@ -83,6 +84,7 @@ class _Emitter:
         self._layers = {layer.name: layer for layer in setup.layers}
         self._nodes = {node.name: node for node in model.graph.nodes}
         self._clamps = set(setup.fused.values())
+        self._own_names = model.graph.tensors().keys()
         self._steps: list[Step] = []
         self._tensors: dict[str, TensorInfo] = {}
         self._integers = IntegerSteps(model.graph, self._steps, self._tensors)
@@ -216,7 +218,7 @@ class _Emitter:
         info = self._info(tensor)
         if info.is_float:
             return str(tensor.name)
-        name = f"{tensor.name}.float"
+        name = free_name(f"{tensor.name}.float", self._own_names)
         if name not in self._tensors:
             self._tensors[name] = TensorInfo(name, info.shape)
             self._steps.append(Step("requantize", name, (tensor.name,), name))

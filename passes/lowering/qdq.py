@@ -36,6 +36,7 @@ from passes.lowering.encoding import (
     codes_tensor,
     weight_encoding,
 )
+from passes.lowering.made_names import made
 from passes.lowering.narrow_acts import native4_tensors
 from passes.lowering.nbits import emit_blocks, has_blocks
 from passes.lowering.qonnx import emit_qonnx
@@ -150,11 +151,11 @@ def _emit_bias(layer: Layer, model: Model, emission: Emission) -> None:
         return
     scale = accumulator_scale(layer, model.plan)
     scale = np.broadcast_to(scale, codes.shape) if scale.size > 1 else scale
-    name = layer.bias.name if layer.bias is not None else f"{layer.name}.bias"
+    name = layer.bias.name if layer.bias is not None else made(layer.name, "bias")
     if layer.bias is None:
         emission.added_inputs[layer.name] = name
     stored = codes.astype(np.int32).reshape(bias_shape(layer, model.plan))
-    emission.initializers.append(numpy_helper.from_array(stored, f"{name}.q"))
+    emission.initializers.append(numpy_helper.from_array(stored, made(name, "q")))
     _dequantize(name, "", scale, None, 0 if scale.size > 1 else None, emission)
 
 
@@ -181,8 +182,8 @@ def _emit_weight(layer: Layer, quant: TensorQuant, encoding: Encoding, emission:
     emission.opset = max(emission.opset, encoding.opset)
     detached = encoding.bits == 2
     stored = codes[..., None] if detached else codes
-    emission.initializers.append(codes_tensor(f"{name}.q", stored, encoding))
-    zero = _zero_tensor(f"{name}.zero_point", quant, encoding, emission)
+    emission.initializers.append(codes_tensor(made(name, "q"), stored, encoding))
+    zero = _zero_tensor(made(name, "zero_point"), quant, encoding, emission)
     _dequantize(name, "", np.asarray(quant.params.scale), zero, axis, emission)  # type: ignore[union-attr]
     if detached:
         _detach(name, codes.shape, emission)
@@ -197,7 +198,7 @@ def _emit_blocked(
     emission.at("").append(node)
     if must_detach(encoding):
         _detach(name, codes.shape, emission)
-    emission.renamed.setdefault(name, f"{name}.dq")
+    emission.renamed.setdefault(name, made(name, "dq"))
 
 
 def _detach(name: str, shape: tuple[int, ...], emission: Emission) -> None:
@@ -206,42 +207,54 @@ def _detach(name: str, shape: tuple[int, ...], emission: Emission) -> None:
     ONNX Runtime 1.31 fuses DequantizeLinear into integer kernels that do not know INT2, and then refuses the
     model; a Reshape between the two stops the fusion and costs nothing at run time.
     """
-    emission.initializers.append(numpy_helper.from_array(np.array(shape, dtype=np.int64), f"{name}.shape"))
-    emission.renamed[name] = f"{name}.flat"
+    emission.initializers.append(
+        numpy_helper.from_array(np.array(shape, dtype=np.int64), made(name, "shape"))
+    )
+    emission.renamed[name] = made(name, "flat")
     emission.at("").append(
-        helper.make_node("Reshape", [f"{name}.dq", f"{name}.shape"], [f"{name}.flat"], name=f"{name}.reshape")
+        helper.make_node(
+            "Reshape",
+            [made(name, "dq"), made(name, "shape")],
+            [made(name, "flat")],
+            name=made(name, "reshape"),
+        )
     )
 
 
 def _emit_activation(name: str, quant: TensorQuant, encoding: Encoding, emission: Emission) -> None:
     params = quant.params
     emission.opset = max(emission.opset, encoding.opset)
-    zero = _zero_tensor(f"{name}.zero_point", quant, encoding, emission)
+    zero = _zero_tensor(made(name, "zero_point"), quant, encoding, emission)
     scale = np.asarray(params.scale).reshape(())  # type: ignore[union-attr]
-    codes = f"{name}.q"
-    emission.initializers.append(numpy_helper.from_array(scale, f"{name}.scale"))
+    codes = made(name, "q")
+    emission.initializers.append(numpy_helper.from_array(scale, made(name, "scale")))
     emission.at(name).append(
-        helper.make_node("QuantizeLinear", [name, f"{name}.scale", zero], [codes], name=f"{name}.quantize")
+        helper.make_node(
+            "QuantizeLinear", [name, made(name, "scale"), zero], [codes], name=made(name, "quantize")
+        )
     )
     if encoding.clip:
         codes = _clip(name, quant, encoding, emission)
     emission.at(name).append(
         helper.make_node(
-            "DequantizeLinear", [codes, f"{name}.scale", zero], [f"{name}.dq"], name=f"{name}.dequantize"
+            "DequantizeLinear",
+            [codes, made(name, "scale"), zero],
+            [made(name, "dq")],
+            name=made(name, "dequantize"),
         )
     )
-    emission.renamed[name] = f"{name}.dq"
+    emission.renamed[name] = made(name, "dq")
 
 
 def _clip(name: str, quant: TensorQuant, encoding: Encoding, emission: Emission) -> str:
     bounds = []
     for label, value in (("min", quant.spec.format.qmin), ("max", quant.spec.format.qmax)):
-        emission.initializers.append(codes_tensor(f"{name}.{label}", np.array(value), encoding))
-        bounds.append(f"{name}.{label}")
+        emission.initializers.append(codes_tensor(made(name, label), np.array(value), encoding))
+        bounds.append(made(name, label))
     emission.at(name).append(
-        helper.make_node("Clip", [f"{name}.q", *bounds], [f"{name}.clipped"], name=f"{name}.clip")
+        helper.make_node("Clip", [made(name, "q"), *bounds], [made(name, "clipped")], name=made(name, "clip"))
     )
-    return f"{name}.clipped"
+    return made(name, "clipped")
 
 
 def _zero_tensor(name: str, quant: TensorQuant, encoding: Encoding, emission: Emission) -> str:
@@ -255,10 +268,10 @@ def _dequantize(
     name: str, at: str, scale: NDArray[np.float32], zero: str | None, axis: int | None, emission: Emission
 ) -> None:
     scale = scale.reshape(-1) if axis is not None else scale.reshape(())
-    emission.initializers.append(numpy_helper.from_array(np.ascontiguousarray(scale), f"{name}.scale"))
-    inputs = [f"{name}.q", f"{name}.scale", *([zero] if zero else [])]
-    node = helper.make_node("DequantizeLinear", inputs, [f"{name}.dq"], name=f"{name}.dequantize")
+    emission.initializers.append(numpy_helper.from_array(np.ascontiguousarray(scale), made(name, "scale")))
+    inputs = [made(name, "q"), made(name, "scale"), *([zero] if zero else [])]
+    node = helper.make_node("DequantizeLinear", inputs, [made(name, "dq")], name=made(name, "dequantize"))
     if axis is not None:
         node.attribute.append(helper.make_attribute("axis", axis))
     emission.at(at).append(node)
-    emission.renamed.setdefault(name, f"{name}.dq")
+    emission.renamed.setdefault(name, made(name, "dq"))

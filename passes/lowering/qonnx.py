@@ -23,6 +23,7 @@ from passes.lowering.accumulators import check_accumulators
 from passes.lowering.beside import emit_constant, emit_float
 from passes.lowering.bias import accumulator_scale, bias_codes, quantization_of
 from passes.lowering.emission import Emission, assemble
+from passes.lowering.made_names import made
 from passes.numerics import IntFormat, PerGroup
 
 if TYPE_CHECKING:
@@ -77,14 +78,14 @@ def _emit_bias(layer: Layer, model: Model, emission: Emission) -> None:
     codes = bias_codes(layer, model.plan)
     if codes is None:
         return
-    name = layer.bias.name if layer.bias is not None else f"{layer.name}.bias"
+    name = layer.bias.name if layer.bias is not None else made(layer.name, "bias")
     if layer.bias is None:
         emission.added_inputs[layer.name] = name
     scale = accumulator_scale(layer, model.plan)
     scale = scale if scale.size > 1 else scale.reshape(())
     values = codes.astype(np.float32) * scale
-    emission.initializers.append(numpy_helper.from_array(values, f"{name}.rounded"))
-    _quant(name, f"{name}.rounded", None, (scale, np.zeros_like(scale)), emission)
+    emission.initializers.append(numpy_helper.from_array(values, made(name, "rounded")))
+    _quant(name, made(name, "rounded"), None, (scale, np.zeros_like(scale)), emission)
 
 
 def _emit_weight(layer: Layer, quant: TensorQuant, emission: Emission) -> None:
@@ -95,10 +96,10 @@ def _emit_weight(layer: Layer, quant: TensorQuant, emission: Emission) -> None:
             "tensor or a channel: leave out --group-size and multipoint"
         )
     values = rounded_weight(layer, quant)
-    emission.initializers.append(numpy_helper.from_array(np.ascontiguousarray(values), f"{name}.rounded"))
+    emission.initializers.append(numpy_helper.from_array(np.ascontiguousarray(values), made(name, "rounded")))
     params = quant.params
     scale, zero = (granularity.expand(it, values.shape) for it in (params.scale, params.zero_point))  # type: ignore[union-attr]
-    _quant(name, f"{name}.rounded", quant.spec.format, (scale, zero), emission)
+    _quant(name, made(name, "rounded"), quant.spec.format, (scale, zero), emission)
 
 
 def _quant(
@@ -113,13 +114,13 @@ def _quant(
         raise LoweringError(f"tensor {name!r}: signed codes of one bit are -1 and 1 in QONNX; give it two")
     bits = BIAS_BITS if fmt is None else fmt.bits
     parts = (*numbers, np.array(bits))
-    names = [f"{name}.{label}" for label in ("scale", "zero_point", "bits")]
+    names = [made(name, label) for label in ("scale", "zero_point", "bits")]
     for label, values in zip(names, parts, strict=True):
         emission.initializers.append(numpy_helper.from_array(np.asarray(values, np.float32), label))
     node = helper.make_node(
-        "Quant", [source, *names], [f"{name}.dq"], name=f"{name}.quant", domain=DOMAIN,
+        "Quant", [source, *names], [made(name, "dq")], name=made(name, "quant"), domain=DOMAIN,
         signed=int(fmt is None or fmt.signed), narrow=int(fmt is not None and fmt.narrow_range),
         rounding_mode="ROUND",
     )  # fmt: skip
     emission.at(name if source == name else "").append(node)
-    emission.renamed[name] = f"{name}.dq"
+    emission.renamed[name] = made(name, "dq")

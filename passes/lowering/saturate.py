@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from onnx import helper, numpy_helper
 
+from passes.lowering.made_names import made, settle_names
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -43,6 +45,7 @@ def saturate_codes(proto: onnx.ModelProto) -> onnx.ModelProto:
             bounds = _code_bounds(clip, read[0], constants)
             if bounds is not None:
                 _move(proto.graph, clip, read[0], bounds, readers)
+    settle_names(proto.graph)
     return proto
 
 
@@ -76,10 +79,10 @@ def _move(
     limits = np.iinfo(bounds.dtype)
     if bounds.tolist() != [limits.min, limits.max]:
         codes = quantize.output[0]
-        saturated = f"{codes}.saturated"
+        saturated = made(codes, "saturated")
         for reader in readers.get(codes, []):
             reader.input[:] = [saturated if name == codes else name for name in reader.input]
-        names = [f"{saturated}.min", f"{saturated}.max"]
+        names = [made(saturated, "min"), made(saturated, "max")]
         graph.initializer.extend(
             numpy_helper.from_array(np.asarray(bound), name)
             for bound, name in zip(bounds, names, strict=True)

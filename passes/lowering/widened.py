@@ -16,6 +16,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from passes.ir.plan import TensorQuant
+from passes.lowering.made_names import made
 from passes.numerics import QuantParams
 
 if TYPE_CHECKING:
@@ -60,18 +61,20 @@ class Widening:
         """Return the nodes that stand in place of the layer's; the last has its name, and takes its bias."""
         wide = onnx.NodeProto()
         wide.CopyFrom(node)
-        wide.name, wide.output[0] = f"{node.name}.rows", f"{node.output[0]}.rows"
+        wide.name, wide.output[0] = made(node.name, "rows"), made(node.output[0], "rows")
         del wide.input[2:]
         nodes = [*self._gathered(wide), wide]
         axis = 1 if self.layer.op == "Conv" else -1
         terms = []
         for number, _ in enumerate(self._steps()):
-            term = f"{node.output[0]}.point{number}"
+            term = made(node.output[0], f"point{number}")
             rows, factor = (self._name(f"point{number}.{part}") for part in ("rows", "multiplier"))
             nodes.append(
-                helper.make_node("Gather", [wide.output[0], rows], [f"{term}.row"], f"{term}.row", axis=axis)
+                helper.make_node(
+                    "Gather", [wide.output[0], rows], [made(term, "row")], made(term, "row"), axis=axis
+                )
             )
-            nodes.append(helper.make_node("Mul", [f"{term}.row", factor], [term], term))
+            nodes.append(helper.make_node("Mul", [made(term, "row"), factor], [term], term))
             terms.append(term)
         bias = [name for name in node.input[2:] if name]
         return [*nodes, helper.make_node("Sum", [*terms, *bias], list(node.output), node.name)]
@@ -80,7 +83,7 @@ class Widening:
         """Give every row of a grouped convolution a group of its own, with the channels that it reads."""
         if self.layer.groups == 1:
             return []
-        name = f"{wide.name}.sources"
+        name = made(wide.name, "sources")
         gather = helper.make_node("Gather", [wide.input[0], self._name("sources")], [name], name, axis=1)
         wide.input[0] = name
         kept = [attribute for attribute in wide.attribute if attribute.name != "group"]
@@ -105,7 +108,7 @@ class Widening:
         return steps
 
     def _name(self, part: str) -> str:
-        return f"{self.layer.weight.name}.{part}"  # type: ignore[union-attr]
+        return made(self.layer.weight.name, part)  # type: ignore[union-attr]
 
 
 def bias_shape(layer: Layer, plan: QuantPlan) -> tuple[int, ...]:

@@ -240,11 +240,14 @@ QUANTIZED: dict[str, tuple[onnx.ModelProto, str]] = {
 }
 
 
-def quantize(proto: onnx.ModelProto, folder: Path) -> Any:
+FORMS = ("qdq", "qcdq", "nbits")
+
+
+def quantize(proto: onnx.ModelProto, folder: Path, forms: str = "qdq,qcdq,packed", *options: str) -> Any:
     (folder / "net.onnx").write_bytes(proto.SerializeToString())
     np.savez(folder / "data.npz", **feeds(proto))  # type: ignore[arg-type]
     words = ["quantize", folder / "net.onnx", "--calib", folder / "data.npz", "--eval", folder / "data.npz"]
-    words += ["--target", "generic", "--to", "qdq,qcdq,packed", "-o", folder / "out", "--quiet"]
+    words += ["--target", "generic", "--to", forms, "-o", folder / "out", "--quiet", *options]
     return CliRunner().invoke(app, [str(word) for word in words])
 
 
@@ -254,6 +257,41 @@ def test_they_are_quantized_or_refused_in_words(name: str, tmp_path: Path) -> No
     result = quantize(proto, tmp_path)
     assert result.exit_code == (3 if reason else 0), result.stderr
     assert reason in result.stderr
+
+
+TAKEN = {
+    "w": "x.scale", "v": "x.zero_point", "m": "x.q", "r": "x.q.dq", "n": "x.dq", "c": "x.quantize",
+    "y": "x.float", "half": "x.min", "hi": "x.q.scale",
+}  # fmt: skip
+
+
+def test_names_that_lowering_gives_may_be_taken(tmp_path: Path) -> None:
+    body = "m = MatMul(x, w) r = Relu(m) n = MatMul(r, v) c = Clip(n, hi, half) y = Softmax(c)"
+    plain = net(body, outputs="float[] y, float[] r")
+    taken = onnx.ModelProto.FromString(plain.SerializeToString())
+    for node in taken.graph.node:
+        node.name = f"x.q.{node.op_type}"
+        for names in (node.input, node.output):
+            names[:] = [TAKEN.get(name, name) for name in names]
+    for value in (*taken.graph.initializer, *taken.graph.output):
+        value.name = TAKEN[value.name]
+    results = []
+    for name, proto in {"plain": plain, "taken": taken}.items():
+        (tmp_path / name).mkdir()
+        assert (
+            quantize(proto, tmp_path / name, "qdq,qcdq,qonnx,matmulnbits,packed", "--pin", "*=w4a4").exit_code
+            == 0
+        )
+        made = tmp_path / name / "out"
+        results.append(
+            [
+                Session(onnx.load(made / f"model.{form}.onnx"), Level.BASIC, 1).run(feeds(proto))
+                for form in FORMS
+            ]
+        )
+        assert json.loads((made / "report.json").read_text())["agreement"]["qdq_vs_packed_max_lsb"] == 0
+    for before, after in zip(*results, strict=True):
+        np.testing.assert_equal(before, after)
 
 
 def test_a_loop_of_a_known_number_of_steps_runs_on_integers(tmp_path: Path) -> None:
