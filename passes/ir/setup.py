@@ -158,8 +158,8 @@ def _leaving_tensors(graph: gs.Graph) -> set[str]:
         if op_info(node.op, node.domain).kind is not OpClass.MOVE and node.op not in _TAIL_OPS:
             continue
         if all(tensor.name in leaving for tensor in node.outputs):
-            info = op_info(node.op, node.domain)
-            leaving |= {t.name for t in act_inputs(node, info) if _all_leave(t, leaving)}
+            read = node.inputs if node.op == "Cast" else act_inputs(node, op_info(node.op, node.domain))
+            leaving |= {t.name for t in read if _all_leave(t, leaving)}
     return leaving
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from passes.ir.layers import Layer
 
 _INT64_MAX = np.iinfo(np.int64).max
+SOFTMAX_OPSET = 13
+"""Since then a Softmax runs along one axis."""
 _POOLS = frozenset({"MaxPool", "AveragePool"})
 
 
@@ -62,6 +64,16 @@ def reduce_attrs(node: gs.Node) -> dict[str, Attr]:
     """Return the attributes of a reduce_mean step."""
     axes = setting(node, "axes", 1)
     return {"axes": _ints(axes), "keepdims": int(node.attrs.get("keepdims", 1))}
+
+
+def softmax_attrs(node: gs.Node, opset: int) -> dict[str, Attr]:
+    """Return the axis; before opset 13 a Softmax runs over its axis and all behind it at once."""
+    if "Softmax" not in node.op:
+        return {}
+    axis = int(node.attrs.get("axis", -1 if opset >= SOFTMAX_OPSET else 1))
+    if opset < SOFTMAX_OPSET and axis not in (-1, len(node.inputs[0].shape) - 1):
+        raise LoweringError(f"node {node.name}: {node.op} over several axes has no packed form")
+    return {"axis": axis}
 
 
 def mover_step(node: gs.Node) -> tuple[str, dict[str, Attr], NDArray[np.int64] | None]:

@@ -17,8 +17,16 @@ from passes.ir.points import row_points
 from passes.ir.weight_groups import base_scale, multipliers
 from passes.ir.weights import quantized_weight
 from passes.lowering.accumulators import check_accumulators
-from passes.lowering.attributes import clamp_bounds, layer_attrs, mover_step, pool_attrs, reduce_attrs
+from passes.lowering.attributes import (
+    clamp_bounds,
+    layer_attrs,
+    mover_step,
+    pool_attrs,
+    reduce_attrs,
+    softmax_attrs,
+)
 from passes.lowering.bias import bias_codes, quantization_of
+from passes.lowering.border_casts import cast_behind, casts_output
 from passes.lowering.integers import IntegerSteps
 from passes.lowering.made_names import free_name
 from passes.lowering.methods import CONSTANT_BITS, constant_codes, method_step
@@ -41,8 +49,6 @@ _ARITHMETIC = {
     "Add": "add", "Mul": "mul", "AveragePool": "average_pool", "GlobalAveragePool": "global_average_pool",
     "ReduceMean": "reduce_mean", "ReduceSum": "reduce_sum", "Sub": "sub", "Div": "div",
 }  # fmt: skip
-SOFTMAX_OPSET = 13
-"""Since then a Softmax runs along one axis."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +91,7 @@ class _Emitter:
         self._nodes = {node.name: node for node in model.graph.nodes}
         self._clamps = set(setup.fused.values())
         self._own_names = model.graph.tensors().keys()
+        self._entered: set[str] = set()
         self._steps: list[Step] = []
         self._tensors: dict[str, TensorInfo] = {}
         self._integers = IntegerSteps(model.graph, self._steps, self._tensors)
@@ -93,12 +100,9 @@ class _Emitter:
         graph = self._model.graph
         inputs = [tensor for tensor in graph.inputs if tensor.outputs]
         for tensor in inputs:
-            if tensor.dtype in INDEX_TYPES:
-                self._integers.define(tensor)
-            else:
-                self._define(tensor, self._quantized(tensor.name))
+            self._enter(tensor)
         for node in graph.nodes:
-            if node.name in self._clamps or _stands_beside(node):
+            if node.name in self._clamps or node.name in self._entered or _stands_beside(node):
                 continue
             (self._integer if node.name in self._setup.nodes else self._float)(node)
         for tensor in graph.outputs:
@@ -114,6 +118,23 @@ class _Emitter:
             tensors=self._tensors,
             steps=tuple(self._steps),
         )
+
+    def _enter(self, tensor: gs.Variable) -> None:
+        """Define an input; one of another precision has the codes of what it is cast to."""
+        if tensor.dtype in INDEX_TYPES:
+            self._integers.define(tensor)
+            return
+        cast = cast_behind(tensor)
+        inside = tensor if cast is None else cast.outputs[0]
+        if inside.name not in self._plan.tensors:
+            raise LoweringError(
+                f"input {tensor.name!r} feeds floating-point operators; there is no packed artifact"
+            )
+        self._define(inside, quantized=True)
+        if cast is not None:
+            self._tensors[tensor.name] = replace(self._tensors[inside.name], name=tensor.name)
+            self._steps.append(Step("identity", cast.name, (tensor.name,), inside.name))
+            self._entered.add(cast.name)
 
     def _integer(self, node: gs.Node) -> None:
         clamp = self._nodes.get(self._setup.fused.get(node.name, ""))
@@ -201,7 +222,7 @@ class _Emitter:
 
     def _float(self, node: gs.Node) -> None:
         """Carry on in floating point after the last integer step."""
-        op = _FLOAT_TAIL.get(node.op)
+        op = "identity" if casts_output(node, self._model.graph.outputs) else _FLOAT_TAIL.get(node.op)
         if op is None and node.op not in _FLOAT_MOVES:
             raise LoweringError(
                 f"node {node.name} ({node.op}) has no integer form, so there is no packed artifact"
@@ -210,7 +231,7 @@ class _Emitter:
             raise LoweringError(f"node {node.name} ({node.op}) is floating point between integer operators")
         name = self._as_float(node.inputs[0])
         self._define(node.outputs[0], quantized=False)
-        attrs = _softmax_attrs(node, self._model.graph.opset) if op else {}
+        attrs = softmax_attrs(node, self._model.graph.opset) if op else {}
         step, attrs, table = (op, attrs, None) if op else mover_step(node)
         self._steps.append(Step(step, node.name, (name,), node.outputs[0].name, attrs, table=table))
 
@@ -241,11 +262,6 @@ class _Emitter:
         fmt = quant.spec.format
         scale, zero = float(quant.params.scale), int(quant.params.zero_point)  # type: ignore[union-attr]
         self._tensors[tensor.name] = TensorInfo(tensor.name, extents, fmt.bits, fmt.signed, scale, zero)
-
-    def _quantized(self, name: str) -> bool:
-        if name not in self._plan.tensors:
-            raise LoweringError(f"input {name!r} feeds floating-point operators; there is no packed artifact")
-        return True
 
     def _bounds(self, node: gs.Node, result: str) -> tuple[int | None, int | None]:
         """Return the codes of a Relu's or Clip's bounds; exact, because quantization is monotone."""
@@ -282,13 +298,3 @@ def _arithmetic_attrs(node: gs.Node) -> dict[str, Attr]:
     if node.op == "AveragePool":
         return pool_attrs(node)
     return reduce_attrs(node) if node.op in ("ReduceMean", "ReduceSum") else {}
-
-
-def _softmax_attrs(node: gs.Node, opset: int) -> dict[str, Attr]:
-    """Return the axis; before opset 13 a Softmax runs over its axis and all behind it at once."""
-    if "Softmax" not in node.op:
-        return {}
-    axis = int(node.attrs.get("axis", -1 if opset >= SOFTMAX_OPSET else 1))
-    if opset < SOFTMAX_OPSET and axis not in (-1, len(node.inputs[0].shape) - 1):
-        raise LoweringError(f"node {node.name}: {node.op} over several axes has no packed form")
-    return {"axis": axis}

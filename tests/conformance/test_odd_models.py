@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from hwmodels import load_target
 from passes.api import PassContext
+from passes.artifact import Artifact
 from passes.errors import ModelError
 from passes.execution.session import Level, Session
 from passes.ir.layers import find_layers
@@ -22,6 +23,7 @@ from passes.ir.model import Model
 from passes.ir.onnx_io import model_from_proto, to_proto
 from passes.transform.canonicalize import Canonicalize
 from qtool.cli.main import app
+from qtool.runtime import Engine
 
 RNG = np.random.default_rng(7)
 Arrays = dict[str, np.ndarray]
@@ -40,6 +42,7 @@ CONSTANTS: Arrays = {
     "codes": np.eye(3, dtype=np.int8), "plane": floats(3, 3, 3), "tiny16": np.array(0.01, np.float16),
     "tiny64": np.array(0.01), "k16": floats(3, 3, 2, 2).astype(np.float16),
     "w64": floats(3, 3).astype(np.float64), "half16": np.array(0.5, np.float16),
+    "w16": floats(3, 3).astype(np.float16),
     "four": floats(4, 2), "one": floats(3, 1), "longer": floats(1, 1, 3), "longest": np.abs(floats(1, 1, 1)),
 }  # fmt: skip
 IMAGE = "float[2,3,4,4] x"
@@ -257,6 +260,21 @@ def test_they_are_quantized_or_refused_in_words(name: str, tmp_path: Path) -> No
     result = quantize(proto, tmp_path)
     assert result.exit_code == (3 if reason else 0), result.stderr
     assert reason in result.stderr
+
+
+@pytest.mark.parametrize("bits", [16, 64])
+@pytest.mark.parametrize("end", ["y = Relu(m)", "y = Softmax(m)", "r = Relu(m) y = MatMul(r, w{bits})"])
+def test_networks_in_other_precisions_have_a_packed_form(bits: int, end: str, tmp_path: Path) -> None:
+    kind = {16: "float16", 64: "double"}[bits]
+    body = f"m = MatMul(x, w{bits}) {end.format(bits=bits)}"
+    proto = net(body, inputs=f"{kind}[3,3] x", outputs=f"{kind}[] y")
+    assert quantize(proto, tmp_path).exit_code == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["agreement"]["qdq_vs_packed_max_lsb"] == 0
+    given = feeds(proto)
+    (expected,) = Session(onnx.load(tmp_path / "out" / "model.qdq.onnx"), Level.BASIC, 1).run(given)
+    (found,) = Engine(Artifact.load(tmp_path / "out" / "model.qpk")).run(given).values()
+    np.testing.assert_allclose(found.astype(expected.dtype), expected, rtol=1e-3 if "Soft" in end else 0)
 
 
 TAKEN = {
