@@ -38,9 +38,9 @@ ones.
 
 {odd}
 
-Canonicalized, a model must give what it gave before in ONNX Runtime, within 1e-5. Refused are opsets below 7,
-models with optional values, and, to be quantized, graphs without a layer or with operators that ONNX Runtime
-does not know.
+Canonicalized, a model must give what it gave before in ONNX Runtime, within 1e-5. Refused are opsets below 7
+and invalid nodes, and, to be quantized, graphs without a layer, with inputs that are no tensors of numbers,
+or with operators that ONNX Runtime does not know.
 
 {odd_long}
 

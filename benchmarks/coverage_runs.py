@@ -32,6 +32,8 @@ from qtool.cli.main import app
 TOLERANCE, HALF_TOLERANCE = 1e-5, 1e-2
 """Relative to the largest result; in half precision sums round earlier."""
 FORMS = "qdq,qcdq,packed"
+SHOWN = 300
+"""Characters of a reason."""
 FORK = multiprocessing.get_context("fork")
 """Packages are imported once, in the parent; a case costs what its own work costs."""
 Outcome = dict[str, Any]
@@ -163,7 +165,12 @@ def _called(words: list[Any]) -> Outcome:
     result = CliRunner().invoke(app, [str(word) for word in words])
     outcome: Outcome = {"outcome": f"exit {result.exit_code}", "output": result.stdout[-20000:]}
     reason = re.sub(rf"{re.escape(tempfile.gettempdir())}/\w+/", "", result.stderr.strip())
-    return outcome | ({"reason": reason[-300:]} if result.exit_code else {})
+    return outcome | ({"reason": shortened(reason)} if result.exit_code else {})
+
+
+def shortened(text: str) -> str:
+    """Keep the start of a long text, which says what is wrong, and its end, which says what to do."""
+    return text if len(text) < SHOWN else f"{text[: SHOWN // 2]} ... {text[-SHOWN // 2 :]}"
 
 
 def _summary(report: dict[str, Any]) -> Outcome:

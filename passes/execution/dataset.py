@@ -44,10 +44,22 @@ def graph_inputs(graph: gs.Graph) -> tuple[InputSpec, ...]:
     Raises:
         ModelError: an input is no tensor, or of an element type that numpy does not have.
     """
+    return tuple(InputSpec(it.name, _shape(it), _dtype(it), _first(it)) for it in graph.inputs)
+
+
+def _dtype(tensor: gs.Variable) -> np.dtype[Any]:
+    if tensor.dtype is None or tensor.type != "tensor_type":
+        raise ModelError(
+            f"input {tensor.name!r} of the model is no tensor, or one of unknown type; samples are "
+            "tensors of numbers: cut the model behind it"
+        )
     try:
-        return tuple(InputSpec(it.name, _shape(it), np.dtype(it.dtype), _first(it)) for it in graph.inputs)
+        dtype: np.dtype[Any] = np.dtype(tensor.dtype)
     except TypeError as error:
-        raise ModelError(f"an input of the model is no tensor of numbers: {error}") from error
+        raise ModelError(
+            f"input {tensor.name!r} of the model is no tensor of numbers that numpy has: {error}"
+        ) from error
+    return dtype
 
 
 def fixed_batch(inputs: tuple[InputSpec, ...]) -> int | None:

@@ -23,7 +23,8 @@ class Carried:
         graph_metadata: metadata properties of the graph.
         node_docs: documentation string of each node, by unique node name.
         node_metadata: metadata properties of each node, by unique node name.
-        types: types of those inputs and outputs of the graph that are no tensors.
+        types: types of those inputs and outputs that are no tensors, nested graphs included, by name.
+        type_attributes: attributes of nodes that are types, by the node's first result.
     """
 
     header: onnx.ModelProto
@@ -31,6 +32,7 @@ class Carried:
     node_docs: dict[str, str] = field(default_factory=dict)
     node_metadata: dict[str, dict[str, str]] = field(default_factory=dict)
     types: dict[str, onnx.TypeProto] = field(default_factory=dict)
+    type_attributes: dict[str, onnx.AttributeProto] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -32,6 +32,7 @@ from passes.ir.ops import DEFAULT_DOMAINS
 from passes.ir.sparse import make_dense
 from passes.ir.tensor_sizes import check_tensors
 from passes.ir.text_fields import check_text
+from passes.ir.value_types import leave_others_open, other_types, restore_types, type_attributes
 
 if TYPE_CHECKING:
     from passes.ir.mapped import Mapped
@@ -108,6 +109,7 @@ def model_from_proto(proto: onnx.ModelProto, path: str, sha256: str, mapped: Map
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise ModelError(f"{path}: the graph cannot be read: {error}") from error
     mark_foreign(graph)
+    leave_others_open(graph)
     try:
         graph.toposort()
     except OnnxGraphSurgeonException as error:
@@ -126,12 +128,6 @@ def to_proto(model: Model) -> onnx.ModelProto:
     try:
         with nullcontext() if model.mapped is None else model.mapped.aside(model.graph):
             proto = gs.export_onnx(model.graph, do_type_check=False)
-    # graphsurgeon leaves its result unset for a value of unknown type.
-    except UnboundLocalError as error:
-        kinds = "tensors and sequences of them are, optional values are not"
-        raise ModelError(
-            f"{model.path}: the graph has a value of a type that is not known: {kinds}"
-        ) from error
     except (ValueError, TypeError) as error:
         raise ModelError(f"{model.path}: the graph cannot be written: {error}") from error
     unmark_foreign(proto.graph)
@@ -139,9 +135,7 @@ def to_proto(model: Model) -> onnx.ModelProto:
     # Before version 4 constants had to be inputs as well, which they are no longer.
     out.ir_version = max(out.ir_version, _CONSTANTS_IR)
     sort_nodes(out.graph)
-    for value in (*out.graph.input, *out.graph.output):
-        if value.name in model.carried.types:
-            value.type.CopyFrom(model.carried.types[value.name])
+    restore_types(out.graph, model.carried.types, model.carried.type_attributes)
     helper.set_model_props(out.graph, model.carried.graph_metadata) if model.carried.graph_metadata else None
     for node in out.graph.node:
         node.doc_string = model.carried.node_docs.get(node.name, "")
@@ -243,11 +237,8 @@ def _carry(proto: onnx.ModelProto) -> Carried:
         node_metadata={
             node.name: _props(node.metadata_props) for node in proto.graph.node if node.metadata_props
         },
-        types={
-            value.name: value.type
-            for value in (*proto.graph.input, *proto.graph.output)
-            if not value.type.HasField("tensor_type")
-        },
+        types=other_types(proto.graph),
+        type_attributes=type_attributes(proto.graph),
     )
 
 

@@ -68,6 +68,8 @@ def feeds(proto: onnx.ModelProto) -> Arrays:
     rng, found = np.random.default_rng(3), {}
     for value in proto.graph.input:
         kind = value.type.tensor_type
+        if not kind.elem_type:
+            continue
         dtype = helper.tensor_dtype_to_np_dtype(kind.elem_type)
         shape = [dim.dim_value for dim in kind.shape.dim]
         found[value.name] = np.asarray(rng.standard_normal(shape)).astype(dtype)
@@ -191,7 +193,20 @@ def test_maps_keep_their_types() -> None:
 
 
 BIASED = "c = Conv(x, k, none) y = Relu(c)"
+NO_TENSOR = "input 'o' of the model is no tensor"
 QUANTIZED: dict[str, tuple[onnx.ModelProto, str]] = {
+    "an optional value": (
+        net("m = MatMul(x, w) o = Optional(m) e = OptionalGetElement(o) y = MatMul(e, v)", 18),
+        "",
+    ),
+    "an optional input": (
+        net("e = OptionalGetElement(o) y = MatMul(e, w)", 18, f"{ROWS}, optional(float[3,3]) o"),
+        NO_TENSOR,
+    ),
+    "a sequence as an input": (
+        net("e = ConcatFromSequence<axis = 0>(o) y = MatMul(e, w)", 18, f"{ROWS}, seq(float[3,3]) o"),
+        NO_TENSOR,
+    ),
     "half precision": (HALF, ""),
     "double precision": (DOUBLE, ""),
     "a weight that is a result": (net("y = MatMul(x, w)", outputs="float[] y, float[3,3] w"), ""),
