@@ -17,7 +17,7 @@ def infer_missing_shapes(model: Model) -> bool:
     if all(tensor.shape is not None for node in model.graph.nodes for tensor in node.outputs):
         return False
     inferred = infer_shapes(to_proto(model)).graph
-    known = {value.name: value.type.tensor_type for value in inferred.value_info}
+    known = {value.name: value.type.tensor_type for value in (*inferred.value_info, *inferred.output)}
     found = False
     for node in model.graph.nodes:
         for tensor in node.outputs:

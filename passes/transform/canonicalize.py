@@ -162,10 +162,13 @@ def _fuse_masks(model: Model) -> int:
 
 
 def _unroll(model: Model) -> int:
-    unrolled = unroll_scans(model.graph) + unroll_loops(model.graph)
-    if unrolled:
+    """Write out Scans and Loops; the steps of some are known once others in front of them are written out."""
+    unrolled = 0
+    while found := unroll_scans(model.graph) + unroll_loops(model.graph):
+        unrolled += found
         model.graph.cleanup().toposort()
-        infer_missing_shapes(model)
+        sharpen_shapes(model)
+        _fold_constants(model)
     return unrolled
 
 

@@ -343,6 +343,35 @@ def test_a_loop_of_a_known_number_of_steps_runs_on_integers(tmp_path: Path) -> N
     assert (tmp_path / "out" / "model.qpk").exists()
 
 
+SRU = """{to} = MatMul({x}, {w}) {to}u = Sigmoid({to})
+    {to}h = Shape({to}) {to}t = Gather<axis = 0>({to}h, nought)
+    {to}z, {to}s = Loop({to}t, yes, state) <body = {to}step (int64 {to}i, bool {to}g, float[2,3] {to}c) =>
+        (bool {to}on, float[2,3] {to}d, float[2,3] {to}y) {{
+            {to}on = Identity({to}g) {to}a = Sub({to}t, {to}i) {to}b = Sub({to}a, step)
+            {to}r = Gather<axis = 0>({to}, {to}{at}) {to}f = Gather<axis = 0>({to}u, {to}{at})
+            {to}e = Sub({to}c, {to}r) {to}p = Mul({to}f, {to}e) {to}d = Add({to}p, {to}r)
+            {to}y = Mul({to}f, {to}d) }}> """
+
+
+def test_a_simple_recurrent_network_in_loops_runs_on_integers(tmp_path: Path) -> None:
+    """Steps are counted by shapes, those of the second Loop by what the first one gave; it runs backwards."""
+    first, second = SRU.format(x="x", to="l", w="w", at="i"), SRU.format(x="ls", to="k_", w="w2", at="b")
+    proto = net(f"{first} {second} y = MatMul(k_z, v)", inputs="float[4,2,3] x")
+    constants = {
+        "nought": np.array(0),
+        "step": np.array(1),
+        "w2": CONSTANTS["w"].T,
+        "state": np.zeros((2, 3), np.float32),
+    }
+    proto.graph.initializer.extend(numpy_helper.from_array(it, name) for name, it in constants.items())
+    assert quantize(proto, tmp_path).exit_code == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["agreement"]["qdq_vs_packed_max_lsb"] <= 1
+    assert report["coverage"]["macs"] == 1
+    lowered = {node.op_type for node in onnx.load(tmp_path / "out" / "model.qdq.onnx").graph.node}
+    assert "Loop" not in lowered
+
+
 @pytest.mark.parametrize(("opset", "axis", "packed"), [(12, 1, False), (12, 2, True), (13, 1, True)])
 def test_old_softmaxes_run_over_several_axes(opset: int, axis: int, packed: bool, tmp_path: Path) -> None:
     proto = net(f"m = MatMul(x, w) y = Softmax<axis = {axis}>(m)", opset, "float[2,4,3] x")
