@@ -121,8 +121,10 @@ def _values(
     nodes = [node for node in form.graph.node if node.op_type != "QuantizeLinear"]
     names = [name.removesuffix(".dq") for node in nodes for name in node.output if name]
     probed, outputs = expose(form, list(dict.fromkeys(names)))
-    values = Session(probed, Level.BASIC, workers).run(feeds, list(outputs.values()))
-    return dict(zip(outputs, values, strict=True))
+    session = Session(probed, Level.BASIC, workers)
+    typed = session.described()
+    kept = {name: source for name, source in outputs.items() if source in typed}
+    return dict(zip(kept, session.run(feeds, list(kept.values())), strict=True))
 
 
 def _first(rows: Sequence[Mapping[str, Any]], differs: Callable[[Mapping[str, Any]], bool]) -> str | None:

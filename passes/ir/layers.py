@@ -12,6 +12,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from passes.ir.extent import Extent
+from passes.ir.operand_shapes import misfit
 from passes.ir.ops import OpClass, op_info
 from passes.ir.recurrent import GATES, HIDDEN_WEIGHT, single_obstacle
 
@@ -188,7 +189,7 @@ def _obstacle(  # noqa: PLR0911 - one return per reason
     others = [tensor for tensor in (act, second) if tensor.dtype != np.float32]
     if others:
         return f"{others[0].name} is {others[0].dtype}; float32 is supported"
-    return "its weight has no elements" if isinstance(second, gs.Constant) and 0 in second.shape else ""
+    return misfit(node, act, second) if isinstance(second, gs.Constant) else ""
 
 
 def _gemm_obstacle(node: gs.Node) -> str:

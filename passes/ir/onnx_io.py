@@ -29,6 +29,7 @@ from passes.ir.local_functions import inline_functions
 from passes.ir.model import Carried, Model
 from passes.ir.node_order import sort_nodes
 from passes.ir.ops import DEFAULT_DOMAINS
+from passes.ir.shape_claims import drop_wrong_claims
 from passes.ir.sparse import make_dense
 from passes.ir.tensor_sizes import check_tensors
 from passes.ir.text_fields import check_text
@@ -103,6 +104,7 @@ def model_from_proto(proto: onnx.ModelProto, path: str, sha256: str, mapped: Map
     check_arity(proto, path)
     check_nodes(proto.graph, opset_of(proto), path)
     carried = _carry(proto)
+    drop_wrong_claims(proto)
     inferred = infer_shapes(proto)
     try:
         graph = gs.import_onnx(inferred)

@@ -25,6 +25,7 @@ def cast_behind(tensor: gs.Variable) -> gs.Node | None:
 
 def casts_output(node: gs.Node, outputs: list[gs.Variable]) -> bool:
     """Tell whether a node gives an output of the network its precision."""
-    (source, *_), (result, *_) = node.inputs, node.outputs
-    leaves = any(result is output for output in outputs) and not result.outputs
-    return node.op == "Cast" and source.dtype == np.float32 and result.dtype in _OTHERS and leaves
+    if node.op != "Cast" or node.inputs[0].dtype != np.float32:
+        return False
+    (result,) = node.outputs
+    return result.dtype in _OTHERS and not result.outputs and any(result is output for output in outputs)

@@ -34,8 +34,10 @@ def mul(node: Node) -> Kernel:
 
 
 def div(node: Node) -> Kernel:
-    """Build the kernel for ``a / b``, rounded half up to a code; a divisor of 0 counts as its least step.
+    """Build the kernel for ``a / b``, rounded half up to a code.
 
+    A divisor of 0 gives the highest code for what is positive, and the lowest for everything else, as
+    QuantizeLinear makes them of infinities and NaN in ONNX Runtime.
     The scales are brought to integers ``p / q`` of at most `RATIO_BITS` bits each, exactly for short scales.
     """
     first, second = node.inputs
@@ -51,10 +53,11 @@ def div(node: Node) -> Kernel:
     def run(a: Array, b: Array) -> Array:
         numerator = (a.astype(np.int64) - first.zero_point) * exact.numerator
         divisor = b.astype(np.int64) - second.zero_point
-        divisor[divisor == 0] = 1
-        denominator = divisor * exact.denominator
+        denominator = np.where(divisor == 0, 1, divisor) * exact.denominator
         codes = rounded_quotient(numerator * np.sign(denominator), np.abs(denominator))
-        return np.clip(codes + node.output.zero_point, node.lo, node.hi).astype(node.output.dtype)
+        codes = np.clip(codes + node.output.zero_point, node.lo, node.hi)
+        codes = np.where(divisor == 0, np.where(numerator > 0, node.hi, node.lo), codes)
+        return codes.astype(node.output.dtype)
 
     return run
 

@@ -23,7 +23,7 @@ from passes.ir.model import Model
 from passes.ir.onnx_io import model_from_proto, to_proto
 from passes.transform.canonicalize import Canonicalize
 from qtool.cli.main import app
-from qtool.runtime import Engine
+from qtool.runtime import Engine, open_engine
 
 RNG = np.random.default_rng(7)
 Arrays = dict[str, np.ndarray]
@@ -248,6 +248,11 @@ QUANTIZED: dict[str, tuple[onnx.ModelProto, str]] = {
         net("c = MatMul(x, w) y = BatchNormalization<spatial = 0>(c, plane, plane, plane, plane)", 7),
         "cannot move the model",
     ),
+    "a layer whose input has no axes": (
+        net("m = MatMul(x, w) z = PRelu(half, m) y = Conv(z, k)"),
+        "must have at least 3 dimensions",
+    ),
+    "random weights": (net("r = RandomNormal<shape = [3, 3]>() m = MatMul(x, r) y = MatMul(m, w)"), ""),
     "maps": (
         net(
             "m = MatMul(x, w) y = ai.onnx.ml.ZipMap<classlabels_int64s = [0, 1, 2]>(m)",
@@ -379,6 +384,32 @@ def test_old_softmaxes_run_over_several_axes(opset: int, axis: int, packed: bool
     assert (tmp_path / "out" / "model.qpk").exists() == packed
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert not packed or report["agreement"]["qdq_vs_packed_max_lsb"] <= 1
+
+
+def test_layers_are_compared_where_tensors_have_types_that_numpy_lacks(tmp_path: Path) -> None:
+    proto = net("m = MatMul(x, w) h = Cast<to = 22>(m) c = Cast<to = 1>(h) y = MatMul(c, v)", 21)
+    assert quantize(proto, tmp_path).exit_code == 0
+    words = [
+        "compare",
+        tmp_path / "net.onnx",
+        tmp_path / "out" / "model.qdq.onnx",
+        "--data",
+        tmp_path / "data.npz",
+    ]
+    result = CliRunner().invoke(app, [*map(str, words), "--per-layer", "--json"])
+    assert result.exit_code == 0, result.stderr
+    assert [layer["name"] for layer in json.loads(result.stdout)["layers"]] == ["m", "c", "y"]
+
+
+def test_a_cell_without_biases_runs_on_every_engine(tmp_path: Path) -> None:
+    proto = net("y = RNN<hidden_size = 3>(x, cell, cell)", inputs="float[4,2,3] x")
+    proto.graph.initializer.append(numpy_helper.from_array(CONSTANTS["w"][None], "cell"))
+    assert quantize(proto, tmp_path).exit_code == 0
+    artifact = Artifact.load(tmp_path / "out" / "model.qpk")
+    (expected,), (found,) = (
+        it.run(feeds(proto)).values() for it in (Engine(artifact), open_engine(artifact)[0])
+    )
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_samples_without_elements_are_refused(tmp_path: Path) -> None:

@@ -102,9 +102,15 @@ def test_extents_that_do_not_fit_are_refused(run_one, info):
 
 def test_quotients_are_rounded_half_up(run_one, info):
     inputs = [info("a", 1), info("b", 1, zero=10)]
-    out = run_one("div", [[7, 9, 6, 5], [12, 12, 8, 10]], inputs, info("y", 1, zero=100))
-    # 7/2 = 3.5, 9/2 = 4.5, 6/-2 = -3, and a divisor of zero counts as one step.
-    np.testing.assert_array_equal(out, [104, 105, 97, 105])
+    out = run_one("div", [[7, 9, 6], [12, 12, 8]], inputs, info("y", 1, zero=100))
+    # 7/2 = 3.5, 9/2 = 4.5, 6/-2 = -3.
+    np.testing.assert_array_equal(out, [104, 105, 97])
+
+
+def test_quotients_of_zero_are_the_ends(run_one, info):
+    inputs = [info("a", 1, zero=6), info("b", 1, zero=10)]
+    out = run_one("div", [[7, 6, 5], [10, 10, 10]], inputs, info("y", 1, zero=100))
+    np.testing.assert_array_equal(out, [255, 0, 0])
 
 
 def test_quotients_of_other_scales(rng, run_one, info):
