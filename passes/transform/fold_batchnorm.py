@@ -58,7 +58,8 @@ def _obstacle(node: gs.Node, layer: Layer | None, outputs: set[str]) -> str:
         return "its statistics are computed at run time"
     if any(tensor.values.ndim != 1 for tensor in node.inputs[1:5]):
         return "its statistics are not one per channel"
-    if node.attrs.get("training_mode", 0) or any(tensor.outputs for tensor in node.outputs[1:]):
+    # Before opset 14, results behind the first stand for training, whether anything reads them or not.
+    if node.attrs.get("training_mode", 0) or any(tensor.name for tensor in node.outputs[1:]):
         return "it is in training mode"
     return (
         "" if fits(layer, *_folded(node, layer)) else "its variances are negative, or its factors not finite"

@@ -22,6 +22,7 @@ from passes.ir.layers import find_layers
 from passes.ir.model import Model
 from passes.ir.onnx_io import model_from_proto, to_proto
 from passes.transform.canonicalize import Canonicalize
+from passes.transform.fold_batchnorm import FoldBatchNorm
 from qtool.cli.main import app
 from qtool.runtime import Engine, open_engine
 
@@ -410,6 +411,22 @@ def test_a_cell_without_biases_runs_on_every_engine(tmp_path: Path) -> None:
         it.run(feeds(proto)).values() for it in (Engine(artifact), open_engine(artifact)[0])
     )
     np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("opset", "body"),
+    [
+        (9, "y, p, q, s, t = BatchNormalization(c, g, g, g, var)"),
+        (14, "y, p, q = BatchNormalization<training_mode = 1>(c, g, g, g, var)"),
+        (14, "y = BatchNormalization(c, g, g, g, var)"),
+    ],
+)
+def test_normalizations_of_a_batch_compute_what_they_did(opset: int, body: str) -> None:
+    proto = net(f"c = Conv(x, k) {body}", opset, IMAGE)
+    model = canonical(proto)
+    FoldBatchNorm().run(model, PassContext(load_target("generic")))
+    (expected,), (found,) = (Session(it, Level.BASIC, 1).run(feeds(proto)) for it in (proto, to_proto(model)))
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_samples_without_elements_are_refused(tmp_path: Path) -> None:

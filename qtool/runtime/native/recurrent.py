@@ -122,6 +122,6 @@ def _rescale(
     if largest.bit_length() >= ACC_BITS:
         node.fail(f"sums reach {largest}; this native kernel adds in {ACC_BITS} bits, the reference in 53")
     scaler = unit_scaler(weight, scale, largest)
-    numbers = (np.ascontiguousarray(it, np.int32) for it in (scaler.multiplier, scaler.shift))
+    multiplier, shift = (np.ascontiguousarray(it, np.int32) for it in (scaler.multiplier, scaler.shift))
     # One number stands for a bias of equal ones that was read from a file.
-    return Rescale(*numbers, np.ascontiguousarray(bias))
+    return Rescale(multiplier, shift, np.ascontiguousarray(bias))
