@@ -11,6 +11,7 @@ from passes.analysis.sizes import Sizes
 from passes.api import PassContext
 from passes.errors import ModelError
 from passes.ir.layers import NO_SIZES
+from passes.ir.mapped import mapped_if_large
 from passes.ir.onnx_io import opset_of, read_model
 from passes.ir.recurrent import BIAS, operand
 from passes.ir.setup import quantizer_setup
@@ -40,14 +41,18 @@ def inspect_model(path: Path, shapes: TensorShapes = NO_SIZES) -> dict[str, Any]
     Raises:
         ModelError: the file is no usable model.
     """
-    model = read_model(path)
+    with mapped_if_large(path) as mapped:
+        return _described(read_model(path, mapped), shapes)
+
+
+def _described(model: Model, shapes: TensorShapes) -> dict[str, Any]:
     operators = Counter(node.op for node in model.graph.nodes)
     ctx = PassContext(load_target("generic"), shapes=shapes)
     _prepare(model, ctx)
     setup, sizes = quantizer_setup(model.graph), Sizes().run(model, ctx)
     layers = [_layer(layer, sizes) for layer in setup.layers]
     return {
-        "model": str(path),
+        "model": model.path,
         "sha256": model.sha256,
         "opset": opset_of(model.carried.header),
         "macs": sum(layer["macs"] or 0 for layer in layers),

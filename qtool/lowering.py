@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from passes.errors import ArtifactError, LoweringError, UsageError
+from passes.ir.mapped import mapped_if_large
 from passes.ir.onnx_io import read_model, write_proto
 from passes.ir.setup import quantizer_setup
 from passes.lowering.encoding import Form
@@ -107,10 +108,11 @@ def run_lower(model: Path, plan: Path, forms: Iterable[str], out: Path, force: b
         if form not in FILES:
             raise UsageError(f"unknown form {form!r}; known: {', '.join(FILES)}")
     check_output_folder(out, force=force)
-    opened = read_model(model)
-    lowered = lower_forms(opened, prepare(opened, plan), forms)
-    if lowered.refusal:
-        raise LoweringError(lowered.refusal)
-    with bundle(out) as staging:
-        names = write_forms(lowered, forms, staging)
+    with mapped_if_large(model) as mapped:
+        opened = read_model(model, mapped)
+        lowered = lower_forms(opened, prepare(opened, plan), forms)
+        if lowered.refusal:
+            raise LoweringError(lowered.refusal)
+        with bundle(out) as staging:
+            names = write_forms(lowered, forms, staging, beside=mapped is not None)
     return [out / name for name in names]

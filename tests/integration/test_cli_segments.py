@@ -114,3 +114,19 @@ def test_damaged_data_are_refused(cli: Cli, model: Path, tmp_path: Path, damage:
     assert result.exit_code == 3, result.output
     assert "w3" in result.output
     assert not (tmp_path / "out").exists()
+
+
+def test_large_models_are_inspected_and_lowered(
+    cli: Cli, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert quantize(cli, model, whole).exit_code == 0
+    described = cli("inspect", model, "--json").stdout
+    for module in (external, mapped):
+        monkeypatch.setattr(module, "MAX_BYTES", 2 * MATRIX_BYTES)
+    assert "qtool quantize --segment-size" in cli("opt", model, "-p", "canonicalize").output
+    assert cli("inspect", model, "--json").stdout == described
+    words = ["--plan", whole / "plan.json", "--to", "qdq,packed", "-o", parts]
+    assert cli("lower", model, *words).exit_code == 0
+    assert (parts / "model.qpk").read_bytes() == (whole / "model.qpk").read_bytes()
+    assert (parts / "model.qdq.onnx.data").exists()
