@@ -109,7 +109,8 @@ def codes_tensor(name: str, codes: NDArray[np.integer], encoding: Encoding) -> o
         encoding: element type.
     """
     tensor = onnx.TensorProto(name=name, data_type=encoding.onnx_type, dims=codes.shape)
-    codes = codes.astype(np.int32) + encoding.offset
+    codes = codes.astype(np.int16 if encoding.bits <= 8 else np.int32)
+    codes += encoding.offset
     if encoding.bits >= 8:
         kind = f"<{'i' if encoding.signed else 'u'}{encoding.bits // 8}"
         tensor.raw_data = codes.astype(kind).tobytes()
@@ -121,7 +122,7 @@ def codes_tensor(name: str, codes: NDArray[np.integer], encoding: Encoding) -> o
 def _pack_narrow(codes: NDArray[np.integer], bits: int) -> bytes:
     """Pack as ONNX prescribes for 2- and 4-bit types: the first element in the lowest bits of a byte."""
     per_byte = 8 // bits
-    flat = (codes.reshape(-1).astype(np.int64) & ((1 << bits) - 1)).astype(np.uint8)
+    flat = (codes.reshape(-1) & ((1 << bits) - 1)).astype(np.uint8)
     padded = np.zeros(-(-flat.size // per_byte) * per_byte, dtype=np.uint8)
     padded[: flat.size] = flat
     shifts = np.arange(per_byte, dtype=np.uint8) * np.uint8(bits)

@@ -122,9 +122,7 @@ def emit_unsaturated(
             chosen = act_encoding(quant.spec.format, form, native4=name in native4)
             chosen = replace(chosen, clip=chosen.clip or (alike and chosen.bits == 8))
             _emit_activation(name, quantization_of(model.plan, name, name), chosen, emission)
-    proto = onnx.ModelProto()
-    proto.CopyFrom(to_proto(model) if base is None else base)
-    return assemble(proto, emission)
+    return assemble(to_proto(model) if base is None else _copy(base), emission)
 
 
 def emit_activations(
@@ -140,9 +138,13 @@ def emit_activations(
     emission = Emission(own={name: {} for name in floats})
     for name, quant in tensors.items():
         _emit_activation(name, quant, act_encoding(quant.spec.format, Form.QCDQ, native4=False), emission)
+    return assemble(_copy(proto), emission)
+
+
+def _copy(proto: onnx.ModelProto) -> onnx.ModelProto:
     copy = onnx.ModelProto()
     copy.CopyFrom(proto)
-    return assemble(copy, emission)
+    return copy
 
 
 def _emit_bias(layer: Layer, model: Model, emission: Emission) -> None:

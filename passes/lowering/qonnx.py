@@ -69,8 +69,7 @@ def emit_qonnx(model: Model, setup: QuantizerSetup, base: onnx.ModelProto | None
         if quant.role is Role.ACT:
             params = quantization_of(model.plan, name, name).params
             _quant(name, name, quant.spec.format, (params.scale, params.zero_point), emission)  # type: ignore[union-attr]
-    proto = onnx.ModelProto()
-    proto.CopyFrom(to_proto(model) if base is None else base)
+    proto = to_proto(model) if base is None else onnx.ModelProto.FromString(base.SerializeToString())
     return assemble(proto, emission)
 
 

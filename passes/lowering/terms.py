@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import product
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx_graphsurgeon as gs
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 Span = tuple[int, int]
 """Least and greatest value of one quantity; zero lies between them."""
 
+_SMALL_BITS = 8
+"""Codes of so many bits fit 16, less a zero point as well."""
 _MEANS = frozenset({"AveragePool", "GlobalAveragePool", "ReduceMean", "ReduceSum"})
 
 
@@ -121,12 +123,14 @@ def _computed(layer: Layer, act: Span, plan: QuantPlan) -> tuple[Sums, Sums] | N
 
 def _signed_sums(layer: Layer, quant: TensorQuant) -> tuple[Sums, Sums]:
     """Return the sums of the negative and of the positive weights, each (overlaps, channels)."""
-    codes = quantized_weight(layer, quant).astype(np.int64)
-    widened = row_points(layer, quant)
+    widened, factors = row_points(layer, quant), multipliers(layer, quant)
+    # Nothing is as large as the weights of a wide layer; sums are of 64 bits whatever they add up.
+    small = widened is None and factors is None and quant.spec.format.bits <= _SMALL_BITS
+    codes: NDArray[Any] = quantized_weight(layer, quant).astype(np.int16 if small else np.int64)
     if widened is not None:
         return _point_sums(layer, codes, widened[1])
-    codes -= quant.spec.granularity.expand(quant.params.zero_point, codes.shape)  # type: ignore[union-attr]
-    factors = multipliers(layer, quant)
+    zero = quant.spec.granularity.expand(quant.params.zero_point, codes.shape)  # type: ignore[union-attr]
+    codes -= zero.astype(codes.dtype)
     codes *= 1 if factors is None else quant.spec.granularity.expand(factors, codes.shape)
     parts = np.minimum(codes, 0), np.maximum(codes, 0)
     negative, positive = (_channel_sums(layer, part) for part in parts)
@@ -144,8 +148,8 @@ def _point_sums(layer: Layer, codes: Sums, points: Points) -> tuple[Sums, Sums]:
 
 def _channel_sums(layer: Layer, codes: Sums) -> Sums:
     if layer.op != "ConvTranspose":
-        return np.asarray(weight_matrix(layer, codes).sum(axis=2).reshape(1, -1))
-    split = codes.reshape(layer.groups, -1, *codes.shape[1:]).sum(axis=1)
+        return np.asarray(weight_matrix(layer, codes).sum(axis=2, dtype=np.int64).reshape(1, -1))
+    split = codes.reshape(layer.groups, -1, *codes.shape[1:]).sum(axis=1, dtype=np.int64)
     taps = split.reshape(-1, *codes.shape[2:])
     return np.stack(
         [taps[(slice(None), *choice)].reshape(len(taps), -1).sum(axis=1) for choice in _overlaps(layer)]

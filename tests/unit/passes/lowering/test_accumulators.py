@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -135,3 +137,17 @@ def test_the_analysis_needs_scales(ctx: PassContext) -> None:
     model.plan = QuantPlan({}, {"x": TensorQuant(Role.ACT, model.plan.tensors["x"].spec)})
     with pytest.raises(PreconditionError, match="assign-scales"):
         PassContext(ctx.target).get(Accumulators(), model)
+
+
+def test_bounds_need_little_more_than_the_weights() -> None:
+    side = 1024
+    model = gemm([0] * 8)
+    weight = np.random.default_rng(0).integers(-127, 128, (side, side)).astype(np.float32)
+    model.graph.tensors()["w"].values = weight
+    model.graph.inputs[0].shape = ["N", side]
+    setup = quantizer_setup(model.graph)
+    tracemalloc.start()
+    accumulator_bounds(model, setup)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 3 * weight.nbytes
