@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper, shape_inference, version_converter
+from onnx import defs, helper, numpy_helper, shape_inference, version_converter
 
 from passes.errors import ModelError
 from passes.ir.nested import graphs_of, inner_graphs
 from passes.ir.onnx_io import MAX_OPSET, model_from_proto, opset_of, to_proto
+from passes.ir.ops import DEFAULT_DOMAINS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -75,13 +76,23 @@ def raise_opset(proto: onnx.ModelProto, opset: int) -> onnx.ModelProto:
     try:
         raised = version_converter.convert_version(proto, opset)
     except (RuntimeError, shape_inference.InferenceError, version_converter.ConvertError) as error:
-        raise ModelError(f"cannot move the model from opset {current} to {opset}: {error}") from error
+        reason = _unknown_operator(proto) or str(error)
+        raise ModelError(f"cannot move the model from opset {current} to {opset}: {reason}") from error
     if current < _ONE_AXIS <= opset:
         _flatten_hardmax(raised.graph)
     if current < _OTHER_COORDINATES <= opset:
         _keep_coordinates(raised.graph)
     raised.ir_version = max(raised.ir_version, _IR_OF_OPSET.get(opset, 3))
     return raised
+
+
+def _unknown_operator(proto: onnx.ModelProto) -> str:
+    """Name the first operator that ONNX lacks, on which its converter trips; empty where it has all."""
+    for part in graphs_of(proto.graph):
+        for node in part.node:
+            if node.domain in DEFAULT_DOMAINS and not defs.has(node.op_type):
+                return f"ONNX has no operator {node.op_type} (node {node.name!r})"
+    return ""
 
 
 def _highest(ops: Iterable[str]) -> int:

@@ -42,6 +42,11 @@ def test_an_operator_that_cannot_be_moved_is_reported(proto: onnx.ModelProto) ->
         raise_opset(proto, 21)
 
 
+def test_an_operator_that_onnx_does_not_have_is_named() -> None:
+    with pytest.raises(ModelError, match="ONNX has no operator RequantShift"):
+        raise_opset(net("h = RequantShift(x) y = Neg(h)", 10), 13)
+
+
 def test_an_opset_is_never_lowered(proto: onnx.ModelProto) -> None:
     assert opset_of(raise_opset(proto, 11)) == 13
 
