@@ -9,7 +9,7 @@ from passes.allocation.allocate import Allocate
 from passes.api import Aspect
 from passes.errors import LoweringError
 from passes.execution.joined import joined
-from passes.execution.metrics import choose_metric
+from passes.execution.metrics import choose_metric, drop_between
 from passes.execution.session import Level
 from passes.execution.simulator import Simulator
 from passes.ir.float_layers import fitted
@@ -161,7 +161,7 @@ class Trials:
 
     def _drop(self, outputs: list[NDArray[Any]], count: int | None = None) -> float:
         """Return how far the metric lies below that of the float model on the first samples, or on all."""
-        return self._value(self._reference, count) - self._value(outputs, count)
+        return drop_between(self._value(self._reference, count), self._value(outputs, count))
 
     def _value(self, outputs: list[NDArray[Any]], count: int | None) -> float:
         truth = None if self._truth is None else self._truth[:count]

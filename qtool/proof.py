@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from passes.errors import UsageError
-from passes.execution.metrics import Metric, agreement, choose_metric
+from passes.execution.metrics import Metric, agreement, choose_metric, drop_between
 from passes.execution.session import Level
 from passes.ir.onnx_io import read_model, to_proto
 from passes.lowering.encoding import Form
@@ -61,7 +61,9 @@ class Proof:
         if max_drop is None or self.float_value is None or self.metric is None:
             return ""
         forms = {"the Q/DQ model": self.quantized, "the artifact": self.packed}
-        drops = {form: self.float_value - value for form, value in forms.items() if value is not None}
+        drops = {
+            form: drop_between(self.float_value, value) for form, value in forms.items() if value is not None
+        }
         if not drops or max(drops.values()) <= max_drop:
             return ""
         form = max(drops, key=lambda form: drops[form])

@@ -112,7 +112,8 @@ def parse_drop(text: str) -> float:
     value, unit = _split("--max-drop", text, expected)
     if unit != "%" or not 0 <= value <= 100:
         raise UsageError(f"--max-drop: expected {expected}, from 0% to 100%, found {text[:40]!r}")
-    return value / 100
+    # As drops are: 0.7 / 100 is less than 0.007.
+    return round(value / 100, 12)
 
 
 def parse_bytes(text: str, option: str) -> int:

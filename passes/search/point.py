@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from math import inf, isfinite, nan
 from typing import TYPE_CHECKING
 
+from passes.execution.metrics import drop_between
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -71,4 +73,4 @@ class Point:
 
 def loss_of(evaluation: Evaluation, float_value: float) -> float:
     """Return how far a plan falls below the float model; infinite where it could not be measured."""
-    return inf if evaluation.failure else float_value - evaluation.value
+    return inf if evaluation.failure else drop_between(float_value, evaluation.value)

@@ -5,8 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from passes.allocation.quantities import parse_drop
 from passes.errors import UsageError
-from passes.execution.metrics import Metric, agreement, choose_metric, cosine, likelihood, sqnr
+from passes.execution.metrics import (
+    Metric,
+    agreement,
+    choose_metric,
+    cosine,
+    drop_between,
+    likelihood,
+    sqnr,
+)
 
 SCORES = np.array([[0.1, 0.7, 0.2], [0.5, 0.3, 0.2], [0.2, 0.3, 0.5], [0.6, 0.3, 0.1]], np.float32)
 LABELS = np.array([1, 1, 2, 2])
@@ -68,3 +77,12 @@ def test_likelihood_is_the_geometric_mean_of_what_the_next_tokens_had() -> None:
 def test_likelihood_needs_a_token_per_position(logits: tuple[int, ...], tokens: tuple[int, ...]) -> None:
     with pytest.raises(UsageError, match="metric likelihood: expected logits of shape"):
         likelihood(np.zeros(logits), np.zeros(tokens, np.int64))
+
+
+@pytest.mark.parametrize("total", [100, 128, 500, 5000])
+def test_a_drop_of_some_samples_is_within_a_limit_of_as_many(total: int) -> None:
+    for right in range(0, total, 7):
+        for lost in range(min(right, 20) + 1):
+            drop = drop_between(right / total, (right - lost) / total)
+            assert drop <= parse_drop(f"{100 * lost / total:.10g}%")
+            assert lost == 0 or drop > parse_drop(f"{100 * (lost - 1) / total:.10g}%")
