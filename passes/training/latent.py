@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from passes.training.rounding import NEAR
+from passes.training.rounding import NEAR, START
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,7 +48,7 @@ class LatentRounding:
         self._format = quant.spec.format
         scale = quant.spec.granularity.expand(quant.params.scale, values.shape)  # type: ignore[union-attr]
         start = codes.astype(np.float64)
-        exact = start + np.clip(values.astype(np.float64) / scale - start, -NEAR, NEAR)
+        exact = start + START * np.clip(values.astype(np.float64) / scale - start, -NEAR, NEAR)
         self._scale = torch.from_numpy(np.array(scale, dtype=np.float32)).to(device)
         low = np.maximum(start - REACH, self._format.qmin).astype(np.float32)
         high = np.minimum(start + REACH, self._format.qmax).astype(np.float32)

@@ -15,16 +15,13 @@ import torch
 from torch import Tensor
 
 from passes.numerics import PerGroup, PerTensor, QuantParams, short_scale
-from passes.training.rounding import NEAR
+from passes.training.rounding import NEAR, START
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from passes.ir.plan import TensorQuant
 
-START = 0.5
-"""Weights start so much as far from their codes as they are: those at the edge of their step, whose codes an
-earlier pass has chosen together, would all fall back at the first gradient otherwise."""
 LARGEST_CHANGE = 4.0
 """Factor by which a step may grow or shrink."""
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 ZETA, GAMMA = 1.1, -0.1
 NEAR = 0.49
 """How far from a code a value may lie for rounding to return to that code."""
+START = 0.5
+"""Latent weights start so much as far from their codes as they are: those at the edge of their step, whose
+codes an earlier pass has chosen together, would all fall back at the first gradient otherwise."""
 
 
 class SoftRounding:

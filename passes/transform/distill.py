@@ -43,10 +43,10 @@ class Distill(Pass):
     name: ClassVar[str] = "distill"
     iterations: int = 200
     batch: int = 8
-    rate: float = 1e-3
-    step_rate: float = 1e-3
+    rate: float = 6e-3
+    step_rate: float = 2e-3
     bias_rate: float = 3e-4
-    checks: int = 4
+    checks: int = 8
     held: int = 8
     mirror: bool = False
     samples: int = 0

@@ -32,7 +32,7 @@ from passes.training.samples import Samples, Split, mirrored  # noqa: E402
 from passes.training.simulation import Simulation  # noqa: E402
 
 SAMPLES = 96
-QUICK = Distill(iterations=80, batch=16, rate=0.02, step_rate=3e-3, bias_rate=1e-2)
+QUICK = Distill(iterations=160, batch=16, rate=0.02, step_rate=3e-3, bias_rate=1e-2)
 
 
 def context(count: int = SAMPLES, start: int = 0) -> PassContext:
