@@ -10,8 +10,8 @@ from hwmodels import load_target
 from passes.analysis.sizes import Sizes
 from passes.api import PassContext
 from passes.errors import ModelError
+from passes.ir.large import mapped_if_large
 from passes.ir.layers import NO_SIZES
-from passes.ir.mapped import mapped_if_large
 from passes.ir.onnx_io import opset_of, read_model
 from passes.ir.recurrent import BIAS, operand
 from passes.ir.setup import quantizer_setup

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from passes.errors import ArtifactError, LoweringError, UsageError
-from passes.ir.mapped import mapped_if_large
+from passes.ir.large import mapped_if_large
 from passes.ir.onnx_io import read_model, write_proto
 from passes.ir.setup import quantizer_setup
 from passes.lowering.encoding import Form

@@ -16,8 +16,7 @@ import onnx_graphsurgeon as gs
 from onnx import TensorProto, helper
 from onnx_graphsurgeon.ir.tensor import LazyValues
 
-from passes.ir.external import LEAST, MAX_BYTES, entries_of, locate, refer, tensors_of
-from passes.ir.onnx_io import read_proto
+from passes.ir.external import LEAST, entries_of, refer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,26 +82,6 @@ class Mapped:
             known = outside_values(tensor)
             self._known[id(known)] = known, tensor
         return known, TensorProto.FromString(tensor.SerializeToString())
-
-
-@contextmanager
-def mapped_if_large(path: Path) -> Iterator[Mapped | None]:
-    """Yield what keeps the constants of a model in their files, where they do not fit into memory at once.
-
-    Args:
-        path: an .onnx file; for one that fits, ``None`` is yielded.
-
-    Raises:
-        ModelError: the file is damaged, or external data are missing.
-    """
-    proto, _ = read_proto(path)
-    external = (it for it in tensors_of(proto.graph) if it.data_location == it.EXTERNAL)
-    size = sum(locate(tensor, path)[2] for tensor in external) + proto.ByteSize()
-    if size < MAX_BYTES:
-        yield None
-        return
-    with Mapped() as mapped:
-        yield mapped
 
 
 def outside_values(tensor: TensorProto) -> NDArray[Any]:

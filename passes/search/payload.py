@@ -18,12 +18,12 @@ from passes.ir.onnx_io import to_proto
 from passes.ir.setup import quantizer_setup
 from passes.rounding.local import OPTIONS
 from passes.search.beacons import Beacons
+from passes.search.digest import digest_of
 from passes.transform.assign_scales import AssignScales
 from passes.transform.bias_correction import BiasCorrection
 from passes.transform.clip_search import Clip
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
     from typing import Any
 
     from numpy.typing import NDArray
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 SCHEME = 3
 """Version of how plans are measured; older entries of a cache do not count."""
 PACKAGES = ("qtool", "onnx", "onnxruntime", "numpy")
-DIGEST_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -130,8 +129,8 @@ def make_payload(
         "weights": print_.weights,
         "target": repr(ctx.target),
         "passes": repr((scales, OPTIONS, BiasCorrection())),
-        "calibration": digest_of(ctx.calibration.batches(DIGEST_BATCH)),
-        "evaluation": digest_of(data.batches(DIGEST_BATCH)),
+        "calibration": digest_of(ctx.calibration),
+        "evaluation": digest_of(data),
         "truth": "" if truth is None else hashlib.sha256(truth.tobytes()).hexdigest(),
         "metric": repr(metric),
         "hopeless": hopeless,
@@ -155,13 +154,3 @@ def make_payload(
         threads=ctx.workers,
         digest=hashlib.sha256(repr(sorted(parts.items())).encode()).hexdigest(),
     )
-
-
-def digest_of(batches: Iterable[Mapping[str, NDArray[Any]]]) -> str:
-    """Return the digest of samples as a model reads them."""
-    digest = hashlib.sha256()
-    for feeds in batches:
-        for name, array in sorted(feeds.items()):
-            digest.update(f"{name} {array.dtype} {array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING
 
-from passes.search.payload import DIGEST_BATCH, digest_of
+from passes.search.digest import samples_digest
 
 if TYPE_CHECKING:
     from passes.api import PassContext
@@ -55,9 +54,3 @@ class Retraining:
         """Return the digest of all that decides what is learned."""
         parts = f"{self.step!r} {self.seed} {samples_digest(self.data)}"
         return hashlib.sha256(parts.encode()).hexdigest()
-
-
-def samples_digest(data: Dataset) -> str:
-    """Return what tells one set of samples to learn from apart from another: count, a few of them, labels."""
-    labels = "" if data.labels is None else hashlib.sha256(data.labels.tobytes()).hexdigest()
-    return f"{data.count} {digest_of(islice(data.batches(DIGEST_BATCH), 1))} {labels}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from passes.ir.plan import QuantPlan, read_plan, write_plan
 from passes.manager import PassManager
 from passes.pipeline import to_text
-from passes.search.retraining import samples_digest
+from passes.search.digest import samples_digest
 from passes.transform.finetune import Finetune
 
 if TYPE_CHECKING:

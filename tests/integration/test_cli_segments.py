@@ -13,7 +13,7 @@ import pytest
 from onnx import helper, numpy_helper
 from typer.testing import Result
 
-from passes.ir import external, mapped
+from passes.ir import external, large, mapped
 
 Cli = Callable[..., Result]
 WIDTH, LAYERS = 64, 4
@@ -122,7 +122,7 @@ def test_large_models_are_inspected_and_lowered(
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert quantize(cli, model, whole).exit_code == 0
     described = cli("inspect", model, "--json").stdout
-    for module in (external, mapped):
+    for module in (external, large):
         monkeypatch.setattr(module, "MAX_BYTES", 2 * MATRIX_BYTES)
     assert "qtool quantize --segment-size" in cli("opt", model, "-p", "canonicalize").output
     assert cli("inspect", model, "--json").stdout == described
