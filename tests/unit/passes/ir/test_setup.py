@@ -38,7 +38,7 @@ def members(setup: QuantizerSetup) -> list[tuple[str, ...]]:
     [
         "m = MaxPool <kernel_shape = [2,2]> (a)",
         "m = Pad (a, pads)",
-        "m = Slice (a, one, two, one)",
+        "m = Slice (a, one, two, two)",
         "m = Transpose <perm = [0,1,3,2]> (a)",
         "m = Identity (a)",
     ],
@@ -53,7 +53,7 @@ def test_a_mover_ties_its_output_to_its_input(mover: str) -> None:
 def test_a_chain_of_movers_is_one_group() -> None:
     setup = setup_of(
         "a = Conv(x, w0) p = Pad(a, pads) m = MaxPool <kernel_shape = [2,2]> (p) "
-        "s = Slice(m, zero, two, one) y = Conv(s, w1)"
+        "s = Slice(m, zero, two, two) y = Conv(s, w1)"
     )
     assert members(setup)[1] == ("a", "p", "m", "s")
     assert setup.groups[1].sources == ("a",)
