@@ -9,7 +9,7 @@ from passes.artifact import Artifact
 from passes.execution.metrics import cosine, sqnr
 from passes.execution.session import Level, Session
 from passes.ir.onnx_io import read_model, to_proto
-from qtool.agreement import expose, layer_agreement
+from qtool.agreement import DEQUANTIZERS, expose, layer_agreement
 from qtool.prepared import prepare
 from qtool.runtime import open_engine
 from qtool.runtime.boundary import to_floats
@@ -119,7 +119,12 @@ def _values(
         return {name: to_floats(codes, form.tensors[name]) for name, codes in traced.items()}
     # Codes say nothing beside real numbers, and ONNX Runtime hands out none of fewer than 8 bits.
     nodes = [node for node in form.graph.node if node.op_type != "QuantizeLinear"]
-    names = [name.removesuffix(".dq") for node in nodes for name in node.output if name]
+    names = [
+        name.removesuffix(".dq") if node.op_type in DEQUANTIZERS else name
+        for node in nodes
+        for name in node.output
+        if name
+    ]
     probed, outputs = expose(form, list(dict.fromkeys(names)))
     session = Session(probed, Level.BASIC, workers)
     typed = session.described()
