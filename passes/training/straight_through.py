@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+PICTURE_RANK = 4
 POOL = 1 << 21
 """Random choices that are drawn at a time: each draw of a mask is a stretch of them."""
 
@@ -72,9 +73,14 @@ class _Quantize(torch.autograd.Function):  # type: ignore[misc,unused-ignore]
         inside = torch.ops.aten.hardtanh_backward(gradient, place, *ctx.bounds)
         if not learned:
             return inside, None, None, None, None
-        x, result = (it.reshape(-1) for it in learned)
-        free = torch.dot(gradient.reshape(-1), result) - torch.dot(inside.reshape(-1), x)
+        x, result = (_flat(it) for it in learned)
+        free = torch.dot(_flat(gradient), result) - torch.dot(_flat(inside), x)
         return inside, free, None, None, None
+
+
+def _flat(x: Tensor) -> Tensor:
+    """Return all elements in one order; no copy of pictures whose channels are last in memory."""
+    return (x.movedim(1, -1) if x.ndim == PICTURE_RANK else x).reshape(-1)
 
 
 def quantized(

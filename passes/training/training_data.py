@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from passes.training.bridge import Values
     from passes.training.course import Course
 
+PICTURE_RANK = 4
 LEAST_SHARE = 8
 """At most one sample in so many is held out."""
 DIGEST_SAMPLES = 64
@@ -93,7 +94,7 @@ class TrainingData:
         joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         if step is not None:
             joined = {name: self._augmented(value, step) for name, value in joined.items()}
-        return {name: torch.from_numpy(np.ascontiguousarray(it)).to(device) for name, it in joined.items()}
+        return {name: channels_last(torch.from_numpy(it).to(device)) for name, it in joined.items()}
 
     def labels(self, units: NDArray[np.int64], classes: int, device: torch.device) -> torch.Tensor | None:
         """Return the classes of some units, or ``None`` without labels.
@@ -126,3 +127,9 @@ class TrainingData:
         last = self.dataset.preprocess is not None and self.dataset.preprocess.layout == "nhwc"
         rng = np.random.default_rng([self.seed, 2, step])
         return augmented(value, self.course.shift, self.course.mirror, rng, channels_last=last)
+
+
+def channels_last(x: torch.Tensor) -> torch.Tensor:
+    """Return pictures (N, C, H, W) with channels last in memory: their convolutions are a fifth faster."""
+    last = x.ndim == PICTURE_RANK
+    return x.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
