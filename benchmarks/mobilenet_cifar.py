@@ -4,8 +4,9 @@
 
 Inverted residuals with ReLU6 [arXiv 1801.04381, table 2, made narrower and for pictures of 32 pixels]: 9.7
 million multiplications, 168 thousand parameters. Stochastic gradient descent with Nesterov momentum over one
-cycle of rates, pictures moved by up to three pixels and mirrored; half an hour on a core. The model is written with BatchNormalization in it, checked against ONNX Runtime, and is not part of
-this repository; its top-1 is printed.
+cycle of rates, pictures moved by up to three pixels and mirrored; half an hour on a core. The
+model is written with BatchNormalization in it and checked against ONNX Runtime; it is not part of this
+repository. Its top-1 is printed.
 """
 
 from __future__ import annotations

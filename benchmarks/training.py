@@ -1,12 +1,13 @@
-"""What fine-tuning buys: the drop of uniform plans before and after, at equal cost.
+"""What fine-tuning buys: plans before and after it, at equal cost, on CIFAR-10.
 
-    python benchmarks/training.py --data ../shared/data [--setting w4a4 --seed 0 --steps 400]
+    python benchmarks/training.py --data ../shared/data [--runs "haq*" --seed 0 --steps 800 --mobilenet FILE]
 
-ResNet-20 on CIFAR-10 (86.62 % in float), fine-tuned on the training images with their labels and the float
-model as teacher; first and last layer and the input are quantized as well. The plan to start with is that of
-the passes without gradients, calibrated on 1,000 images. Each entry of benchmarks/results/training.json has
-the accuracies, those of the trained network in PyTorch beside the lowered ones, and the processor time.
-Entries that are there already are not measured again.
+Plans come from the passes without gradients or from those that learn bits (`benchmarks/training_runs.py`),
+calibrated on 1,000 images, and are fine-tuned on the training images with their labels and the float model as
+teacher; first and last layer and the input are quantized as well. Each entry of
+benchmarks/results/training.json has the accuracies before and after, those of the trained network in PyTorch
+and packed beside those of Q/DQ, costs over those of uniform 8 bits, and the processor time. Entries that are
+there already are not measured again. The small MobileNetV2 comes from `benchmarks/mobilenet_cifar.py`.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ import json
 import tempfile
 import time
 from dataclasses import asdict
+from fnmatch import fnmatch
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from environment import environment
+from training_runs import PREPROCESS, Run, networks, runs
 
 from passes.execution.dataset import graph_inputs, open_dataset
 from passes.execution.preprocess import Preprocess
@@ -31,85 +34,87 @@ from qtool import QuantizeRequest, run_quantize
 from qtool.finetune import FinetuneRequest, run_finetune
 from qtool.prepared import prepare
 
+if TYPE_CHECKING:
+    from hwmodels import Cost
+
 RESULTS = Path(__file__).resolve().parent / "results" / "training.json"
-PREPROCESS = "mean=0.485,0.456,0.406 std=0.229,0.224,0.225"
-SETTINGS = ("w4a4", "w3a3", "w2a4")
-PIPELINE = (
-    "canonicalize,fold-batchnorm,equalize,allocate{{uniform={setting}}},assign-scales,gptq,bias-correction"
-)
+COSTS = ("latency_s", "energy_j", "weight_bytes", "bops")
 
 
 def main() -> None:
     """Measure what is missing, and write after every entry."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--setting", choices=SETTINGS, action="append")
+    parser.add_argument("--mobilenet", type=Path, default=Path("mobilenet_cifar10.onnx"))
+    parser.add_argument("--runs", default="*", help="pattern of names")
     parser.add_argument("--seed", type=int, action="append")
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=800)
+    parser.add_argument("--search", type=int, default=400, help="steps of passes that learn bits")
+    parser.add_argument("--rate", type=float, default=5e-3)
     parser.add_argument("--images", type=int, default=5000, help="to evaluate on, the first so many")
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
-    step = Finetune(steps=options.steps, mirror=True, shift=2, warm_up=20, checks=8)
-    found = json.loads(options.results.read_text()) if options.results.exists() else {"entries": {}}
+    step = Finetune(steps=options.steps, rate=options.rate, mirror=True, shift=2, warm_up=20, checks=8)
     for seed in options.seed or [0]:
-        for setting in options.setting or SETTINGS:
-            key = f"resnet20 {setting} seed {seed}, {options.steps} steps, {options.images} images"
+        for run in (it for it in runs() if fnmatch(it.key, options.runs)):
+            key = f"{run.key}; {options.steps} steps, seed {seed}"
+            found = json.loads(options.results.read_text()) if options.results.exists() else {"entries": {}}
             if key not in found["entries"]:
-                entry = measure(options, setting, seed, step)
+                entry = measure(options, run, seed, step) | {"run": asdict(run), "seed": seed}
                 found["entries"][key] = entry | {"environment": environment() | {"torch": version("torch")}}
                 options.results.write_text(json.dumps(found, indent=1) + "\n")
             print(key, json.dumps(found["entries"][key]["top1"]), flush=True)
 
 
-def measure(options: argparse.Namespace, setting: str, seed: int, step: Finetune) -> dict[str, Any]:
+def measure(options: argparse.Namespace, run: Run, seed: int, step: Finetune) -> dict[str, Any]:
     """Compile, fine-tune, and compare."""
-    data: Path = options.data
-    model, preprocess = data / "models" / "resnet20_cifar10_jpegft.onnx", Preprocess.parse(PREPROCESS)
+    cifar, preprocess = options.data / "cifar10", Preprocess.parse(PREPROCESS)
+    model = networks(options.data, options.mobilenet)[run.network]
     with tempfile.TemporaryDirectory() as folder:
         first, second = Path(folder) / "first", Path(folder) / "second"
-        held_out = str(Path(folder) / "eval.npz")
-        images = np.load(data / "cifar10" / "eval.npz")
+        held_out, train = str(Path(folder) / "eval.npz"), str(cifar / "train_jpeg.npz")
+        images = np.load(cifar / "eval.npz")
         np.savez(held_out, **{name: images[name][: options.images] for name in images.files})
         common = {"model": model, "eval": held_out, "preprocess": preprocess, "seed": seed, "workers": 1}
+        common |= {"train": train, "target": run.target, "forms": ("qdq", "packed")}
         start = time.process_time()
         before = run_quantize(
             QuantizeRequest(
-                calib=str(data / "cifar10" / "calib.npz"),
-                target="generic",
+                calib=str(cifar / "calib.npz"),
                 out=first,
                 quality_plans=0,
-                forms=("qdq",),
-                pipeline=PIPELINE.format(setting=setting),
+                pipeline=run.pipeline(options.search),
                 **common,
             ),
             told,
         )
         middle = time.process_time()
-        request = FinetuneRequest(
-            plan=first / "plan.json",
-            train=str(data / "cifar10" / "train_jpeg.npz"),
-            out=second,
-            step=step,
-            **common,
-        )
-        after = run_finetune(request, told)
+        after = run_finetune(FinetuneRequest(plan=first / "plan.json", out=second, step=step, **common), told)
         end = time.process_time()
         trained = bridge_accuracy(model, second / "plan.json", held_out, preprocess)
     return {
         "top1": {
-            "float": after.metric.float, "without gradients": before.metric.quantized,
+            "float": after.metric.float, "before": before.metric.quantized,
             "fine-tuned": after.metric.quantized, "packed": after.metric.packed, "in PyTorch": trained,
         },
-        "weight_bytes": after.cost.weight_bytes,
-        "cpu_s": {"without gradients": middle - start, "fine-tuning": end - middle},
+        "ratios": ratios(after.cost, after.cost_8bit),
+        "compression": 4 * after.cost_8bit.weight_bytes / after.cost.weight_bytes,
+        "pipeline": run.pipeline(options.search),
+        "cpu_s": {"before": middle - start, "fine-tuning": end - middle},
         "options": {name: value for name, value in asdict(step).items() if value != ""},
         "checks": [line.message for line in after.journal if line.source == "finetune"],
     }  # fmt: skip
 
 
+def ratios(cost: Cost, eight: Cost) -> dict[str, float]:
+    """Return costs over those of uniform 8 bits, of what the machine estimates."""
+    known = [name for name in COSTS if getattr(eight, name)]
+    return {name: getattr(cost, name) / getattr(eight, name) for name in known}
+
+
 def told(stage: str, done: int, total: int) -> None:
     """Print where a long stage stands, now and then."""
-    if done % 50 == 0:
+    if done % 200 == 0:
         print(f"{stage}: {done} of {total}, {time.process_time():.0f} s of processor time", flush=True)
 
 

@@ -5,7 +5,7 @@ Needs ``pip install "qtool[train]"``. The words come from a seed, nothing is dow
     python samples/sru/train.py
 
 Recordings are read from .npz files with ``logmel`` (N, T, bands) and ``labels``; two frames are averaged to
-one, and models and data of their sizes are written elsewhere::
+one, and models and data of their sizes are written elsewhere, with those for training::
 
     python samples/sru/train.py --data train.npz --held-out eval.npz --out FOLDER
 """
@@ -124,6 +124,8 @@ def main() -> None:
     chosen = np.sort(np.random.default_rng(SEED).choice(len(words.frames), CALIBRATION, replace=False))
     np.savez_compressed(options.out / "sru_calib.npz", frames=words.frames[chosen])
     np.savez_compressed(options.out / "sru_eval.npz", frames=words.test_frames, labels=words.test_labels)
+    if options.data:
+        np.savez_compressed(options.out / "sru_train.npz", frames=words.frames, labels=words.labels)
 
 
 if __name__ == "__main__":
