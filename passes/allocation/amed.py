@@ -42,6 +42,7 @@ class Amed(ChainCourse, Pass):
         every: steps between two draws.
         score_rate: share by which scores move towards what was found.
         temperature: of the draws.
+        moving: share of the quantizers that propose a width at a draw, chosen at random; the paper's is 1.
         checks: how often a checkpoint is written at most.
         checkpoint: file that a run goes on from; empty for none.
     """

@@ -155,6 +155,7 @@ class ChainCourse(Course):
     every: int = 5
     score_rate: float = 0.1
     temperature: float = 0.25
+    moving: float = 1.0
     checks: int = 10
     checkpoint: str = ""
 
@@ -166,9 +167,9 @@ class ChainCourse(Course):
         """
         super().check_numbers()
         self._expect(1, "every", "checks")
-        self._expect(0, "step_rate", "alpha", "beta", "score_rate", "temperature")
-        if not self.temperature or self.score_rate > 1:
-            raise UsageError("temperature must be above 0, and score-rate a share from 0 to 1")
+        self._expect(0, "step_rate", "alpha", "beta", "score_rate", "temperature", "moving")
+        if not self.temperature or max(self.score_rate, self.moving) > 1:
+            raise UsageError("temperature must be above 0, score-rate and moving shares from 0 to 1")
 
 
 @dataclass(frozen=True)

@@ -116,9 +116,12 @@ class PrecisionChain:
             self.loss, self.share, self.best_step, self._best = loss, share, step, self._copied()
 
     def _walk(self, step: int) -> None:
-        """Let every quantizer propose a width and take or refuse it."""
+        """Let quantizers propose a width each, and take or refuse it."""
         rng = np.random.default_rng([self._ctx.seed, 5, step])
-        for gates, scores in zip(self._gates, self._scores, strict=True):
+        chosen = np.random.default_rng([self._ctx.seed, 6, step]).random(len(self._gates))
+        for gates, scores, place in zip(self._gates, self._scores, chosen, strict=True):
+            if place >= self._course.moving:
+                continue
             chance = torch.softmax(scores / self._course.temperature, 0).numpy()
             proposed = int(rng.choice(len(chance), p=chance))
             if rng.random() <= chance[proposed] / chance[gates.place]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +80,17 @@ def test_the_plan_kept_is_the_least_harmful_one(residual: Model) -> None:
     assert kept == pytest.approx(min(met), rel=1e-2)
 
 
+def test_a_share_of_the_quantizers_moves_at_a_draw(residual: Model) -> None:
+    model = planned(residual)
+    start, changes = model.plan, []
+    for moving in (0.0, 0.3, 1.0):
+        model.plan, ctx = start, context()
+        learned(replace(QUICK, steps=24, moving=moving), model, ctx)
+        costs = [entry.message.split(",")[0] for entry in ctx.journal if entry.source == "amed"]
+        changes.append(sum(one != other for one, other in pairwise(costs)))
+    assert changes[0] == 0 < changes[1] < changes[2]
+
+
 def test_a_run_that_is_interrupted_ends_in_the_same_plan(residual: Model, tmp_path: Path) -> None:
     model = planned(residual)
     start = model.plan
@@ -130,6 +142,7 @@ def test_a_loss_that_is_not_finite_keeps_the_best_plan(
     [
         (replace(QUICK, metric="latency"), "target generic has metric size, bops, not latency"),
         (replace(QUICK, temperature=0.0), "temperature must be above 0"),
+        (replace(QUICK, moving=1.5), "moving shares from 0 to 1"),
         (replace(QUICK, every=0), "every must be at least 1"),
     ],
 )
