@@ -85,7 +85,7 @@ def test_a_share_of_the_quantizers_moves_at_a_draw(residual: Model) -> None:
     start, changes = model.plan, []
     for moving in (0.0, 0.3, 1.0):
         model.plan, ctx = start, context()
-        learned(replace(QUICK, steps=24, moving=moving), model, ctx)
+        learned(replace(QUICK, moving=moving), model, ctx)
         costs = [entry.message.split(",")[0] for entry in ctx.journal if entry.source == "amed"]
         changes.append(sum(one != other for one, other in pairwise(costs)))
     assert changes[0] == 0 < changes[1] < changes[2]
