@@ -21,12 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from environment import environment
-from training import ratios, told
+from training import ratios, told, tuning
 from training_runs import PREPROCESS
 
 import qtool
 from passes.execution.preprocess import Preprocess
-from passes.transform.finetune import Finetune
 from qtool.finetune import FinetuneRequest, run_finetune
 
 RESULTS = Path(__file__).resolve().parent / "results" / "haq_training.json"
@@ -47,7 +46,8 @@ def main() -> None:
     parser.add_argument(
         "--samples", type=int, default=500, help="calibration pictures that plans are judged by"
     )
-    parser.add_argument("--steps", type=int, default=800)
+    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     for budget in BUDGETS:
@@ -92,7 +92,7 @@ def measure(options: argparse.Namespace, target: str, metric: str, limit: str) -
             eval=str(cifar / "eval.npz"),
             preprocess=Preprocess.parse(PREPROCESS),
             out=folder / "tuned",
-            step=Finetune(steps=options.steps, mirror=True, shift=2, warm_up=20, checks=8),
+            step=tuning(options.steps, options.rate),
             seed=options.seed,
             workers=1,
         )

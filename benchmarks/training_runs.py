@@ -65,7 +65,7 @@ def runs() -> Iterator[Run]:
     for target, bits in product(("bitfusion", "eyeriss"), ("8", "4", "3", "2")):
         yield Run("equal latency", "resnet20", target, f"uniform=w{bits}a{bits}")
     for target, beta in product(("bitfusion", "eyeriss"), (4, 16)):
-        walk = f"amed{{{{steps}} metric=latency beta={beta} held=256 every=8}}"
+        walk = f"amed{{{{steps}} metric=latency beta={beta} moving=0.2 held=256 every=8}}"
         yield Run("equal latency", "resnet20", target, walk)
     for target, limit in (
         ("bismo-edge", "max-latency=0.588x"),
