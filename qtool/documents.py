@@ -50,6 +50,7 @@ class TensorPlan(TypedDict):
     group_size: NotRequired[int]
     power_of_two: NotRequired[bool]
     points: NotRequired[list[int]]
+    levels: NotRequired[list[int]]
     scale: NotRequired[Scales]
     zero_point: NotRequired[Points]
 

@@ -40,7 +40,7 @@ class Execution:
     def to_json(self) -> dict[str, Any]:
         """Return the figures for a person or a program."""
         artifact = self.engine.artifact
-        weights = sum(weight.data.nbytes for step in artifact.steps for weight in step.weights)
+        weights = sum(weight.nbytes for step in artifact.steps for weight in step.weights)
         document: dict[str, Any] = {"engine": self.engine.kind, "instructions": instruction_set(self.engine)}
         if self.note:
             document["note"] = self.note

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from passes.errors import UsageError
-from passes.ir.plan import MAX_PLAN_BYTES
+from passes.ir.plan_file import MAX_PLAN_BYTES
 from passes.pipeline import to_text
 from qtool.quantization import run_quantize
 from qtool.request import QuantizeRequest

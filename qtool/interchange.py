@@ -14,7 +14,7 @@ from passes.interchange.extract import extract
 from passes.interchange.ort_overrides import from_overrides, to_overrides
 from passes.interchange.planned import plan_from_encodings, rounded_model
 from passes.ir.onnx_io import read_model, to_proto, write_proto
-from passes.ir.plan import write_plan
+from passes.ir.plan_file import write_plan
 from qtool.bundle import bundle
 from qtool.output_folder import check_output_folder
 from qtool.prepared import prepare

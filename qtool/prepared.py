@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hwmodels import load_target
 from passes.api import PassContext
 from passes.ir.constants import apply_constants
-from passes.ir.plan import read_plan
+from passes.ir.plan_file import read_plan
 from passes.manager import PassManager
 from passes.pipeline import parse
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from passes.errors import AccuracyError
 from passes.ir.mapped import Mapped
-from passes.ir.plan import write_plan
+from passes.ir.plan_file import write_plan
 from qtool.bundle import bundle
 from qtool.compilation import Compilation, compile_request
 from qtool.files import write_json

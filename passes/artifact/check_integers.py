@@ -52,6 +52,8 @@ def _index_problem(step: Step, source: TensorInfo, output: TensorInfo) -> str:
     weight = step.weight
     if weight is None or len(weight.shape) != 2 or weight.layout is not WeightLayout.OUT_IN:
         return f"expected a table stored as a matrix {WeightLayout.OUT_IN}"
+    if weight.levels is not None:
+        return "expected a table of codes, not of indices of levels"
     if weight.scale.shape != (1,) or weight.zero_point.shape != (1,):
         return "expected one scale and one zero point for the whole table"
     params = weight.bits, weight.signed, float(weight.scale[0]), int(weight.zero_point[0])

@@ -134,6 +134,8 @@ def _weight_to_json(weight: PackedWeight, key: str, constants: ConstantWriter) -
     }
     if weight.points is not None:
         entry["points"] = points_to_json(weight.points, constants)
+    if weight.levels is not None:
+        entry["levels"] = constants.add(np.array(weight.levels, np.int64))
     return entry if weight.runs is None else entry | {"runs": runs_to_json(weight.runs, constants)}
 
 
@@ -163,9 +165,15 @@ def _weight_from_json(
         constants.read(fields.child("zero_point")),
         runs_from_json(fields.child("runs"), constants) if fields.has("runs") else None,
         points_from_json(fields.child("points"), constants) if fields.has("points") else None,
+        _levels(fields, constants),
     )
     fields.done()
     return weight
+
+
+def _levels(fields: Fields, constants: ConstantReader) -> tuple[int, ...] | None:
+    levels = _vector(fields, "levels", constants)
+    return None if levels is None else tuple(levels.tolist())
 
 
 def _known(value: object, where: str) -> int:

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from passes.artifact.points import Points
 from passes.artifact.runs import Runs
 from passes.artifact.tensor import TENSOR_BITS, check_scales, check_shape
-from passes.errors import ArtifactError
+from passes.errors import ArtifactError, UsageError
 from passes.numerics import IntFormat, Layout, pack_flat, pack_gemm, packed_size, unpack_flat, unpack_gemm
+from passes.numerics.levels import MAX_INDEX_BITS, check_table, index_bits, nearest_index
 
 BYTE_BITS = 8
 
@@ -54,11 +55,13 @@ class WeightLayout(StrEnum):
 class PackedWeight:
     """Weights of one layer: ``real = scale * (code - zero_point)``, times the multiplier of a group if any.
 
+    Where there are levels, what is stored are indices of them, unsigned; codes are the levels, of 8 bits.
+
     Attributes:
         name: name of the ONNX initializer.
         data: uint8, whole lines of 64 bytes as `pack_gemm` or `pack_flat` makes them.
         layout: order of the codes.
-        bits: width of a code, 1 to 8 or 16.
+        bits: width of a code, 1 to 8 or 16, or of an index, 1 to 7.
         signed: whether codes are two's complement.
         shape: ONNX shape of the initializer.
         scale: float32, one value or one per output channel.
@@ -66,6 +69,7 @@ class PackedWeight:
         runs: the multipliers of groups of input channels; ``None`` without groups.
         points: where channels are sums of several rows: `shape` then counts rows, `scale` is one value or
             one per channel.
+        levels: codes of 8 bits, ascending, which the data are indices of; ``None``: the data are the codes.
 
     Raises:
         ArtifactError: on construction, when a field is out of its range or `data` has another length.
@@ -81,6 +85,7 @@ class PackedWeight:
     zero_point: NDArray[np.int64] = field(repr=False)
     runs: Runs | None = None
     points: Points | None = None
+    levels: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         """Check every field against its range and the length of the data."""
@@ -105,6 +110,8 @@ class PackedWeight:
             self._check_runs(where, self.runs)
         if self.points is not None:
             self._check_points(where, self.points)
+        if self.levels is not None:
+            self._check_levels(where, self.levels)
 
     def _check_runs(self, where: str, runs: Runs) -> None:
         if not self.layout.tiled or np.any(self.zero_point) or self.bits > BYTE_BITS:
@@ -121,6 +128,16 @@ class PackedWeight:
             raise ArtifactError(f"{where}: points need one zero point, 0")
         points.check(where, self.shape[self.row_axis], self.bits)
 
+    def _check_levels(self, where: str, levels: tuple[int, ...]) -> None:
+        if self.runs is not None or self.points is not None or not self.signed or np.any(self.zero_point):
+            raise ArtifactError(f"{where}: levels need a signed weight with zero points of 0 and no parts")
+        if self.bits > MAX_INDEX_BITS or len(levels) > 1 << self.bits:
+            raise ArtifactError(f"{where}: {len(levels)} levels for indices of {self.bits} bits")
+        try:
+            check_table(levels, self.format)
+        except UsageError as error:
+            raise ArtifactError(f"{where}: {error}") from error
+
     @property
     def row_axis(self) -> int:
         """ONNX axis of the output channels of a Conv, Gemm or MatMul, or of their rows."""
@@ -133,7 +150,12 @@ class PackedWeight:
     @property
     def format(self) -> IntFormat:
         """Integer format of the codes."""
-        return IntFormat(self.bits, self.signed)
+        return IntFormat(self.bits, self.signed) if self.levels is None else IntFormat(BYTE_BITS)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the data, and of the levels."""
+        return self.data.nbytes + len(self.levels or ())
 
     @classmethod
     def pack(
@@ -177,19 +199,73 @@ class PackedWeight:
         stored = multiplier.transpose(self.layout.order(multiplier.ndim))
         return replace(self, runs=Runs(size, np.ascontiguousarray(stored).reshape(len(stored), -1)))
 
+    @classmethod
+    def pack_levels(
+        cls,
+        q: NDArray[np.integer],
+        levels: tuple[int, ...],
+        *,
+        name: str,
+        layout: WeightLayout,
+        scale: NDArray[np.floating],
+    ) -> PackedWeight:
+        """Pack codes that are taken from a table, as indices in as many bits as they need.
+
+        Args:
+            q: codes in ONNX shape, each among the levels.
+            levels: ascending codes of 8 bits.
+            name: name of the ONNX initializer.
+            layout: order to store the indices in.
+            scale: one value or one per output channel.
+        """
+        index, fmt = nearest_index(q, levels), IntFormat(index_bits(len(levels)), signed=False)
+        zero = np.zeros(1, np.int64)
+        packed = cls.pack(index, name=name, layout=layout, fmt=fmt, scale=scale, zero_point=zero)
+        return replace(packed, signed=True, levels=levels)
+
+    def decoded(self) -> PackedWeight:
+        """Return the same weight without a table, its codes in 8 bits; one without a table as it is.
+
+        Raises:
+            ArtifactError: an index lies outside the table.
+        """
+        if self.levels is None:
+            return self
+        return PackedWeight.pack(
+            self.unpack(),
+            name=self.name,
+            layout=self.layout,
+            fmt=self.format,
+            scale=self.scale,
+            zero_point=self.zero_point,
+        )
+
     def unpack(self) -> NDArray[np.integer]:
         """Return the codes in ONNX shape, in the smallest integer type that holds them."""
         order = self.layout.order(len(self.shape))
         return self.unpack_stored().transpose(np.argsort(order))
 
     def unpack_stored(self) -> NDArray[np.integer]:
-        """Return the codes in stored order: ONNX shape under the permutation of `layout`."""
+        """Return the codes in stored order: ONNX shape under the permutation of `layout`.
+
+        Raises:
+            ArtifactError: an index lies outside the table.
+        """
         shape = tuple(self.shape[axis] for axis in self.layout.order(len(self.shape)))
+        fmt = self.format if self.levels is None else IntFormat(self.bits, signed=False)
         if self.layout.tiled:
-            codes = unpack_gemm(self.data, self.format, shape[0], prod(shape[1:]))
+            codes = unpack_gemm(self.data, fmt, shape[0], prod(shape[1:]))
         else:
-            codes = unpack_flat(self.data, self.format, prod(shape))
+            codes = unpack_flat(self.data, fmt, prod(shape))
+        if self.levels is not None:
+            codes = _looked_up(codes, self.levels, self.name)
         return codes.reshape(shape)
+
+
+def _looked_up(index: NDArray[np.integer], levels: tuple[int, ...], name: str) -> NDArray[np.integer]:
+    if index.size and int(index.max()) >= len(levels):
+        raise ArtifactError(f"weight {name!r}: index {index.max()} of {len(levels)} levels; data are damaged")
+    return np.asarray(np.asarray(levels, np.int8)[index])
 
 
 def _stored(layout: WeightLayout, shape: tuple[int, ...]) -> tuple[Layout, tuple[int, ...]]:

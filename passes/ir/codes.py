@@ -17,7 +17,8 @@ import numpy as np
 from passes.artifact.container import container_bytes, read_container
 from passes.artifact.points import MAX_POINTS
 from passes.errors import ArtifactError, PlanError, UsageError
-from passes.numerics import PerChannel
+from passes.numerics import IntFormat, PerChannel, PerGroup
+from passes.numerics.levels import CODE_BITS, check_table, nearest_level
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from passes.ir.plan import TensorQuant
     from passes.numerics import QuantParams, QuantSpec
 
 CODES_SUFFIX = ".safetensors"
@@ -77,6 +79,25 @@ def check_points(
     rows = params.scale.size if codes is None else codes.shape[spec.granularity.axis]
     if not sum(points) == rows == params.scale.size:
         raise UsageError(f"points add up to {sum(points)}, for {params.scale.size} scales and {rows} rows")
+
+
+def check_levels(quant: TensorQuant) -> None:
+    """Check the table of a weight, and that its codes are taken from it.
+
+    Raises:
+        UsageError: the weight has no scales, other codes than signed ones of 8 bits around 0, or groups or
+            points; or the levels are no table.
+    """
+    spec, params = quant.spec, quant.params
+    if params is None or isinstance(spec.granularity, PerGroup) or quant.points is not None:
+        raise UsageError("levels need a weight with scales, and without groups or points")
+    signed = spec.format in (IntFormat(CODE_BITS), IntFormat(CODE_BITS, narrow_range=True))
+    if quant.role != "weight" or not signed or np.any(params.zero_point):
+        raise UsageError(f"levels need a weight of signed codes of {CODE_BITS} bits, zero points of 0")
+    levels = quant.levels or ()
+    check_table(levels, spec.format)
+    if quant.codes is not None and not np.array_equal(nearest_level(quant.codes, levels), quant.codes):
+        raise UsageError(f"expected codes out of the table {list(levels)!s:.80}, found others")
 
 
 def codes_bytes(

@@ -1,9 +1,8 @@
-"""`QuantPlan`: the precision and the parameters of every quantized tensor, and its JSON form (plan.json)."""
+"""`QuantPlan`: the precision and the parameters of every quantized tensor, and its JSON form."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -14,19 +13,17 @@ import numpy as np
 from hwmodels import Precision
 from hwmodels.errors import HardwareError
 from passes.errors import PlanError, UsageError
-from passes.ir.codes import CODES_SUFFIX, check_points, checked_codes, codes_bytes, read_codes
+from passes.ir.codes import check_levels, check_points, checked_codes, codes_bytes
 from passes.ir.constants import same_constants
 from passes.numerics import IntFormat, PerChannel, PerGroup, PerTensor, QuantParams, QuantSpec, Rounding
+from passes.numerics.levels import index_bits
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
     from passes.numerics import Granularity
 
 SCHEMA_VERSION = 1
-MAX_PLAN_BYTES = 1 << 28
 
 
 class Role(StrEnum):
@@ -47,6 +44,8 @@ class TensorQuant:
         codes: of a weight, integers in ONNX layout, where a pass has chosen them; ``None``: the nearest ones.
         points: of a weight whose output channels are sums of rows (`passes.artifact.points`), the rows of
             each; codes and parameters then have a row where others have a channel.
+        levels: of a weight of 8 bits whose codes are few of them, ascending: it is stored as indices of this
+            table, in as many bits as they need, and computed with as codes.
     """
 
     role: Role
@@ -54,18 +53,26 @@ class TensorQuant:
     params: QuantParams | None = None
     codes: NDArray[np.integer] | None = None
     points: tuple[int, ...] | None = None
+    levels: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         """Check the codes and make them read-only.
 
         Raises:
             UsageError: there are codes without parameters, of an activation, or outside the format; or
-                points that do not fit the rest.
+                points or levels that do not fit the rest.
         """
         if self.codes is not None:
             object.__setattr__(self, "codes", checked_codes(self.codes, self.spec, self.params))
         if self.points is not None:
             check_points(self.points, self.spec, self.params, self.codes)
+        if self.levels is not None:
+            check_levels(self)
+
+    @property
+    def stored_bits(self) -> int:
+        """Bits of an element as stored: of a code, or of an index where there is a table."""
+        return self.spec.format.bits if self.levels is None else index_bits(len(self.levels))
 
     def with_params(self, params: QuantParams) -> TensorQuant:
         """Return the same decision with these parameters and without codes, which were for others."""
@@ -81,12 +88,8 @@ class TensorQuant:
         """Compare everything, codes by value."""
         if not isinstance(other, TensorQuant):
             return NotImplemented
-        same = (self.role, self.spec, self.params, self.points) == (
-            other.role,
-            other.spec,
-            other.params,
-            other.points,
-        )
+        mine, theirs = ((it.role, it.spec, it.params, it.points, it.levels) for it in (self, other))
+        same = mine == theirs
         if self.codes is None or other.codes is None:
             return same and self.codes is other.codes
         return same and np.array_equal(self.codes, other.codes)
@@ -199,54 +202,6 @@ class QuantPlan:
         return cls(layers, tensors, biases, prepared)
 
 
-def read_plan(path: Path, model_sha256: str) -> QuantPlan:
-    """Read plan.json for the model with the given digest.
-
-    Raises:
-        PlanError: the file is missing, too large, not JSON, or belongs to another model.
-    """
-    try:
-        if path.stat().st_size > MAX_PLAN_BYTES:
-            raise PlanError(f"{path}: expected a plan of at most {MAX_PLAN_BYTES} bytes")
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise PlanError(f"{path}: cannot be read as a plan: {error}") from error
-    plan = QuantPlan.from_json(document, model_sha256, str(path))
-    digest, kept = document.get("codes_sha256"), document.get("constants", [])
-    if digest is not None or kept:
-        plan = _with_arrays(plan, path.with_suffix(CODES_SUFFIX), digest)
-    if kept != sorted(plan.constants):
-        found = f"found {sorted(plan.constants)!s:.80}"
-        raise PlanError(f"{path}: the plan needs values of constants {kept!s:.80} beside it, {found}")
-    return plan
-
-
-def write_plan(plan: QuantPlan, path: Path, model_sha256: str, target: str) -> None:
-    """Write plan.json, and beside it plan.safetensors when there are arrays; a stale one is removed."""
-    document = json.dumps(plan.to_json(model_sha256, target), indent=1, allow_nan=False)
-    path.write_text(document + "\n", encoding="utf-8")
-    arrays, beside = codes_bytes(plan.codes(), plan.constants), path.with_suffix(CODES_SUFFIX)
-    if arrays:
-        beside.write_bytes(arrays)
-    else:
-        beside.unlink(missing_ok=True)
-
-
-def _with_arrays(plan: QuantPlan, path: Path, digest: object) -> QuantPlan:
-    """Add the arrays beside a plan: without a digest, which was taken out, its constants alone."""
-    tensors, (found, constants) = dict(plan.tensors), read_codes(path, digest)
-    for name, codes in found.items() if digest is not None else ():
-        quant = tensors.get(name)
-        if quant is None or quant.params is None:
-            raise PlanError(f"{path}: holds codes of {name[:80]!r}, for which the plan has no scale")
-        try:
-            tensors[name] = quant.with_codes(quant.params, codes, quant.points)
-        except UsageError as error:
-            hint = "after a change of bits, take codes_sha256 out of plan.json: the nearest codes then serve"
-            raise PlanError(f"{path}: tensor {name[:80]!r}: {error}; {hint}") from error
-    return replace(plan, tensors=tensors, constants=constants)
-
-
 def _check_document(document: Any, model_sha256: str, where: str) -> None:
     if not isinstance(document, dict) or document.get("schema_version") != SCHEMA_VERSION:
         raise PlanError(f"{where}: expected a plan with schema_version {SCHEMA_VERSION}")
@@ -270,6 +225,7 @@ def _tensor_to_json(quant: TensorQuant) -> dict[str, Any]:
     entry |= {"group_size": spec.granularity.size} if isinstance(spec.granularity, PerGroup) else {}
     entry |= {"power_of_two": True} if spec.power_of_two else {}
     entry |= {"points": list(quant.points)} if quant.points is not None else {}
+    entry |= {"levels": list(quant.levels)} if quant.levels is not None else {}
     return entry | (quant.params.to_json() if quant.params is not None else {})
 
 
@@ -289,8 +245,10 @@ def _tensor_from_json(entry: dict[str, Any]) -> TensorQuant:
         if "scale" in entry
         else None
     )
-    points = tuple(int(count) for count in entry["points"]) if "points" in entry else None
-    return TensorQuant(Role(entry["role"]), spec, params, points=points)
+    points, levels = (
+        tuple(int(number) for number in entry[key]) if key in entry else None for key in ("points", "levels")
+    )
+    return TensorQuant(Role(entry["role"]), spec, params, points=points, levels=levels)
 
 
 def _granularity(entry: dict[str, Any]) -> Granularity:

@@ -9,6 +9,7 @@ import numpy as np
 from passes.errors import PlanError
 from passes.ir.points import checked_rows, combined_codes, row_points
 from passes.numerics import dequantize, quantize
+from passes.numerics.levels import nearest_level
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,6 +29,8 @@ def quantized_weight(layer: Layer, quant: TensorQuant) -> NDArray[np.integer]:
     if quant.points is not None:
         return checked_rows(layer, quant)
     values = layer.weight_values()
+    if quant.codes is None and quant.levels is not None:
+        return nearest_level(steps_of(values, quant), quant.levels)
     if quant.codes is None:
         return quantize(values, quant.spec, quant.params)  # type: ignore[arg-type]
     if quant.codes.shape != values.shape:
@@ -36,6 +39,12 @@ def quantized_weight(layer: Layer, quant: TensorQuant) -> NDArray[np.integer]:
             f"{quant.codes.shape}; the plan is for another form of the model"
         )
     return quant.codes
+
+
+def steps_of(values: NDArray[np.float32], quant: TensorQuant) -> NDArray[np.float64]:
+    """Return values over the scales of their quantization, not rounded."""
+    scale = quant.spec.granularity.expand(quant.params.scale, values.shape)  # type: ignore[union-attr]
+    return np.asarray(values.astype(np.float64) / scale)
 
 
 def rounded_weight(layer: Layer, quant: TensorQuant) -> NDArray[np.float32]:

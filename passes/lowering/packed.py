@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from passes.artifact import Artifact, PackedWeight, Step, TensorInfo, WeightLayout
+from passes.artifact import Artifact, Step, TensorInfo
 from passes.errors import LoweringError
 from passes.ir.float_layers import fitted
 from passes.ir.integer_graph import INDEX_TYPES
 from passes.ir.kinds import act_inputs, constant_operand, hiding, node_kind, scaling
 from passes.ir.ops import OpClass, op_info
-from passes.ir.points import row_points
-from passes.ir.weight_groups import base_scale, multipliers
-from passes.ir.weights import quantized_weight
 from passes.lowering.accumulators import check_accumulators
 from passes.lowering.attributes import (
     clamp_bounds,
@@ -30,9 +27,10 @@ from passes.lowering.border_casts import cast_behind, casts_output
 from passes.lowering.integers import IntegerSteps
 from passes.lowering.made_names import free_name
 from passes.lowering.methods import CONSTANT_BITS, constant_codes, method_step
+from passes.lowering.packed_weight import packed_weight
 from passes.lowering.recurrent import Wiring, recurrent_step
 from passes.lowering.tables import unary_table
-from passes.numerics import PerGroup, quantize
+from passes.numerics import quantize
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
@@ -171,11 +169,11 @@ class _Emitter:
         self, layer: Layer, inputs: tuple[str, ...], result: str, bounds: tuple[int | None, int | None]
     ) -> Step:
         if layer.recurrent:
-            weights = tuple(self._packed_weight(part) for part in layer.parts)
+            weights = tuple(packed_weight(part, self._plan) for part in layer.parts)
             return recurrent_step(layer, self._plan, weights, Wiring(inputs, result, bounds))
         op = {"Conv": "conv", "ConvTranspose": "conv_transpose"}.get(layer.op, "gemm")
         op = "matmul" if layer.weight is None else op
-        weight = None if layer.weight is None else self._packed_weight(layer)
+        weight = None if layer.weight is None else packed_weight(layer, self._plan)
         bias = bias_codes(layer, self._plan)
         attrs = layer_attrs(layer)
         return Step(op, layer.name, inputs, result, attrs, weight, bias, lo=bounds[0], hi=bounds[1])
@@ -202,23 +200,6 @@ class _Emitter:
             attrs: dict[str, Attr] = {"shape": list(shape)}
             self._steps.append(Step("constant", name, (), name, attrs, table=codes.reshape(-1)))
         return name
-
-    def _packed_weight(self, layer: Layer) -> PackedWeight:
-        name = layer.weight.name  # type: ignore[union-attr]
-        quant = quantization_of(self._plan, name, layer.name)
-        scale, factors = np.atleast_1d(base_scale(layer, quant)), multipliers(layer, quant)
-        zero = np.atleast_1d(quant.params.zero_point).astype(np.int64)  # type: ignore[union-attr]
-        parts = row_points(layer, quant)
-        zero = zero if factors is None and parts is None else np.zeros(1, np.int64)
-        if layer.op == "ConvTranspose" and scale.size > 1:
-            scale, zero = np.tile(scale, layer.groups), np.tile(zero, layer.groups)
-        codes = quantized_weight(layer, quant)
-        codes = codes[0] if layer.recurrent else codes
-        layout, fmt = _layout(layer), quant.spec.format
-        packed = PackedWeight.pack(codes, name=name, layout=layout, fmt=fmt, scale=scale, zero_point=zero)
-        packed = packed if parts is None else replace(packed, points=parts[1])
-        size = quant.spec.granularity.size if isinstance(quant.spec.granularity, PerGroup) else 0
-        return packed if factors is None else packed.grouped(factors, size)
 
     def _float(self, node: gs.Node) -> None:
         """Carry on in floating point after the last integer step."""
@@ -281,17 +262,6 @@ def _code(value: float | None, quant: TensorQuant) -> int | None:
     if value is None:
         return None
     return int(quantize(np.array(value, dtype=np.float32), quant.spec, quant.params))  # type: ignore[arg-type]
-
-
-def _layout(layer: Layer) -> WeightLayout:
-    if layer.depthwise:
-        return WeightLayout.DEPTHWISE
-    if layer.groups > 1:
-        return WeightLayout.GROUPED
-    by_rows = layer.op == "Conv" or layer.recurrent or layer.channel_axis == 0
-    if layer.op == "ConvTranspose" or not by_rows:
-        return WeightLayout.IN_OUT
-    return WeightLayout.OUT_IN
 
 
 def _arithmetic_attrs(node: gs.Node) -> dict[str, Attr]:

@@ -8,7 +8,8 @@ import shutil
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from passes.ir.plan import QuantPlan, read_plan, write_plan
+from passes.ir.plan import QuantPlan
+from passes.ir.plan_file import read_plan, write_plan
 from passes.manager import PassManager
 from passes.pipeline import to_text
 from passes.search.digest import samples_digest

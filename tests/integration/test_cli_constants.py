@@ -12,7 +12,7 @@ import pytest
 from onnx import helper, numpy_helper
 from typer.testing import Result
 
-from passes.ir.plan import read_plan, write_plan
+from passes.ir.plan_file import read_plan, write_plan
 
 FORMS = ("model.qdq.onnx", "model.qcdq.onnx", "model.qpk")
 PIPELINE = "canonicalize,fold-batchnorm,equalize,smooth,allocate{uniform=w4a8},assign-scales,gptq"

@@ -12,6 +12,7 @@ import numpy as np
 from passes.errors import ArtifactError
 from passes.numerics import RequantRule, Rounding
 from qtool.runtime.engine import BUILDERS
+from qtool.runtime.levels import decoded
 from qtool.runtime.native_engine import (
     conv_transpose,
     elementwise,
@@ -120,7 +121,7 @@ def _bind(artifact: Artifact, step: Step, executor: Executor) -> BoundStep:
     tensors = artifact.tensors
     operands = tuple(tensors[name] for name in step.inputs)
     rounding, rule = Rounding(artifact.rounding), RequantRule(artifact.requantization)
-    node = Node(combined(step), operands, tensors[step.output], rounding, rule)
+    node = Node(decoded(combined(step)), operands, tensors[step.output], rounding, rule)
     bound = BoundStep(node, _prepare(node, executor))
     if bound.native is None:
         # What is wrong with the step comes out now and not on the first run.

@@ -14,7 +14,8 @@ from passes.errors import PlanError, UsageError
 from passes.ir.codes import codes_bytes
 from passes.ir.layers import find_layers
 from passes.ir.onnx_io import model_from_text
-from passes.ir.plan import QuantPlan, Role, TensorQuant, read_plan, write_plan
+from passes.ir.plan import QuantPlan, Role, TensorQuant
+from passes.ir.plan_file import read_plan, write_plan
 from passes.ir.weights import quantized_weight, rounded_weight
 from passes.numerics import IntFormat, PerChannel, QuantParams, QuantSpec
 

@@ -13,7 +13,8 @@ from passes.ir.codes import codes_bytes
 from passes.ir.constants import apply_constants, constants_of
 from passes.ir.model import Model
 from passes.ir.onnx_io import model_from_text
-from passes.ir.plan import QuantPlan, read_plan, write_plan
+from passes.ir.plan import QuantPlan
+from passes.ir.plan_file import read_plan, write_plan
 
 VALUES = np.array([[0.5, -2.0], [1e-30, 3.0]], np.float32)
 

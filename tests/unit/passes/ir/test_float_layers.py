@@ -12,7 +12,8 @@ from passes.errors import InfeasibleError, PlanError
 from passes.ir.float_layers import fitted
 from passes.ir.model import Model
 from passes.ir.onnx_io import model_from_text
-from passes.ir.plan import QuantPlan, read_plan, write_plan
+from passes.ir.plan import QuantPlan
+from passes.ir.plan_file import read_plan, write_plan
 from passes.ir.setup import BY_PLAN, QuantizerSetup, quantizer_setup
 from passes.ir.specs import group_bits, plan_of_bits
 

@@ -12,7 +12,8 @@ import pytest
 
 from hwmodels import Precision
 from passes.errors import PlanError
-from passes.ir.plan import LayerBits, QuantPlan, Role, TensorQuant, read_plan
+from passes.ir.plan import LayerBits, QuantPlan, Role, TensorQuant
+from passes.ir.plan_file import read_plan
 from passes.numerics import IntFormat, PerChannel, PerTensor, QuantParams, QuantSpec
 
 Edit = Callable[[dict[str, Any]], object]

@@ -12,7 +12,8 @@ from hwmodels import Workload, load_target
 from passes.errors import PlanError, UsageError
 from passes.ir.layers import Layer, find_layers
 from passes.ir.onnx_io import model_from_text
-from passes.ir.plan import QuantPlan, Role, TensorQuant, read_plan, write_plan
+from passes.ir.plan import QuantPlan, Role, TensorQuant
+from passes.ir.plan_file import read_plan, write_plan
 from passes.ir.points import row_points
 from passes.ir.weight_groups import base_scale
 from passes.ir.weights import quantized_weight, rounded_weight
