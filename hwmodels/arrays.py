@@ -40,6 +40,8 @@ class LayerArrays:
     rhs_elements: Floats
     weight_count: Floats
     multiplier_count: Floats
+    index_bits: Floats
+    table_bytes: Floats
     steps: Floats
     depthwise: Floats
 

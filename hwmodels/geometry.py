@@ -35,7 +35,14 @@ def _check_sizes(work: Workload) -> None:
         "steps",
     ):
         _check_size(work, field, getattr(work, field), least=1)
-    for field in ("weight_count", "rhs_elements", "bias_count", "multiplier_count"):
+    for field in (
+        "weight_count",
+        "rhs_elements",
+        "bias_count",
+        "multiplier_count",
+        "index_bits",
+        "table_bytes",
+    ):
         _check_size(work, field, getattr(work, field), least=0)
     for field in ("kernel", "out_spatial"):
         for size in getattr(work, field):

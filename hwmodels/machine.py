@@ -172,13 +172,20 @@ class ArrayMachine(ABC):
             "traffic_bytes": found.traffic_bytes,
             "on_chip_j": found.on_chip_j,
             "off_chip_j": found.off_chip_j,
-            "weight_bytes": np.ceil(layers.weight_count * stored.weight / 8)
+            "weight_bytes": self._weight_bytes(layers, stored)
             + layers.multiplier_count * (asked.weight <= MULTIPLIED_BITS),
             "peak_memory_bytes": np.ceil(read * stored.act / 8) + np.ceil(written * stored.act / 8),
             "bops": layers.macs * asked.weight * asked.act,
         }
         shape = np.broadcast_shapes(layers.rows.shape, asked.weight.shape)
         return {name: np.broadcast_to(it, shape) for name, it in quantities.items() if it is not None}
+
+    def _weight_bytes(self, layers: LayerArrays, stored: PairArrays) -> Floats:
+        """Return the bytes of weights as stored; where memory holds containers, those of levels."""
+        if not self.arithmetic.packed_storage:
+            return np.ceil(layers.weight_count * stored.weight / 8)
+        bits = np.where(layers.index_bits > 0, layers.index_bits, stored.weight)
+        return np.ceil(layers.weight_count * bits / 8) + layers.table_bytes
 
     def _speeds(self, run: PairArrays) -> PairArrays:
         """Return the pairs whose speed counts: floats run as fast as some pair of integers."""

@@ -36,6 +36,9 @@ class Workload:
         rhs_elements: elements of a computed right side over the whole batch; 0 where it is stored.
         bias_count: bias values; carried for machines that price them.
         multiplier_count: multipliers of groups of weights, a byte each; weights of over 8 bits have none.
+        index_bits: of weights that are stored as indices of tables of levels, and computed with as levels; 0
+            for weights that are stored as they are.
+        table_bytes: of these tables.
         steps: rounds of which each needs the result of the one before; the rows are spread over them.
 
     Raises:
@@ -56,6 +59,8 @@ class Workload:
     rhs_elements: int = 0
     bias_count: int = 0
     multiplier_count: int = 0
+    index_bits: int = 0
+    table_bytes: int = 0
     steps: int = 1
 
     def __post_init__(self) -> None:
@@ -110,8 +115,11 @@ class Workload:
         return self.macs * precision.weight_bits * precision.act_bits
 
     def weight_bytes(self, precision: Precision) -> int:
-        """Bytes of the weights, packed at the width asked for and padded to a whole byte, and multipliers."""
-        packed = -(-self.weight_count * precision.weight_bits // 8)
+        """Bytes of the weights, packed at the width asked for and padded to a whole byte, and multipliers.
+
+        Of weights with tables, bytes of indices and tables.
+        """
+        packed = -(-self.weight_count * (self.index_bits or precision.weight_bits) // 8) + self.table_bytes
         return packed + (self.multiplier_count if precision.weight_bits <= MULTIPLIED_BITS else 0)
 
     @classmethod

@@ -19,8 +19,9 @@ class Ddq(LearnedBudgets, GateCourse, Pass):
     """Learn the bits of weights and activations within budgets, from a plan with the most bits to keep.
 
     Gates take bits away and give them back while weights and steps are trained; then the bits are settled
-    within the budgets, and weights and steps are trained on. The result has uniform integers; put finetune
-    behind it to train longer, with biases, and after a short run assign-scales and gptq before that.
+    within the budgets, and weights and steps are trained on. The result has uniform integers or, with
+    `levels=free`, tables; put finetune behind it to train longer, with biases, and after a short run
+    assign-scales and gptq before that.
 
     Attributes:
         steps: steps of Adam.
@@ -38,6 +39,9 @@ class Ddq(LearnedBudgets, GateCourse, Pass):
         gate_rate: learning rate of the gates, which begin at 0.5, and close at 0.
         power: the loss is multiplied by (cost / budget) to this power where a budget is exceeded.
         search: share of the steps in which bits are learned.
+        levels: of weights: uniform, or free ones of a table, which weights of fewer than 8 bits are stored
+            as indices of; they are computed with as bytes.
+        correction: how long a gradient of the squared error is added to that of free levels, over the latter.
         checks: how often the loss on the samples held out is measured.
         checkpoint: file that is written at every check, and that a run goes on from; empty for none.
         max_latency: budget with a unit (``12ms``) or relative to uniform 8 bits (``0.5x``); empty for none.

@@ -77,11 +77,16 @@ class LearnedBudgets:
         return limits
 
 
-def pricing(model: Model, ctx: PassContext) -> Callable[[Mapping[str, Precision]], dict[str, float]]:
-    """Return what tells the cost of a network at given bits, by metric, conversions included."""
+def pricing(
+    model: Model, ctx: PassContext
+) -> Callable[[Mapping[str, Precision], Mapping[str, int]], dict[str, float]]:
+    """Return what tells the cost of a network, by metric, conversions included.
 
-    def price(bits: Mapping[str, Precision]) -> dict[str, float]:
-        total, _ = price_plan(model, ctx, bits)
+    It takes the precision of every layer, and the bits of indices of those whose weights have tables.
+    """
+
+    def price(bits: Mapping[str, Precision], tables: Mapping[str, int]) -> dict[str, float]:
+        total, _ = price_plan(model, ctx, bits, tables=tables)
         return {metric.value: float(total.get(metric) or 0.0) for metric in Metric}
 
     return price

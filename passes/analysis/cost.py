@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hwmodels import Cost, Metric, Precision, network_cost, price_table
@@ -13,7 +14,7 @@ from passes.api import Analysis, Aspect, PassContext
 from passes.html_table import html_table
 from passes.ir.setup import quantizer_setup
 from passes.ir.specs import group_bits
-from passes.ir.widened_workload import widened_workload
+from passes.ir.widened_workload import planned_workload, tabled_workload
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -109,16 +110,26 @@ def price_plan(
     group_size: int = 0,
     *,
     points: bool = False,
+    tables: Mapping[str, int] = MappingProxyType({}),
 ) -> tuple[Cost, dict[str, Cost]]:
     """Return the cost of a network whose layers have the given precisions, in total and by layer.
 
     The total includes conversions between precisions and operators without products, and the peak memory.
-    With `points`, layers are as wide as the points make them that the plan of the model gives to channels.
+
+    Args:
+        model: its graph is priced.
+        ctx: with the target.
+        bits: by layer name.
+        group_size: input channels that share a scale of the weights; 0 for none.
+        points: layers are as wide as the points make them that the plan of the model gives to channels, and
+            stored as its tables make them.
+        tables: bits of the indices of layers whose weights are stored as such, by layer name.
     """
     works = dict(ctx.get(Workloads(group_size), model))
     setup = quantizer_setup(model.graph, ctx.target)
     if points:
-        works = works | {layer.name: _widened(works[layer.name], layer, model.plan) for layer in setup.layers}
+        works |= {layer.name: _planned(works[layer.name], layer, model.plan) for layer in setup.layers}
+    works |= {name: tabled_workload(works[name], index) for name, index in tables.items()}
     groups = {group.name: group_bits(group, bits) for group in setup.groups}
     steps = [entry.at(groups) for entry in ctx.get(BetweenLayers(), model)]
     stored = {group.name: stored_bits(group, works, bits, ctx.target) for group in setup.groups}
@@ -127,9 +138,9 @@ def price_plan(
     return priced.total, dict(zip(works, priced.layers, strict=True))
 
 
-def _widened(work: Workload, layer: Layer, plan: QuantPlan) -> Workload:
-    quant = None if layer.weight is None else plan.tensors.get(layer.weight.name)
-    return widened_workload(work, quant)
+def _planned(work: Workload, layer: Layer, plan: QuantPlan) -> Workload:
+    quants = (plan.tensors.get(part.weight_name) for part in layer.parts)
+    return planned_workload(work, [quant for quant in quants if quant is not None])
 
 
 def stored_bits(

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from passes.numerics.levels import nearest_level
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -35,14 +37,18 @@ class Grid:
         scale: positive, of a shape that broadcasts to (groups, rows, depth).
         low: least integer.
         high: greatest integer.
+        levels: those of the integers that are taken, ascending; ``None``: all.
     """
 
     scale: Matrix
     low: int
     high: int
+    levels: tuple[int, ...] | None = None
 
     def nearest(self, values: Matrix, scale: Matrix) -> Matrix:
         """Return the nearest integers of the grid, ties to even, for values with this part of its scale."""
+        if self.levels is not None:
+            return nearest_level(values / scale, self.levels).astype(np.float64)
         return np.asarray(np.clip(np.rint(values / scale), self.low, self.high))
 
 

@@ -5,6 +5,7 @@ Levels of least squared error by the method of Lloyd [IEEE Trans. Inf. Theory 28
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -115,7 +116,7 @@ def fit_table(
     places = spec.scale_places
     floor = short_scale(np.maximum(least, 2.0**-100), up=True, places=places)
     scale = np.maximum(params.scale / np.float32(1 << CODE_BITS - spec.format.bits), floor)
-    fmt, levels = type(spec.format)(CODE_BITS), uniform_levels(spec.format.bits)
+    fmt, levels = replace(spec.format, bits=CODE_BITS), uniform_levels(spec.format.bits)
     exact = values.astype(np.float64)
     for _ in range(ROUNDS):
         unit = np.broadcast_to(spec.granularity.expand(scale, values.shape), values.shape).astype(np.float64)

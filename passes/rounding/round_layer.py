@@ -214,4 +214,5 @@ class _Search:
         layer, spec = self._task.layer, self._task.quant.spec
         shape = layer.weight_values().shape
         expanded = np.broadcast_to(spec.granularity.expand(scale, shape), shape)
-        return Grid(self._task.matrix(expanded.astype(np.float64)), spec.format.qmin, spec.format.qmax)
+        limits, levels = (spec.format.qmin, spec.format.qmax), self._task.quant.levels
+        return Grid(self._task.matrix(expanded.astype(np.float64)), *limits, levels)

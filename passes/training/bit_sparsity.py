@@ -71,7 +71,7 @@ class BitSparsity:
         for layer in lesson.simulation.setup.layers:
             for part in layer.parts:
                 quant = model.plan.tensors[part.weight_name]
-                if part.weight_name not in self._weights and quant.points is None:
+                if part.weight_name not in self._weights and quant.points is quant.levels is None:
                     codes = quantized_weight(part, quant)
                     self._weights[part.weight_name] = BitPlanes(quant, codes, lesson.simulation.bridge.device)
         if not self._weights:

@@ -54,7 +54,7 @@ def collected(
         for part in layer.parts:
             name = part.weight.name  # type: ignore[union-attr]
             quant = quantization_of(plan, name, layer.name)
-            if name not in weights and quant.points is None and not keeps(name, quant):
+            if name not in weights and quant.points is quant.levels is None and not keeps(name, quant):
                 weights[name] = start(part.weight_values(), quant, quantized_weight(part, quant), device)
         if layer.op in WITH_BIAS and layer.parts:
             biases[bias_name(layer.name)] = _bias(simulation, plan, layer, spreads[layer.name])

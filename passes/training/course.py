@@ -15,6 +15,15 @@ if TYPE_CHECKING:
     from passes.ir.model import Model
 
 
+class Levels(StrEnum):
+    """The numbers that a code of a weight may stand for."""
+
+    UNIFORM = "uniform"
+    """All multiples of a step."""
+    FREE = "free"
+    """Any, of a table."""
+
+
 class Schedule(StrEnum):
     """How learning rates change over the steps."""
 
@@ -128,6 +137,8 @@ class GateCourse(Course):
     gate_rate: float = 0.1
     power: float = 10.0
     search: float = 0.6
+    levels: Levels = Levels.UNIFORM
+    correction: float = 0.1
     checks: int = 10
     checkpoint: str = ""
 
@@ -139,7 +150,7 @@ class GateCourse(Course):
         """
         super().check_numbers()
         self._expect(1, "checks")
-        self._expect(0, "step_rate", "gate_rate", "power", "search")
+        self._expect(0, "step_rate", "gate_rate", "power", "search", "correction")
         if self.search > 1:
             raise UsageError(f"search must be a share from 0 to 1, found {self.search}")
 

@@ -15,7 +15,9 @@ import torch
 
 from passes.training.adam_state import begin, restore, state_of
 from passes.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from passes.training.course import Levels
 from passes.training.finetuning import fingerprint
+from passes.training.free_levels import FreeLevels
 from passes.training.gated import gated
 from passes.training.gated_optimizer import rated, set_rates
 from passes.training.resource import Resource
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from passes.training.lesson import Lesson
     from passes.training.resource import Limit
 
-    Price = Callable[[Mapping[str, Precision]], Mapping[str, float]]
+    Price = Callable[[Mapping[str, Precision], Mapping[str, int]], Mapping[str, float]]
 
 SOURCE = "ddq"
 
@@ -58,7 +60,7 @@ class DynamicQuantization:
             limits: budgets.
         """
         self._model, self._ctx, self._lesson, self._course = model, ctx, lesson, course
-        self._gated = gated(model, ctx, lesson.simulation)
+        self._gated = gated(model, ctx, lesson.simulation, free=_free(course))
         self._resource = Resource(self._gated.layers, limits, course.power)
         for gates in self._gated.gates.values():
             gates.curvature = lesson.data.size * lesson.data.rows / 2
@@ -71,7 +73,8 @@ class DynamicQuantization:
         """Train, and return the plan within the budgets; the old one when the loss is not finite any more.
 
         Args:
-            price: tells the cost of the network at given bits, by metric, conversions included.
+            price: tells the cost of the network at given bits and bits of indices, by metric, conversions
+                included.
 
         Raises:
             InfeasibleError: the least bits of everything exceed a budget.
@@ -145,3 +148,7 @@ class DynamicQuantization:
         gates = [it.free for it in self._gated.gates.values()]
         learned: dict[str, Any] = {"params": gates, "initial": course.gate_rate, "weight": None}
         return rated(self._gated, course.rate, course.step_rate) + ([learned] if gates else [])
+
+
+def _free(course: GateCourse) -> FreeLevels | None:
+    return FreeLevels(course.correction) if course.levels is Levels.FREE else None

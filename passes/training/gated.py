@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +14,10 @@ from passes.execution.collect import CollectActivations
 from passes.execution.scale_memo import ScaleMemos
 from passes.ir.plan import LayerBits
 from passes.ir.weights import quantized_weight
+from passes.ir.widened_workload import tabled_workload
 from passes.numerics import PerGroup, RangeMethod
+from passes.numerics.levels import CODE_BITS
+from passes.training.free_levels import FreeLevels, with_free_levels
 from passes.training.gated_step import GatedStep
 from passes.training.gated_weight import GatedWeight
 from passes.training.gates import Gates
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from hwmodels import Metric, Workload
     from passes.api import PassContext
     from passes.ir.layers import Layer
     from passes.ir.model import Model
@@ -94,6 +97,10 @@ class Gated:
         """Return the precision of every layer."""
         return {layer.name: layer.precision for layer in self.layers}
 
+    def tables(self) -> dict[str, int]:
+        """Return the bits of the indices of layers whose weights have tables."""
+        return {layer.name: layer.index_bits for layer in self.layers if layer.index_bits}
+
     def weight_bits(self) -> float:
         """Return the mean bits of the weights that are learned; 0 where there are none."""
         total = sum(weight.count for weight in self.weights.values())
@@ -109,20 +116,28 @@ class Gated:
         return replace(plan, layers=layers, tensors=tensors)
 
 
-def gated(model: Model, ctx: PassContext, simulation: Simulation, *, acts: bool = True) -> Gated:
+def gated(
+    model: Model,
+    ctx: PassContext,
+    simulation: Simulation,
+    *,
+    acts: bool = True,
+    free: FreeLevels | None = None,
+) -> Gated:
     """Put gates on the weights and activations of a simulation.
 
-    What stays at its bits: weights with scales of groups or made of points, activations that are a result of
-    the model, that no layer multiplies, or that meet another activation in a product, and layers in floating
-    point.
+    What stays at its bits: weights with scales of groups, with tables or made of points, activations that are
+    a result of the model, that no layer multiplies, or that meet another activation in a product, and layers
+    in floating point.
 
     Args:
         model: its plan has scales.
         ctx: with calibration data, which tell where the steps of other widths begin.
         simulation: of the model; its quantizers are replaced.
         acts: whether activations have gates, too, and steps that are learned.
+        free: how levels of weights of fewer than 8 bits are learned; ``None``: they are uniform.
     """
-    maker = _Maker(model, ctx, simulation, acts)
+    maker = _Maker(model, ctx, simulation, acts, free)
     layers = simulation.setup.layers
     act_gates = {group.name: maker.act_gates(group) for group in simulation.setup.groups if group.readers}
     steps = {}
@@ -138,7 +153,8 @@ def gated(model: Model, ctx: PassContext, simulation: Simulation, *, acts: bool 
             if part.weight_name not in weights:
                 weights[part.weight_name] = maker.weight(layer, part, gates)
         act = act_gates[groups[layer.act.name].name]
-        found.append(GatedLayer(layer.name, layer.op, gates, act, maker.prices(layer, gates, act)))
+        prices, tabled = maker.prices(layer, gates, act), free is not None and len(gates.widths) > 1
+        found.append(GatedLayer(layer.name, layer.op, gates, act, prices, tabled))
     learned: Iterable[Gates | GatedStep] = (*steps.values(), *(step.gates for step in steps.values()))
     for it in (*learned, *(weight.gates for weight in weights.values())):
         it.learn()
@@ -153,12 +169,14 @@ class _Maker:
     ctx: PassContext
     simulation: Simulation
     acts: bool
+    free: FreeLevels | None
 
     def weight_gates(self, layer: Layer) -> Gates:
         used = self.model.plan.layers[layer.name].precision.weight_bits
         quants = [self.model.plan.tensors[part.weight_name] for part in layer.parts]
         fixed = not quants or any(
-            it.points is not None or isinstance(it.spec.granularity, PerGroup) for it in quants
+            it.points is not None or it.levels is not None or isinstance(it.spec.granularity, PerGroup)
+            for it in quants
         )
         offered = () if fixed else self._offered(layer.name)
         return self._gates(used, {pair.weight_bits for pair in offered})
@@ -180,9 +198,12 @@ class _Maker:
             spec = replace(quant.spec, format=replace(quant.spec.format, bits=bits))
             params = memo.weight(part, spec, RangeMethod.MSE, finest)
             quants.append(replace(quant, spec=spec, params=params, codes=None))
-        least = least_scale(layer, self.model.plan, quant)
-        codes = quantized_weight(part, quant)
-        return GatedWeight(values, (*quants, quant), codes, least, gates)
+        least, quants = least_scale(layer, self.model.plan, quant), [*quants, quant]
+        if self.free is not None:
+            quants = [with_free_levels(values, it, least * LARGEST_CHANGE) for it in quants]
+        codes = quantized_weight(part, quants[-1])
+        correction = self.free.correction if self.free is not None else 0.0
+        return GatedWeight(values, quants, codes, least, gates, correction)
 
     def step(self, group: TensorGroup, gates: Gates) -> GatedStep:
         quant = self.model.plan.tensors[group.name]
@@ -198,10 +219,16 @@ class _Maker:
 
     def prices(self, layer: Layer, weight: Gates, act: Gates) -> Mapping[str, NDArray[np.float64]]:
         work = self.ctx.get(Workloads(), self.model)[layer.name]
-        pairs = [Precision(*pair) for pair in product(weight.widths, act.widths)]
-        tables = price_table(self.ctx.target, [work], pairs)
-        shape = len(weight.widths), len(act.widths)
-        return {metric.value: table.reshape(shape) for metric, table in tables.items()}
+        rows = [self._row(work, bits, act, len(weight.widths) > 1) for bits in weight.widths]
+        return {metric.value: np.stack([row[metric][0] for row in rows]) for metric in rows[0]}
+
+    def _row(
+        self, work: Workload, bits: int, act: Gates, learned: bool
+    ) -> Mapping[Metric, NDArray[np.float64]]:
+        """Return the prices of a layer with weights of some bits, at all widths of its activation."""
+        if learned and self.free is not None and bits < CODE_BITS:
+            work, bits = tabled_workload(work, bits), CODE_BITS
+        return price_table(self.ctx.target, [work], [Precision(bits, it) for it in act.widths])
 
     def _offered(self, name: str) -> Iterable[Precision]:
         return self.ctx.get(Costs(), self.model).layers[name]

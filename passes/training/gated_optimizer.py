@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     import torch
 
     from passes.training.gated import Gated
+    from passes.training.gated_weight import GatedWeight
 
 
 def rated(parts: Gated, rate: float, step_rate: float) -> list[dict[str, Any]]:
@@ -20,8 +21,13 @@ def rated(parts: Gated, rate: float, step_rate: float) -> list[dict[str, Any]]:
     """
     shifts = [step.shift for step in parts.steps.values()]
     shifts += [it.shift for it in parts.weights.values() if it.shift.requires_grad]
-    found = [{"params": [it.latent], "initial": rate, "weight": it} for it in parts.weights.values()]
+    found = [{"params": _in_steps(it), "initial": rate, "weight": it} for it in parts.weights.values()]
     return found + ([{"params": shifts, "initial": step_rate, "weight": None}] if shifts else [])
+
+
+def _in_steps(weight: GatedWeight) -> list[torch.Tensor]:
+    """Return what counts in steps of the codes of a weight: values, and levels where they are free."""
+    return [weight.latent] + ([] if weight.table is None else [weight.table.change])
 
 
 def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:

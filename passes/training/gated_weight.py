@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from passes.training.level_table import LevelTable
 from passes.training.lsq_weight import LsqWeight
 
 if TYPE_CHECKING:
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
 
 
 class GatedWeight(LsqWeight):
-    """One weight under training, with uniform levels at each of several widths.
+    """One weight under training, with uniform or free levels at each of several widths.
 
-    A scale has its own start at every width, where the squared error is least, and one learned change.
+    A scale has its own start at every width, where the squared error is least, and one learned change. So
+    have free levels, of which fewer bits have the means of blocks of changes.
 
     Attributes:
         gates: its bits; other weights may share them.
@@ -36,6 +38,7 @@ class GatedWeight(LsqWeight):
         codes: NDArray[np.integer],
         least: NDArray[np.float64],
         gates: Gates,
+        correction: float = 0.0,
     ) -> None:
         """Start at given codes of the widest quantizer.
 
@@ -45,9 +48,14 @@ class GatedWeight(LsqWeight):
             codes: where to start.
             least: steps do not fall below these, of the shape of the scale.
             gates: bits.
+            correction: of the gradient of free levels, as for `LevelTable`.
         """
         super().__init__(values, quants[-1], codes, least, gates.free.device)
         self._quants, self.gates, self.count = tuple(quants), gates, int(values.size)
+        tabled = [quant for quant in quants if quant.levels is not None]
+        if tabled:
+            bits, fmt = gates.widths[-1], tabled[0].spec.format
+            self.table = LevelTable(1 << bits, 2.0 ** (fmt.bits - bits), fmt, gates.free.device, correction)
 
     def value(self) -> Tensor:
         """Return the weight in whole codes of the width in use, differentiable, by gates as well."""

@@ -81,13 +81,14 @@ class LowBits:
         """Train, and return the plan within the budgets; the old one when the loss is not finite any more.
 
         Args:
-            price: tells the cost of the network at given bits, by metric, conversions included.
+            price: tells the cost of the network at given bits and bits of indices, by metric, conversions
+                included.
 
         Raises:
             InfeasibleError: the least bits of all weights exceed a budget.
             DataError: the checkpoint is damaged or of another run, or cannot be written.
         """
-        course, first = self._course, price(self._gated.bits())
+        course, first = self._course, price(self._gated.bits(), self._gated.tables())
         check_feasible(self._gated, self._limits, price)
         start = self._resume()
         for step in range(start, course.steps):

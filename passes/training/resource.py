@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from hwmodels import Precision
+from passes.numerics.levels import CODE_BITS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,6 +36,7 @@ class GatedLayer:
         op: its operator.
         weight, act: bits; gates of one width only where nothing is learned.
         prices: by metric, at each of the widths, shape (weight widths, act widths).
+        free: whether weights of fewer than 8 bits are indices of free levels.
     """
 
     name: str
@@ -42,11 +44,17 @@ class GatedLayer:
     weight: Gates
     act: Gates
     prices: Mapping[str, NDArray[np.float64]]
+    free: bool = False
 
     @property
     def precision(self) -> Precision:
-        """The bits in use."""
-        return Precision(self.weight.bits, self.act.bits)
+        """The bits that are computed with."""
+        return Precision(CODE_BITS if self.index_bits else self.weight.bits, self.act.bits)
+
+    @property
+    def index_bits(self) -> int:
+        """The bits of an index; 0 where there is no table."""
+        return self.weight.bits if self.free and self.weight.bits < CODE_BITS else 0
 
     def price(self, metric: str) -> float:
         """Return the cost at the bits in use."""

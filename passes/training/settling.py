@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from passes.training.gates import Gates
     from passes.training.resource import Limit
 
-    Price = Callable[[Mapping[str, Precision]], Mapping[str, float]]
+    Price = Callable[[Mapping[str, Precision], Mapping[str, int]], Mapping[str, float]]
 
 
 def check_feasible(gated: Gated, limits: Sequence[Limit], price: Price) -> None:
@@ -26,7 +26,7 @@ def check_feasible(gated: Gated, limits: Sequence[Limit], price: Price) -> None:
     places = [(gates, gates.place) for gates in gated.gates.values()]
     for gates, _ in places:
         gates.place = 0
-    over = _exceeded(limits, price(gated.bits()))
+    over = _exceeded(limits, price(gated.bits(), gated.tables()))
     for gates, place in places:
         gates.place = place
     if over:
@@ -42,14 +42,14 @@ def settle(gated: Gated, limits: Sequence[Limit], price: Price) -> None:
     Args:
         gated: its gates stay as they are left.
         limits: budgets.
-        price: tells the cost of the network at given bits, by metric.
+        price: tells the cost of the network at given bits and bits of indices, by metric.
 
     Raises:
         InfeasibleError: the least bits of everything exceed a budget.
     """
     learned = gated.gates
     gated.decide()
-    while over := _exceeded(limits, price(gated.bits())):
+    while over := _exceeded(limits, price(gated.bits(), gated.tables())):
         open_ = [gates for gates in learned.values() if gates.place > 0]
         if not open_:
             raise InfeasibleError(f"with the least bits everywhere the network still costs {over}")
@@ -66,7 +66,7 @@ def _reopen(gated: Gated, limits: Sequence[Limit], price: Price) -> None:
     while waiting:
         nearest = max(waiting, key=lambda gates: float(gates.free[gates.place].detach()))
         nearest.place += 1
-        if _exceeded(limits, price(gated.bits())):
+        if _exceeded(limits, price(gated.bits(), gated.tables())):
             nearest.place -= 1
             waiting.remove(nearest)
         elif nearest.place + 1 == len(nearest.widths):

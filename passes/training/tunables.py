@@ -91,6 +91,7 @@ class Tunables:
         """Return the parameters: weights, logarithms of steps, and biases, each by a name that says where."""
         found = {name: weight.parameters() for name, weight in self.weights.items()}
         latents = {f"weight {name}": it["latent"] for name, it in found.items()}
+        latents |= {f"levels of weight {name}": it["levels"] for name, it in found.items() if "levels" in it}
         shifts = {f"scale of weight {name}": it["shift"] for name, it in found.items() if "shift" in it}
         shifts |= {f"scale of activation {name}": step.shift for name, step in self.steps.items()}
         return latents, shifts, {f"bias of {name}": bias.shift for name, bias in self.biases.items()}

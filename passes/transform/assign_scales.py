@@ -51,7 +51,7 @@ class AssignScales(Pass):
     """Choose ranges for activations from calibration, and for weights from their values.
 
     All scales are short (`passes.numerics.short_scale`), so that the simulation in float32 and the packed
-    integers agree to the last bit.
+    integers agree to the last bit. Weights with tables keep scales and codes, which were chosen with them.
 
     Attributes:
         method: range estimator of activations.
@@ -102,7 +102,7 @@ class AssignScales(Pass):
             act = None if layer in setup.floats else tensors[layer.act.name]
             for part in layer.parts:
                 name = part.weight.name  # type: ignore[union-attr]
-                if name not in tensors:
+                if name not in tensors or tensors[name].levels is not None:
                     continue
                 moments = second_moments(part, stats.patches) if self.weighted else None
                 params = self._weight_params(part, tensors[name], act, rules, memo, moments)
@@ -135,6 +135,8 @@ class AssignScales(Pass):
             act, rules = tensors[layer.act.name], setup.rules[layer.name]
             for part in layer.parts:
                 quant = tensors[part.weight.name]  # type: ignore[union-attr]
+                if quant.levels is not None:
+                    continue
                 if isinstance(quant.spec.granularity, PerGroup):
                     params = grouped_params(part, quant, act, self.weights, rules)
                 else:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from passes.ir.layers import weight_matrix
+from passes.ir.weights import rounded_weight
 from passes.numerics import PerChannel, PerTensor, QuantParams, fake_quantize, short_scale
 from passes.numerics.qparams import MIN_SCALE
 from passes.numerics.scales import shorter_scale
@@ -169,7 +170,8 @@ class ClipSearch:
         for site in self._sites.values():
             layer = site.layer
             quant, act = self.tensors[layer.weight.name], self.tensors[layer.act.name]  # type: ignore[union-attr]
-            searched = quant.spec.format.bits <= SEARCHED_BITS and quant.codes is None
+            kept = quant.codes is not None or quant.levels is not None
+            searched = quant.spec.format.bits <= SEARCHED_BITS and not kept
             if not searched or not isinstance(quant.spec.granularity, PerChannel | PerTensor):
                 continue
             x = fake_quantize(site.x, act.spec, act.params) if rounded else site.x  # type: ignore[arg-type]
@@ -177,8 +179,8 @@ class ClipSearch:
             self.tensors[layer.weight.name] = quant.with_params(params)  # type: ignore[union-attr]
 
     def _weight(self, layer: Layer, *, rounded: bool) -> Values:
-        values, quant = layer.weight_values(), self.tensors[layer.weight.name]  # type: ignore[union-attr]
-        return fake_quantize(values, quant.spec, quant.params) if rounded else values  # type: ignore[arg-type]
+        quant = self.tensors[layer.weight.name]  # type: ignore[union-attr]
+        return rounded_weight(layer, quant) if rounded else layer.weight_values()
 
 
 def _best_weight(site: _Site, x: Values, quant: TensorQuant, least: NDArray[np.float64]) -> QuantParams:

@@ -126,7 +126,7 @@ class Gptq(Pass):
             mends = bool(chosen) or _reads_few(layer, model)
             limit = max(self.max_bits, self.mend_bits) if mends else self.max_bits
             quant = model.plan.tensors.get(layer.weight.name) if layer.weight is not None else None
-            if quant is None or quant.spec.format.bits > limit:
+            if quant is None or quant.stored_bits > limit:
                 continue
             if implicit_padding(layer):
                 message = "auto_pad or output_shape: its weights keep the nearest integers"
