@@ -22,6 +22,7 @@ BUILTIN: tuple[tuple[str, str], ...] = (
     ("smooth", "passes.transform.smooth:Smooth"),
     ("allocate", "passes.allocation.allocate:Allocate"),
     ("assign-scales", "passes.transform.assign_scales:AssignScales"),
+    ("fit-levels", "passes.transform.fit_levels:FitLevels"),
     ("multipoint", "passes.transform.multipoint:Multipoint"),
     ("gptq", "passes.transform.gptq:Gptq"),
     ("bias-correction", "passes.transform.bias_correction:BiasCorrection"),

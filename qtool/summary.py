@@ -39,7 +39,8 @@ from qtool.report import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from passes.ir.layers import Unquantized
+    from passes.ir.layers import Layer, Unquantized
+    from passes.ir.plan import QuantPlan
     from passes.ir.setup import QuantizerSetup
     from qtool.compilation import Compilation
     from qtool.proof import Proof
@@ -73,7 +74,7 @@ def build_report(request: QuantizeRequest, done: Compilation, seconds: float, pe
         cost=_cost(total),
         cost_8bit=_cost(eight),
         budgets=_budgets(done, total, eight),
-        layers=(*_layers(done, by_layer, by_layer_8bit), *_float_layers(setup)),
+        layers=(*_layers(done, setup, (by_layer, by_layer_8bit)), *_float_layers(setup)),
         coverage=coverage(done, setup),
         agreement=_agreement(done.proof),
         time_s=_times(done, seconds),
@@ -131,9 +132,10 @@ def _budgets(done: Compilation, total: Cost, eight: Cost) -> tuple[BudgetReport,
 
 
 def _layers(
-    done: Compilation, prices: Mapping[str, Cost], prices_8bit: Mapping[str, Cost]
+    done: Compilation, setup: QuantizerSetup, both: tuple[Mapping[str, Cost], Mapping[str, Cost]]
 ) -> list[LayerReport]:
-    works = done.ctx.get(Workloads(), done.model)
+    works, (prices, prices_8bit) = done.ctx.get(Workloads(), done.model), both
+    index_bits = {layer.name: _index_bits(layer, done.model.plan) for layer in setup.layers}
     return [
         LayerReport(
             name=name,
@@ -156,9 +158,15 @@ def _layers(
             traffic_bytes=prices[name].traffic_bytes,
             on_chip_j=prices[name].on_chip_j,
             off_chip_j=prices[name].off_chip_j,
+            index_bits=index_bits.get(name),
         )
         for name, layer in done.model.plan.layers.items()
     ]
+
+
+def _index_bits(layer: Layer, plan: QuantPlan) -> int | None:
+    quants = (plan.tensors.get(part.weight_name) for part in layer.parts)
+    return max((it.stored_bits for it in quants if it is not None and it.levels is not None), default=None)
 
 
 def _integer(bits: int) -> int | None:

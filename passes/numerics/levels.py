@@ -115,8 +115,10 @@ def fit_table(
     """
     places = spec.scale_places
     floor = short_scale(np.maximum(least, 2.0**-100), up=True, places=places)
-    scale = np.maximum(params.scale / np.float32(1 << CODE_BITS - spec.format.bits), floor)
-    fmt, levels = replace(spec.format, bits=CODE_BITS), uniform_levels(spec.format.bits)
+    wanted = params.scale / np.float32(1 << CODE_BITS - spec.format.bits)
+    fmt, scale = replace(spec.format, bits=CODE_BITS), np.maximum(wanted, floor)
+    # Where the floor counts, the same values have smaller codes.
+    levels = uniform_levels(spec.format.bits) * float(np.mean(wanted / scale))
     exact = values.astype(np.float64)
     for _ in range(ROUNDS):
         unit = np.broadcast_to(spec.granularity.expand(scale, values.shape), values.shape).astype(np.float64)

@@ -142,6 +142,11 @@ class GateCourse(Course):
     checks: int = 10
     checkpoint: str = ""
 
+    @property
+    def free(self) -> float | None:
+        """The correction of the gradient of free levels; ``None`` for uniform ones."""
+        return self.correction if self.levels is Levels.FREE else None
+
     def check_numbers(self) -> None:
         """Check what can be told from the options alone.
 

@@ -15,9 +15,7 @@ import torch
 
 from passes.training.adam_state import begin, restore, state_of
 from passes.training.checkpoint import Progress, load_checkpoint, save_checkpoint
-from passes.training.course import Levels
 from passes.training.finetuning import fingerprint
-from passes.training.free_levels import FreeLevels
 from passes.training.gated import gated
 from passes.training.gated_optimizer import rated, set_rates
 from passes.training.resource import Resource
@@ -60,7 +58,7 @@ class DynamicQuantization:
             limits: budgets.
         """
         self._model, self._ctx, self._lesson, self._course = model, ctx, lesson, course
-        self._gated = gated(model, ctx, lesson.simulation, free=_free(course))
+        self._gated = gated(model, ctx, lesson.simulation, free=course.free)
         self._resource = Resource(self._gated.layers, limits, course.power)
         for gates in self._gated.gates.values():
             gates.curvature = lesson.data.size * lesson.data.rows / 2
@@ -148,7 +146,3 @@ class DynamicQuantization:
         gates = [it.free for it in self._gated.gates.values()]
         learned: dict[str, Any] = {"params": gates, "initial": course.gate_rate, "weight": None}
         return rated(self._gated, course.rate, course.step_rate) + ([learned] if gates else [])
-
-
-def _free(course: GateCourse) -> FreeLevels | None:
-    return FreeLevels(course.correction) if course.levels is Levels.FREE else None

@@ -13,11 +13,11 @@ from passes.analysis.workloads import Workloads
 from passes.execution.collect import CollectActivations
 from passes.execution.scale_memo import ScaleMemos
 from passes.ir.plan import LayerBits
+from passes.ir.tables import may_have_levels, with_free_levels
 from passes.ir.weights import quantized_weight
 from passes.ir.widened_workload import tabled_workload
 from passes.numerics import PerGroup, RangeMethod
 from passes.numerics.levels import CODE_BITS
-from passes.training.free_levels import FreeLevels, with_free_levels
 from passes.training.gated_step import GatedStep
 from passes.training.gated_weight import GatedWeight
 from passes.training.gates import Gates
@@ -122,7 +122,7 @@ def gated(
     simulation: Simulation,
     *,
     acts: bool = True,
-    free: FreeLevels | None = None,
+    free: float | None = None,
 ) -> Gated:
     """Put gates on the weights and activations of a simulation.
 
@@ -135,7 +135,8 @@ def gated(
         ctx: with calibration data, which tell where the steps of other widths begin.
         simulation: of the model; its quantizers are replaced.
         acts: whether activations have gates, too, and steps that are learned.
-        free: how levels of weights of fewer than 8 bits are learned; ``None``: they are uniform.
+        free: levels of weights of fewer than 8 bits are free, with this correction of their gradient, as for
+            `passes.training.level_table.LevelTable`; ``None``: they are uniform.
     """
     maker = _Maker(model, ctx, simulation, acts, free)
     layers = simulation.setup.layers
@@ -169,13 +170,16 @@ class _Maker:
     ctx: PassContext
     simulation: Simulation
     acts: bool
-    free: FreeLevels | None
+    free: float | None
 
     def weight_gates(self, layer: Layer) -> Gates:
         used = self.model.plan.layers[layer.name].precision.weight_bits
         quants = [self.model.plan.tensors[part.weight_name] for part in layer.parts]
         fixed = not quants or any(
-            it.points is not None or it.levels is not None or isinstance(it.spec.granularity, PerGroup)
+            it.points is not None
+            or it.levels is not None
+            or isinstance(it.spec.granularity, PerGroup)
+            or (self.free is not None and not may_have_levels(it))
             for it in quants
         )
         offered = () if fixed else self._offered(layer.name)
@@ -202,8 +206,7 @@ class _Maker:
         if self.free is not None:
             quants = [with_free_levels(values, it, least * LARGEST_CHANGE) for it in quants]
         codes = quantized_weight(part, quants[-1])
-        correction = self.free.correction if self.free is not None else 0.0
-        return GatedWeight(values, quants, codes, least, gates, correction)
+        return GatedWeight(values, quants, codes, least, gates, self.free or 0.0)
 
     def step(self, group: TensorGroup, gates: Gates) -> GatedStep:
         quant = self.model.plan.tensors[group.name]

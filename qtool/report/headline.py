@@ -46,10 +46,13 @@ def budget_line(budget: BudgetReport) -> str:
 
 
 def precision_counts(report: Report) -> str:
-    """Return how many layers run at which precision, such as ``2 x w4a4, 5 x w8a8``."""
+    """Return how many layers run at which precision, such as ``2 x w4a4, 1 x w8a8 (3-bit tables)``."""
     narrow = [layer for layer in report.layers if layer.quantized or layer.weight_bits is not None]
-    pairs = Counter((layer.weight_bits, layer.act_bits or 32) for layer in narrow)
-    words = [f"{count} x w{weight}a{act}" for (weight, act), count in sorted(pairs.items(), key=str)]
+    pairs = Counter((layer.weight_bits, layer.act_bits or 32, layer.index_bits or 0) for layer in narrow)
+    words = [
+        f"{count} x w{weight}a{act}" + (f" ({index}-bit tables)" if index else "")
+        for (weight, act, index), count in sorted(pairs.items(), key=str)
+    ]
     floats = len(report.layers) - len(narrow)
     return ", ".join([*words, f"{floats} x float"] if floats else words) or "none"
 

@@ -84,7 +84,7 @@ class LayerReport:
     Attributes:
         name: unique node name.
         op: ONNX operator.
-        weight_bits: bits per weight.
+        weight_bits: bits per weight, as computed with.
         act_bits: bits per element of the activation it reads.
         loss: harm that the allocation expected of it, in the unit of the sensitivity in use.
         latency_s: seconds.
@@ -102,6 +102,7 @@ class LayerReport:
         traffic_bytes: bytes that it moves across the memory interface, likewise.
         on_chip_j: joules of ``energy_j`` that go into buffers on the chip, where the target tells.
         off_chip_j: joules that go into the memory interface, likewise; the rest is arithmetic.
+        index_bits: bits per weight as stored, where weights are decoded by a table.
     """
 
     name: str
@@ -124,6 +125,7 @@ class LayerReport:
     traffic_bytes: float | None = None
     on_chip_j: float | None = None
     off_chip_j: float | None = None
+    index_bits: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
