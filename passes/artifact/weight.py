@@ -217,8 +217,13 @@ class PackedWeight:
             name: name of the ONNX initializer.
             layout: order to store the indices in.
             scale: one value or one per output channel.
+
+        Raises:
+            UsageError: a code is not among the levels.
         """
         index, fmt = nearest_index(q, levels), IntFormat(index_bits(len(levels)), signed=False)
+        if not np.array_equal(np.asarray(levels)[index], q):
+            raise UsageError(f"weight {name!r}: expected codes among the levels {levels!s:.80}, found others")
         zero = np.zeros(1, np.int64)
         packed = cls.pack(index, name=name, layout=layout, fmt=fmt, scale=scale, zero_point=zero)
         return replace(packed, signed=True, levels=levels)

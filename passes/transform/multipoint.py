@@ -139,7 +139,7 @@ class Multipoint(Pass):
         readers = Counter(it.weight.name for it in setup.layers if it.weight is not None)
         quant = model.plan.tensors[layer.weight.name]
         return (
-            quant.points is quant.levels is None
+            quant.points is None
             and quant.spec.format.bits <= self.max_bits
             and quant.spec.format.signed
             and quant.spec.symmetric

@@ -10,6 +10,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from passes.artifact import PackedWeight, WeightLayout
 from passes.numerics import (
     SUPPORTED_BITS,
     Histogram,
@@ -32,6 +33,7 @@ from passes.numerics import (
     unpack_flat,
     unpack_gemm,
 )
+from passes.numerics.levels import check_table, distinct_levels
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 INT32 = st.integers(-(2**31), 2**31 - 1)
@@ -160,3 +162,22 @@ def test_ranges_lie_within_what_was_observed(x, spec, method):
     histogram.update(x)
     lo, hi = activation_range(histogram, spec, method, 99.0)
     assert min(float(x.min()), 0.0) <= lo <= hi <= max(float(x.max()), 0.0)
+
+
+@given(st.sets(st.integers(-128, 127), min_size=2, max_size=128), SEEDS, st.sampled_from(WeightLayout))
+def test_indices_of_levels_are_packed_and_looked_up(levels, seed, layout):
+    table = tuple(sorted(levels))
+    codes = np.random.default_rng(seed).choice(table, (5, 1, 3, 2)).astype(np.int8)
+    packed = PackedWeight.pack_levels(codes, table, name="w", layout=layout, scale=np.float32([1.0]))
+    assert 2 ** (packed.bits - 1) < len(table) <= 2**packed.bits or len(table) == 2
+    np.testing.assert_array_equal(packed.unpack(), codes)
+    np.testing.assert_array_equal(packed.decoded().unpack_stored(), packed.unpack_stored())
+
+
+@given(st.lists(st.floats(-200, 200), min_size=2, max_size=128))
+def test_distinct_levels_are_a_table_and_near_where_there_is_room(wanted):
+    levels = distinct_levels(np.sort(wanted), IntFormat(8))
+    check_table(levels.tolist(), IntFormat(8))
+    rounded = np.rint(np.sort(wanted))
+    if len(set(rounded)) == len(rounded) and abs(rounded).max() <= 127:
+        np.testing.assert_array_equal(levels, rounded)

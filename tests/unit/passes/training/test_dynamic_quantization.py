@@ -24,8 +24,10 @@ from passes.ir.setup import quantizer_setup
 from passes.ir.specs import plan_of_bits
 from passes.manager import PassManager
 from passes.pipeline import parse
+from passes.transform.finetune import Finetune
 
 torch = pytest.importorskip("torch", reason="needs the extra train")
+from passes.training.course import Levels  # noqa: E402
 from passes.training.simulation import Simulation  # noqa: E402
 
 QUICK = Ddq(steps=30, batch=16, held=32, gate_rate=0.2, max_size="0.5x")
@@ -176,3 +178,60 @@ def test_calibration_data_are_needed(residual: Model) -> None:
 def test_a_budget_below_the_least_bits_is_refused(residual: Model) -> None:
     with pytest.raises(InfeasibleError, match="with the least bits everywhere"):
         learned(replace(QUICK, max_size="0.1x"), planned(residual), context())
+
+
+def free(model: Model, ctx: PassContext, **options: object) -> None:
+    learned(replace(QUICK, levels=Levels.FREE, **options), model, ctx)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("target", ["generic", "bitfusion"])
+def test_budgets_are_met_by_indices(residual: Model, target: str) -> None:
+    model, ctx = planned(residual, target), context(target)
+    whole = 72 + 2 * 144 + 12
+    free(model, ctx, max_size="0.5x")
+    bits = {name: layer.precision for name, layer in model.plan.layers.items()}
+    assert {pair.weight_bits for pair in bits.values()} == {8}
+    total, layers = price_plan(model, ctx, bits, points=True)
+    assert total.weight_bytes is not None
+    assert total.weight_bytes <= 0.5 * whole
+    for layer in quantizer_setup(model.graph, ctx.target).layers:
+        quant = model.plan.tensors[layer.weight_name]
+        stored = -(-layer.weight_values().size * quant.stored_bits // 8) + len(quant.levels or ())
+        assert layers[layer.name].weight_bytes == stored
+    (found,) = Simulator(model, quantizer_setup(model.graph, ctx.target), ctx.calibration, 1).run(model.plan)
+    assert np.isfinite(found).all()
+
+
+def test_products_of_levels_are_those_of_bytes(residual: Model) -> None:
+    """A budget that uniform integers meet by their weights is one that tables meet by activations alone."""
+    model, ctx = planned(residual), context()
+    free(model, ctx, max_size="", max_bops="0.5x")
+    bits = {name: layer.precision for name, layer in model.plan.layers.items()}
+    eight = price_plan(model, ctx, {name: replace(it, act_bits=8) for name, it in bits.items()})[0]
+    assert price_plan(model, ctx, bits)[0].bops <= 0.5 * float(eight.bops or 0.0)
+    assert min(pair.act_bits for pair in bits.values()) <= 4
+
+
+def test_fine_tuning_and_gptq_keep_tables(residual: Model) -> None:
+    model, ctx = planned(residual), context()
+    free(model, ctx, max_size="0.4x")
+    tables = {name: len(it.levels) for name, it in model.plan.tensors.items() if it.levels is not None}
+    assert tables
+    PassManager(parse("assign-scales,gptq{max-bits=8},bias-correction")).run(model, ctx)
+    rounded = model.plan
+    assert {name: len(rounded.tensors[name].levels or ()) for name in tables} == tables
+    tune = Finetune(steps=40, batch=16, rate=0.02, step_rate=1e-2, bias_rate=1e-2, held=32, checks=4)
+    result = tune.run(model, ctx)
+    assert result.facts["after"] < 0.97 * float(result.facts["before"])
+    assert {name: len(model.plan.tensors[name].levels or ()) for name in tables} == tables
+    assert any(model.plan.tensors[name].levels != rounded.tensors[name].levels for name in tables)
+
+
+@pytest.mark.parametrize("text", ["reconstruct{iterations=2}", "distill{iterations=2 max-bits=8}"])
+def test_what_rounds_by_single_codes_leaves_them_alone(residual: Model, text: str) -> None:
+    model, ctx = planned(residual), context()
+    PassManager(parse("allocate{uniform=w3a8},assign-scales,fit-levels")).run(model, ctx)
+    before = {name: it for name, it in model.plan.tensors.items() if it.levels is not None}
+    assert len(before) == len(quantizer_setup(model.graph, load_target("generic")).layers)
+    PassManager(parse(text)).run(model, ctx)
+    assert {name: model.plan.tensors[name] for name in before} == before
