@@ -33,15 +33,19 @@ PREPARED = "canonicalize,fold-batchnorm,equalize"
 LEARNING = "allocate{{uniform=w8a8}},assign-scales,{method}{{steps={steps} {options} {budget}}}"
 BUDGETS = {
     "ddq": ("max-size=0.4x max-bops=0.2x", "max-size=0.3x max-bops=0.15x"),
+    "ddq-free": ("max-size=0.3x", "max-size=0.26x"),
     "msq": ("max-size=0.4x", "max-size=0.285x"),
     "bsq": ("strength=4 rounds=20 max-rise=2",),
     "amed": ("metric=bops",),
 }
 """Budgets of what learns bits, by name of the method; options of those that have none."""
+FREE_LEVELS = "ddq-free"
+"""`ddq` with free levels, beside computed bits with levels of least error. Budgets on bit operations hardly
+tell it anything: levels are multiplied as bytes."""
 ARRIVED = {"bsq": "max-size={weight_bytes:.0f}B", "amed": "max-size={weight_bytes:.0f}B max-bops={bops:.0f}"}
 """Budgets of the plan computed beside one that was learned without: what that arrived at."""
 ROUNDED = "assign-scales,gptq,bias-correction"
-FREE = f"allocate{{{{{{budget}}}}}},{ROUNDED}"
+COMPUTED = f"allocate{{{{{{budget}}}}}},{ROUNDED}"
 
 
 @dataclass(frozen=True)
@@ -123,13 +127,16 @@ def measure(
 ) -> dict[str, Any]:
     """Compile those of the three plans that are not known, and compare."""
     (method, budget, seed), steps = what, options.steps
-    learning = LEARNING.format(method=method, steps=steps, options=subject.options, budget=budget)
+    tabled = method == FREE_LEVELS
+    settings = f"levels=free {subject.options}" if tabled else subject.options
+    learning = LEARNING.format(method=method.split("-")[0], steps=steps, options=settings, budget=budget)
     # So short a training finds bits, but no weights as good as those that are rounded by data.
     text = f"{PREPARED},{learning},{ROUNDED},finetune{{steps={steps} {subject.options}}}"
     learned = compiled(subject, text, seed, options.images)
-    free = f"{PREPARED},{FREE.format(budget=ARRIVED.get(method, budget).format(**learned))}"
-    pipelines = {"computed": free}
-    pipelines["computed, fine-tuned"] = f"{free},finetune{{steps={2 * steps} {subject.options}}}"
+    computed = COMPUTED.format(budget=ARRIVED.get(method, budget).format(**learned))
+    computed = f"{PREPARED},{computed.replace(',gptq', ',fit-levels,gptq') if tabled else computed}"
+    pipelines = {"computed": computed}
+    pipelines["computed, fine-tuned"] = f"{computed},finetune{{steps={2 * steps} {subject.options}}}"
     plans = {"learned": learned}
     for name, it in pipelines.items():
         plans[name] = past.get(it) or compiled(subject, it, seed, options.images)

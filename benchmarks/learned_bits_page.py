@@ -12,7 +12,7 @@ from typing import Any
 from between_marks import fill
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = {"ddq.md": ("ddq",), "bsq.md": ("bsq", "msq"), "amed.md": ("amed",)}
+PAGES = {"ddq.md": ("ddq", "ddq-free"), "bsq.md": ("bsq", "msq"), "amed.md": ("amed",)}
 HEAD = (
     "| model, method, budget, seed, steps | float | learned, fine-tuned | computed, no training "
     "| computed, fine-tuned | packed as Q/DQ | bytes of weights | below 32 bits | processor time |\n"
