@@ -35,20 +35,21 @@ MANY = settings(
 )
 LOAD_BYTES = 32 << 20
 """What loading may allocate: far above the sample network, far below what a lying size asks for."""
+PIPELINE = "canonicalize,fold-batchnorm,equalize,allocate{bits=2,8 max-size=0.6x},assign-scales,fit-levels"
 Document = dict[str, Any]
 Place = tuple[str | int, ...]
 
 
 @pytest.fixture(scope="module")
 def real(quickstart: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The packed form of the sample network: convolutions of all kinds, a sum, pools, a concatenation."""
+    """The packed form of the sample network: convolutions of all kinds, a sum, pools, tables."""
     out = tmp_path_factory.mktemp("fuzz") / "out"
     request = QuantizeRequest(
         model=quickstart / "digits.onnx",
         out=out,
         calib=str(quickstart / "digits_calib.npz"),
         target="bitfusion",
-        bits=(3, 8),
+        pipeline=PIPELINE,
         samples=8,
     )
     run_quantize(request, lambda stage, done, total: None)
