@@ -55,6 +55,7 @@ PREPARATION = {
     "smooth": "canonicalize,fold-batchnorm",
     "allocate": "canonicalize,fold-batchnorm",
     "assign-scales": "canonicalize,fold-batchnorm",
+    "fit-levels": "canonicalize,fold-batchnorm,assign-scales",
     "multipoint": "canonicalize,fold-batchnorm,assign-scales",
     "gptq": "canonicalize,fold-batchnorm,assign-scales",
     "bias-correction": "canonicalize,fold-batchnorm,assign-scales{weights=minmax}",
