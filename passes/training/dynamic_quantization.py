@@ -16,7 +16,7 @@ import torch
 from passes.training.adam_state import begin, restore, state_of
 from passes.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from passes.training.finetuning import fingerprint
-from passes.training.gated import gated
+from passes.training.gated import check_choice, gated
 from passes.training.gated_optimizer import rated, set_rates
 from passes.training.resource import Resource
 from passes.training.settling import check_feasible, settle
@@ -56,9 +56,13 @@ class DynamicQuantization:
             lesson: on a simulation of the model, whose quantizers are replaced.
             course: how to learn.
             limits: budgets.
+
+        Raises:
+            UsageError: nothing can have fewer bits.
         """
         self._model, self._ctx, self._lesson, self._course = model, ctx, lesson, course
         self._gated = gated(model, ctx, lesson.simulation, free=course.free)
+        check_choice(SOURCE, self._gated, ctx.target)
         self._resource = Resource(self._gated.layers, limits, course.power)
         for gates in self._gated.gates.values():
             gates.curvature = lesson.data.size * lesson.data.rows / 2

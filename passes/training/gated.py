@@ -10,6 +10,7 @@ import numpy as np
 from hwmodels import Precision, price_table
 from passes.analysis.cost import Costs
 from passes.analysis.workloads import Workloads
+from passes.errors import UsageError
 from passes.execution.collect import CollectActivations
 from passes.execution.scale_memo import ScaleMemos
 from passes.ir.plan import LayerBits
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from hwmodels import Metric, Workload
+    from hwmodels import HardwareModel, Metric, Workload
     from passes.api import PassContext
     from passes.ir.layers import Layer
     from passes.ir.model import Model
@@ -160,6 +161,19 @@ def gated(
     for it in (*learned, *(weight.gates for weight in weights.values())):
         it.learn()
     return Gated(weights, steps, tuple(found), simulation)
+
+
+def check_choice(source: str, parts: Gated, target: HardwareModel) -> None:
+    """Check that there are bits to learn.
+
+    Raises:
+        UsageError: nothing can have fewer bits than in the plan.
+    """
+    if not parts.gates:
+        raise UsageError(
+            f"{source}: on {target.name} no weight or activation can have fewer bits than in the plan; "
+            "begin with more, as in uniform=w8a8, or choose a target with more widths"
+        )
 
 
 @dataclass(frozen=True, slots=True)

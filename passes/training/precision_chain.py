@@ -17,7 +17,7 @@ import torch
 from passes.training.adam_state import begin, restore, state_of
 from passes.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from passes.training.finetuning import fingerprint
-from passes.training.gated import gated
+from passes.training.gated import check_choice, gated
 from passes.training.gated_optimizer import rated, set_rates
 
 if TYPE_CHECKING:
@@ -54,9 +54,13 @@ class PrecisionChain:
             lesson: on a simulation of the model, whose quantizers are replaced.
             course: how to learn.
             metric: name of the cost, a sum over layers.
+
+        Raises:
+            UsageError: nothing can have fewer bits.
         """
         self._model, self._ctx, self._lesson, self._course = model, ctx, lesson, course
         self._gated, self._metric = gated(model, ctx, lesson.simulation), metric
+        check_choice(SOURCE, self._gated, ctx.target)
         self._gated.settle()
         self._gates: list[Gates] = list(self._gated.gates.values())
         rng = np.random.default_rng([ctx.seed, 4])

@@ -12,6 +12,7 @@ import pytest
 from hwmodels import Precision
 from hwmodels.registry import load_target
 from passes.allocation.amed import Amed
+from passes.allocation.ddq import Ddq
 from passes.analysis.cost import price_plan
 from passes.api import Aspect, PassContext
 from passes.errors import DataError, UsageError
@@ -135,6 +136,16 @@ def test_a_loss_that_is_not_finite_keeps_the_best_plan(
     assert "not finite in step 33: the result of layer first is NaN or infinite" in result.summary
     assert 0 < int(result.facts["step"]) <= 30
     assert result.wrote is Aspect.PLAN
+
+
+@pytest.mark.parametrize("step", [QUICK, Ddq(steps=4, max_size="2x")], ids=["amed", "ddq"])
+def test_a_plan_of_the_least_bits_leaves_no_choice(residual: Model, step: Amed | Ddq) -> None:
+    ctx = context("cortex-m55")
+    setup = quantizer_setup(residual.graph, ctx.target)
+    residual.plan = plan_of_bits(setup, {layer.name: Precision(4, 8) for layer in setup.layers})
+    PassManager(parse("assign-scales")).run(residual, ctx)
+    with pytest.raises(UsageError, match=r"on cortex-m55 no weight or activation can have fewer bits"):
+        learned(step, residual, ctx)
 
 
 @pytest.mark.parametrize(
