@@ -30,7 +30,7 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "json": json.loads,
     "pipeline": parse,
 }
-COPIES = {"digits": "model", "digits_calib": "calib", "digits_eval": "eval"}
+COPIES = {"digits": ("model",), "digits_calib": ("calib", "train"), "digits_eval": ("eval",)}
 """Files of samples/quickstart under the names that pages give to a model and data of one's own."""
 LONG = ("quantize", "search")
 """Commands of which results are shared."""
@@ -82,7 +82,8 @@ class Reader:
         (self.folder / "samples").symlink_to(repository / "samples")
         for source in (repository / "samples" / "quickstart").glob("digits*"):
             (self.folder / source.name).symlink_to(source)
-            (self.folder / (COPIES[source.stem] + source.suffix)).symlink_to(source)
+            for name in COPIES[source.stem]:
+                (self.folder / (name + source.suffix)).symlink_to(source)
         for name in wanted:
             copy = shutil.copytree if known[name].is_dir() else shutil.copy
             copy(known[name], self.folder / name)
