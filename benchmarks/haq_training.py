@@ -16,6 +16,7 @@ import argparse
 import json
 import tempfile
 import time
+from fnmatch import fnmatch
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--mobilenet", type=Path, required=True)
+    parser.add_argument("--budgets", default="*", help="pattern of target, metric and limit")
     parser.add_argument("--episodes", type=int, default=40)
     parser.add_argument("--episode-steps", type=int, default=40)
     parser.add_argument(
@@ -50,7 +52,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    for budget in BUDGETS:
+    for budget in (it for it in BUDGETS if fnmatch(" ".join(it), options.budgets)):
         found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"entries": {}}
         how = f"{options.episodes} episodes of {options.episode_steps} steps, {options.steps} behind"
         key = f"{budget[0]}, {budget[1]} {budget[2]}; {how}, seed {options.seed}"
