@@ -64,7 +64,7 @@ def runs() -> Iterator[Run]:
         yield Run("lossless 4/4", network, "generic", bits)
     for target, bits in product(("bitfusion", "eyeriss"), ("8", "4", "3", "2")):
         yield Run("equal latency", "resnet20", target, f"uniform=w{bits}a{bits}")
-    # The latencies of uniform 4, and of uniform 3 bits on eyeriss; in between on bitfusion, where 3 bits run as 4.
+    # The latencies of uniform 4 bits, of 3 on eyeriss, and one below on bitfusion, where 3 bits run as 4.
     for target, limit in (
         ("bitfusion", 0.3231),
         ("bitfusion", 0.2),
