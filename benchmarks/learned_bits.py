@@ -35,14 +35,14 @@ BUDGETS = {
     "ddq": ("max-size=0.4x max-bops=0.2x", "max-size=0.3x max-bops=0.15x"),
     "ddq-free": ("max-size=0.3x", "max-size=0.26x"),
     "msq": ("max-size=0.4x", "max-size=0.285x"),
-    "bsq": ("strength=4 rounds=20 max-rise=2",),
+    "bsq": ("max-size=0.4x", "max-size=0.285x"),
     "amed": ("metric=bops",),
 }
 """Budgets of what learns bits, by name of the method; options of those that have none."""
 FREE_LEVELS = "ddq-free"
 """`ddq` with free levels, beside computed bits with levels of least error. Budgets on bit operations hardly
 tell it anything: levels are multiplied as bytes."""
-ARRIVED = {"bsq": "max-size={weight_bytes:.0f}B", "amed": "max-size={weight_bytes:.0f}B max-bops={bops:.0f}"}
+ARRIVED = {"amed": "max-size={weight_bytes:.0f}B max-bops={bops:.0f}"}
 """Budgets of the plan computed beside one that was learned without: what that arrived at."""
 ROUNDED = "assign-scales,gptq,bias-correction"
 COMPUTED = f"allocate{{{{{{budget}}}}}},{ROUNDED}"

@@ -30,7 +30,7 @@ BUILTIN: tuple[tuple[str, str], ...] = (
     ("distill", "passes.transform.distill:Distill"),
     ("ddq", "passes.allocation.ddq:Ddq"),
     ("amed", "passes.allocation.amed:Amed"),
-    ("bsq", "passes.transform.bsq:Bsq"),
+    ("bsq", "passes.allocation.bsq:Bsq"),
     ("msq", "passes.allocation.msq:Msq"),
     ("finetune", "passes.transform.finetune:Finetune"),
     ("lower", "passes.lowering.lower:Lower"),

@@ -1,8 +1,8 @@
 """Bit-level sparsity: a model learns how many bits its layers need [BSQ, arXiv 2102.10462].
 
 The loss is that of fine-tuning; beside it every plane of bits pays for its size, more in layers with many
-weights of many bits. The paper adds the norms to the loss; here they are taken off in a step of their own
-after each of Adam's, which would scale them by its own measure.
+weights of many bits, and less where the loss holds them. The paper adds the norms to the loss; here they are
+taken off in a step of their own after each of Adam's, which would scale them by its own measure.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from passes.errors import DataError, UsageError
@@ -19,16 +20,25 @@ from passes.ir.weights import quantized_weight
 from passes.training.bit_planes import BitPlanes
 from passes.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from passes.training.finetuning import fingerprint
+from passes.training.plane_budgets import Budgets
+from passes.training.planed_layer import PlanedLayer
+from passes.training.rounding import NEAR, START
 
 if TYPE_CHECKING:
-    from hwmodels import Precision
+    from collections.abc import Sequence
+
     from passes.api import PassContext
+    from passes.ir.layers import Layer
     from passes.ir.model import Model
     from passes.ir.plan import QuantPlan
     from passes.training.bridge import Values
     from passes.training.lesson import Lesson
+    from passes.training.resource import Limit
+    from passes.training.settling import Price
 
 SOURCE = "bsq"
+TINY = 1e-30
+"""Keeps divisors above 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +51,10 @@ class Sparsity:
         rounds: re-quantizations.
         tolerance: norm, 0 to 1, at which a plane counts as gone.
         max_rise: of the loss on the samples held out over that of the start; a re-quantization that ends
-            above it is undone and ends the run.
+            above it is undone and ends the run. Not where there are budgets, which have to be met.
         checkpoint: file that is written at every re-quantization, and gone on from; empty for none.
+        limits: budgets; planes are dropped until the last of them are met at the end, and others in equal
+            ratios before.
     """
 
     strength: float
@@ -50,6 +62,7 @@ class Sparsity:
     tolerance: float
     max_rise: float
     checkpoint: str
+    limits: Sequence[Limit] = ()
 
 
 class BitSparsity:
@@ -68,26 +81,32 @@ class BitSparsity:
         """
         self._model, self._ctx, self._lesson, self._sparsity = model, ctx, lesson, sparsity
         self._weights: dict[str, BitPlanes] = {}
-        for layer in lesson.simulation.setup.layers:
-            for part in layer.parts:
-                quant = model.plan.tensors[part.weight_name]
-                if part.weight_name not in self._weights and quant.points is quant.levels is None:
-                    codes = quantized_weight(part, quant)
-                    self._weights[part.weight_name] = BitPlanes(quant, codes, lesson.simulation.bridge.device)
+        self._layers: list[PlanedLayer] = []
+        setup = lesson.simulation.setup
+        for layer in setup.layers:
+            own = {part.weight_name: it for part in layer.parts if (it := self._planes(part)) is not None}
+            if own:
+                self._layers.append(PlanedLayer.of(layer, own, model, ctx, setup))
         if not self._weights:
             raise UsageError("bsq: no layer has a constant weight to learn the bits of")
         self.ended, self.bits, self._kept = "", self._mean_bits(), model.plan
         self._most = 0.0
 
-    def run(self) -> QuantPlan:
+    def run(self, price: Price) -> QuantPlan:
         """Train, dropping planes on the way, and return the plan with the bits that are left.
 
+        Args:
+            price: tells the cost of the network at given bits, by metric, conversions included.
+
         Raises:
+            InfeasibleError: the least bits of all weights exceed a budget.
             DataError: the checkpoint is damaged or of another run, or cannot be written.
         """
         course = self._lesson.data.course
         every = max(course.steps // self._sparsity.rounds, 1)
-        self._most = self._lesson.over_held(self._constants()) + self._sparsity.max_rise
+        budgets = self._budgets(price)
+        rise = float("inf") if self._sparsity.limits else self._sparsity.max_rise
+        self._most = self._lesson.over_held(self._constants()) + rise
         start = self._resume()
         optimizer = self._optimizer()
         for step in range(start, course.steps):
@@ -97,13 +116,30 @@ class BitSparsity:
                 break
             self._ctx.progress(SOURCE, step + 1, course.steps)
             if (step + 1) % every == 0 and step + 1 < course.steps:
-                if not self._requantize(step + 1):
+                if not self._requantize(step + 1, budgets):
                     return self._kept
                 self._save(step + 1)
                 # The shapes of the parameters have changed.
                 optimizer = self._optimizer()
-        self._requantize(course.steps)
+        self._requantize(course.steps, budgets)
         return self._kept
+
+    def _budgets(self, price: Price) -> Budgets | None:
+        """Return what has to be met on the way; ``None`` without budgets."""
+        if not self._sparsity.limits:
+            return None
+        fixed = {name: it.precision for name, it in self._model.plan.layers.items()}
+        return Budgets(self._layers, self._sparsity.limits, lambda bits: price({**fixed, **bits}, {}))
+
+    def _planes(self, part: Layer) -> BitPlanes | None:
+        """Return the planes of a weight, which parts may share; ``None`` where it has points or a table."""
+        name, quant = part.weight_name, self._model.plan.tensors[part.weight_name]
+        if quant.points is quant.levels is None and name not in self._weights:
+            codes = quantized_weight(part, quant).astype(np.float64)
+            scale = quant.spec.granularity.expand(quant.params.scale, codes.shape)  # type: ignore[union-attr]
+            off = np.clip(part.weight_values() / scale - codes, -NEAR, NEAR)
+            self._weights[name] = BitPlanes(quant, codes + START * off, self._lesson.simulation.bridge.device)
+        return self._weights.get(name)
 
     def _learn(self, step: int, optimizer: torch.optim.Optimizer) -> bool:
         loss, feeds = self._lesson.loss(self._constants(), step)
@@ -114,27 +150,36 @@ class BitSparsity:
             return False
         optimizer.zero_grad()
         torch.autograd.backward([loss])
+        for planes in self._weights.values():
+            planes.observe()
         optimizer.step()
         for weight, amount in self._amounts():
             weight.shrink(amount)
         return True
 
     def _amounts(self) -> list[tuple[BitPlanes, float]]:
-        """Return what the planes of each weight lose in a step: by the share of its bits in those of all."""
+        """Return what the planes of each weight lose in a step, by its bits over how the loss holds them.
+
+        The paper's penalty grows with the bits of a layer, and a gradient of the loss stands against it. Adam
+        divides that by the root of its mean square, so the penalty is divided by it as well.
+        """
         alive = [weight for weight in self._weights.values() if weight.planes]
-        mean = sum(weight.count * weight.planes for weight in alive) / max(len(alive), 1)
-        base = self._sparsity.strength / self._lesson.data.course.steps
-        return [(weight, base * weight.count * weight.planes / mean) for weight in alive]
+        pulls = [weight.count * weight.planes / max(weight.hold(), TINY) for weight in alive]
+        base = self._sparsity.strength / self._lesson.data.course.steps / max(sum(pulls), TINY) * len(alive)
+        return [(weight, base * pull) for weight, pull in zip(alive, pulls, strict=True)]
 
     def _optimizer(self) -> torch.optim.Optimizer:
         rate = self._lesson.data.course.rate
         planes = [it for weight in self._weights.values() for it in (weight.positive, weight.negative)]
         return torch.optim.Adam([{"params": planes, "lr": rate, "initial": rate}])
 
-    def _requantize(self, step: int) -> bool:
+    def _requantize(self, step: int, budgets: Budgets | None) -> bool:
         """Drop planes, and return whether the loss allows it; if so the plan is kept."""
-        for weight in self._weights.values():
-            weight.requantize(self._sparsity.tolerance)
+        if budgets:
+            budgets.meet(step / self._lesson.data.course.steps)
+        else:
+            for weight in self._weights.values():
+                weight.requantize(self._sparsity.tolerance)
         loss = self._lesson.over_held(self._constants())
         message = f"{self._mean_bits():.2f} bits per weight, loss {loss:.4g} on samples held out"
         self._ctx.note(SOURCE, f"step {step}", message)
@@ -142,6 +187,8 @@ class BitSparsity:
             self.ended = self.ended or f"the loss went above {self._most:.4g} after step {step}"
             return False
         self.bits, self._kept = self._mean_bits(), self._written()
+        for weight in self._weights.values():
+            weight.forget()
         return True
 
     def _save(self, step: int) -> None:
@@ -183,21 +230,10 @@ class BitSparsity:
 
     def _written(self) -> QuantPlan:
         """Return the plan with the codes that are left, at bits that the machine runs."""
-        plan, setup = self._model.plan, self._lesson.simulation.setup
+        plan = self._model.plan
         layers, tensors = dict(plan.layers), dict(plan.tensors)
-        for layer in setup.layers:
-            names = [part.weight_name for part in layer.parts if part.weight_name in self._weights]
-            if not names:
-                continue
-            old = layers[layer.name].precision
-            needed = max(self._weights[name].bits for name in names)
-            bits = _legal(needed, old, setup.rules[layer.name].precisions)
-            layers[layer.name] = LayerBits(layer.op, replace(old, weight_bits=bits))
-            tensors |= {name: self._weights[name].decision(bits) for name in names}
+        for layer in self._layers:
+            layers[layer.name] = LayerBits(layer.op, layer.precision)
+            bits = layer.precision.weight_bits
+            tensors |= {name: it.decision(bits) for name, it in layer.weights.items()}
         return replace(plan, layers=layers, tensors=tensors)
-
-
-def _legal(needed: int, old: Precision, precisions: tuple[Precision, ...]) -> int:
-    """Return the least number of bits that the machine runs beside the activations of a layer."""
-    known = [it.weight_bits for it in precisions if it.act_bits == old.act_bits and it.weight_bits >= needed]
-    return min(known, default=old.weight_bits)

@@ -1,11 +1,14 @@
-"""Training in half precision, emulated on a CPU: what is stored between operators is rounded to fp16.
+"""Training in half precision: emulated on any machine, or by PyTorch's autocast where fp16 is fast.
 
-Operators multiply and add in float32, as matrix units with fp16 inputs do. Every gradient that one operator
-hands to another is rounded to fp16, and may be scaled on the way; such scales are powers of two.
+Emulated, what is stored between operators is rounded to fp16. Operators multiply and add in float32, as
+matrix units with fp16 inputs do. Every gradient that one operator hands to another is rounded to fp16, and
+may be scaled on the way; such scales are powers of two. Under autocast the operators do the rounding, and
+what is left to do is the scaling.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +16,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Set
 
     from passes.training.bridge import Bridge, Step, Values
     from passes.training.call import Call, Operator
@@ -28,7 +31,7 @@ class GradientScales:
 
     Attributes:
         tensors: of the gradient of each tensor, by name; 1 for names that are not there.
-        layers: by which the gradient of a layer's result grows further before it is multiplied, by node name.
+        layers: of the gradient of an operator's result, before the operator uses it, by node name.
     """
 
     tensors: Mapping[str, float]
@@ -44,17 +47,41 @@ class GradientScales:
         return self.tensors.get(tensor, 1.0)
 
 
-class _Edge(torch.autograd.Function):  # type: ignore[misc,unused-ignore]
-    """Rounded to fp16 both ways; backwards multiplied as well."""
+@dataclass(frozen=True, slots=True)
+class _Edge:
+    """What happens to a tensor between two operators.
+
+    Attributes:
+        factor: of its gradient, once that is rounded.
+        ahead, back: whether it, and its gradient, are rounded to fp16; not where they are fp16 already.
+    """
+
+    factor: float
+    ahead: bool
+    back: bool
+
+    def __call__(self, x: Tensor) -> Tensor:
+        idle = self.factor == 1 and not (self.ahead or self.back)
+        if idle or not x.is_floating_point():
+            return x
+        found: Tensor = _Pass.apply(x, self)  # type: ignore[no-untyped-call,unused-ignore]
+        return found
+
+
+class _Pass(torch.autograd.Function):  # type: ignore[misc,unused-ignore]
+    """An edge, both ways."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, factor: float) -> Tensor:
-        ctx.factor = factor
-        return in_half(x)
+    def forward(ctx: Any, x: Tensor, edge: _Edge) -> Tensor:
+        ctx.edge = edge
+        return in_half(x) if edge.ahead else x.view_as(x)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return in_half(gradient * ctx.factor), None
+        found = in_half(gradient) if ctx.edge.back else gradient
+        if ctx.edge.factor != 1:
+            found = in_half(found * ctx.edge.factor) if ctx.edge.back else found * ctx.edge.factor
+        return found, None
 
 
 def in_half(x: Tensor) -> Tensor:
@@ -62,7 +89,7 @@ def in_half(x: Tensor) -> Tensor:
     return x.to(torch.float16).to(torch.float32)
 
 
-def halved(bridge: Bridge, scales: GradientScales) -> Bridge:
+def halved(bridge: Bridge, scales: GradientScales, *, rounded: bool = True) -> Bridge:
     """Return a bridge that runs in half precision.
 
     The gradient of a constant or an input comes out at the scale that `scales` has for its name.
@@ -71,31 +98,34 @@ def halved(bridge: Bridge, scales: GradientScales) -> Bridge:
         bridge: a float graph.
         scales: of all gradients. Where readers of a tensor hand back gradients of different scales, each is
             brought to that of the tensor before they are added.
+        rounded: whether tensors and gradients are rounded here, as nothing else does it.
     """
-    return replace(bridge, steps=tuple(_halved(step, scales) for step in bridge.steps))
+    made = {name for step in bridge.steps for name in step.outputs}
+    readers = Counter(name for step in bridge.steps for name in step.inputs)
+    several = {name for name, count in readers.items() if count > 1}.union(bridge.outputs)
+    steps = (_halved(step, scales, made if rounded else None, several) for step in bridge.steps)
+    return replace(bridge, steps=tuple(steps))
 
 
-def _halved(step: Step, scales: GradientScales) -> Step:
-    gain = scales.layers.get(step.call.name, 1.0)
+def _halved(step: Step, scales: GradientScales, made: Set[str] | None, several: Set[str]) -> Step:
+    """Return a step between its edges; it rounds if `made`, the tensors that other steps round, is given.
+
+    A gradient that comes from one reader alone is rounded there; a sum, or that of the loss, is rounded here.
+    """
+    gain, rounded = scales.layers.get(step.call.name, 1.0), made is not None
     given = scales.of(step.outputs[0]) * gain
-    factors = [scales.of(name) / given for name in step.inputs]
+    before = [_Edge(scales.of(it) / given, rounded and it not in (made or ()), rounded) for it in step.inputs]
+    behind = [_Edge(gain, rounded, rounded and (gain != 1 or it in several)) for it in step.outputs]
 
     def run(call: Call, *inputs: Tensor | None) -> Tensor | tuple[Tensor, ...]:
-        pairs = zip(inputs, factors, strict=True)
-        found = step.function(call, *(None if it is None else _edge(it, factor) for it, factor in pairs))
+        pairs = zip(before, inputs, strict=True)
+        found = step.function(call, *(None if it is None else edge(it) for edge, it in pairs))
         results = found if isinstance(found, tuple) else (found,)
-        scaled = tuple(_edge(result, gain) for result in results)
+        scaled = tuple(edge(result) for edge, result in zip(behind, results, strict=False))
         return scaled if isinstance(found, tuple) else scaled[0]
 
     function: Operator = run
     return replace(step, function=function)
-
-
-def _edge(x: Tensor, factor: float) -> Tensor:
-    if not x.is_floating_point():
-        return x
-    found: Tensor = _Edge.apply(x, factor)  # type: ignore[no-untyped-call,unused-ignore]
-    return found
 
 
 def gradients(
@@ -104,25 +134,32 @@ def gradients(
     weights: Values,
     loss: Callable[[Values], Tensor],
     scales: GradientScales | None,
+    *,
+    autocast: bool = False,
 ) -> tuple[float, Values]:
     """Return the loss and the gradients of the weights, in their true size.
 
     Args:
-        bridge: a float graph.
+        bridge: a float graph, on the device that computes.
         feeds: its inputs.
         weights: constants to learn, by name; in float32.
-        loss: maps the results to a number.
+        loss: maps the results, in float32, to a number.
         scales: for half precision; ``None`` computes in float32.
+        autocast: compute in the fp16 of the device, rather than emulate it.
     """
     leaves = {name: it.detach().requires_grad_() for name, it in weights.items()}
-    used = bridge if scales is None else halved(bridge, scales)
-    results = used.run({**feeds, **leaves})
+    half = scales or GradientScales({}, {})
+    used = bridge if scales is None else halved(bridge, half, rounded=not autocast)
+    with torch.autocast(bridge.device.type, torch.float16, enabled=autocast and scales is not None):
+        results = used.run({**feeds, **leaves})
     if scales is not None:
-        results = {name: _edge(it, scales.of(name)) for name, it in results.items()}
+        # The loss is scaled in float32, before its gradient is rounded.
+        edges = {name: _Edge(half.of(name), ahead=False, back=False) for name in results}
+        results = {name: edges[name](it.float()) for name, it in results.items()}
     value = loss(results)
     torch.autograd.backward([value])
     found = {
-        name: torch.zeros_like(leaf) if leaf.grad is None else leaf.grad / (scales.of(name) if scales else 1)
+        name: torch.zeros_like(leaf) if leaf.grad is None else leaf.grad / half.of(name)
         for name, leaf in leaves.items()
     }
     return float(value.detach()), found

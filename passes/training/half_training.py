@@ -1,7 +1,8 @@
-"""Trains a float graph in emulated half precision, to see which scaling of gradients it needs."""
+"""Trains a float graph in half precision, emulated or of the device, with gradients scaled as it may need."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,11 +19,15 @@ from passes.training.loss_scaling import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from passes.training.bridge import Bridge, Values
 
     Batch = tuple[Values, Callable[[Values], torch.Tensor]]
+
+
+def _unchanged(step: int) -> float:
+    return 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,8 @@ class HalfCourse:
         momentum: of the same.
         fixed: the number that `Scaling.FIXED` multiplies the loss by.
         refresh: steps after which `Scaling.ADAPTIVE` looks at gradients again.
+        autocast: compute in the fp16 of the bridge's device, rather than emulate it in float32.
+        factor: what the rate is multiplied by in a step, counted from 0.
     """
 
     scaling: Scaling | None
@@ -42,6 +49,8 @@ class HalfCourse:
     momentum: float = 0.9
     fixed: float = 128.0
     refresh: int = 10
+    autocast: bool = False
+    factor: Callable[[int], float] = _unchanged
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +116,7 @@ def train_half(bridge: Bridge, weights: Values, batches: Iterable[Batch], course
     last: tuple[Batch, Values, Values] | None = None
     for step, batch in enumerate(batches):
         scales = scaler.scales(step, learned, batch)
-        loss, found = gradients(bridge, batch[0], learned, batch[1], scales)
+        loss, found = gradients(bridge, batch[0], learned, batch[1], scales, autocast=course.autocast)
         losses.append(loss)
         finite = all(bool(torch.isfinite(it).all()) for it in found.values())
         scaler.tell(finite)
@@ -117,7 +126,7 @@ def train_half(bridge: Bridge, weights: Values, batches: Iterable[Batch], course
         last = (batch, dict(learned), found) if scales else None
         for name, gradient in found.items():
             speed[name] = course.momentum * speed[name] + gradient
-            learned[name] = learned[name] - course.rate * speed[name]
+            learned[name] = learned[name] - course.rate * course.factor(step) * speed[name]
     return HalfRun(learned, tuple(losses), skipped, _lost(bridge, *last) if last else 0.0)
 
 

@@ -5,9 +5,9 @@ product of the two is taken as normal about 0 with ``sigma**2 = (E[g**2]) (E[w**
 as ``sigma sqrt(f / 2)``; the layer scales g by the least power of two at which a share `SHARE` of its sums
 underflows, as far as no sum can overflow.
 
-That says nothing of operators that are no products; gradients that one of these shrinks are scaled by their
-own size, in the same way. Sizes come from a pass in float32 now and then, those of the paper from the
-gradients in fp16 on the way.
+That says nothing of the gradients of weights, nor of operators that are no products: the gradient of a result
+is scaled so that those that an operator hands on, of whatever size they were last, do not underflow either.
+Sizes come from a pass in float32 now and then, those of the paper from the gradients in fp16 on the way.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 SHARE = 1e-3
 """Share of the products of a layer that may underflow."""
-LARGEST_GAIN, LARGEST_SCALE = 2.0**4, 2.0**20
-"""Limits of what one layer, and all on the way, may scale by."""
+LARGEST_SCALE = 2.0**20
+"""Limit of what all on the way may scale by."""
 ROOM = 4.0
 """Distance of the largest gradient from the largest number: it changes until scales are taken anew."""
 GROWTH_STEPS, GROWTH = 200, 2.0
@@ -109,31 +109,43 @@ def adaptive_scales(bridge: Bridge, weights: Values, moments: Mapping[str, Momen
     layers: dict[str, float] = {}
     for step in reversed(bridge.steps):
         given = tensors.get(step.outputs[0], 1.0)
-        gain = _gain(step, bridge, weights, moments, given)
-        layers[step.call.name] = gain
+        layers[step.call.name] = gain = _gain(step, moments, given, _products(step, bridge, weights, moments))
         for name in filter(None, step.inputs):
-            found = moments.get(name)
-            wanted = max(tensors.get(name, 0.0), given * gain, _own(found))
-            tensors[name] = min(wanted, _limit(found))
+            tensors[name] = min(max(tensors.get(name, 0.0), given * gain), _limit(moments.get(name)))
     return GradientScales(tensors, layers)
 
 
-def _gain(step: Step, bridge: Bridge, weights: Values, moments: Mapping[str, Moments], given: float) -> float:
-    """Return the factor by which a layer scales the gradient of its result; 1 for what is no layer."""
+def _gain(step: Step, moments: Mapping[str, Moments], given: float, wanted: float) -> float:
+    """Return the factor by which a step changes the gradient of its result, before it uses it.
+
+    What it hands on is rounded at once: a factor behind it would come too late.
+
+    Args:
+        step: an operator.
+        moments: of the gradients, by tensor name.
+        given: scale of the gradient of its result.
+        wanted: least scale by the model of products.
+    """
+    handed = [moments[name] for name in step.inputs if name in moments]
+    most = min(_limit(it) for it in (moments.get(step.outputs[0]), *handed))
+    return _power(min(max([given, wanted, *map(_own, handed)]), most), least=None) / given
+
+
+def _products(step: Step, bridge: Bridge, weights: Values, moments: Mapping[str, Moments]) -> float:
+    """Return the least scale at which the products of a layer do not underflow; 0 for what is no layer."""
     gradient = moments.get(step.outputs[0])
     if step.call.op not in LAYERS or gradient is None or not gradient.size:
-        return 1.0
+        return 0.0
     weight = weights.get(step.inputs[1], bridge.constants.get(step.inputs[1]))
     if weight is None:
-        return 1.0
-    found = Moments.of(weight)
-    fan = _fan(step, weight)
-    sigma = given * gradient.size * found.size * math.sqrt(0.5 * fan)
+        return 0.0
+    found, fan = Moments.of(weight), _fan(step, weight)
+    sigma = gradient.size * found.size * math.sqrt(0.5 * fan)
     if not sigma:
-        return 1.0
+        return 0.0
     # Neither the gradient itself nor a sum of its products may overflow.
-    highest = FP16.largest / ROOM / (given * gradient.largest * max(1.0, fan * found.largest))
-    return _power(min(least_scale(sigma, SHARE, FP16), highest, LARGEST_GAIN, LARGEST_SCALE / given), least=0)
+    highest = FP16.largest / ROOM / (gradient.largest * max(1.0, fan * found.largest))
+    return min(least_scale(sigma, SHARE, FP16), highest)
 
 
 def _fan(step: Step, weight: Tensor) -> int:

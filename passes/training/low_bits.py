@@ -7,7 +7,6 @@ has a float value at every width, so that bits may come back from one round to t
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,7 +96,8 @@ class LowBits:
                 return self._model.plan
             self._ctx.progress(SOURCE, step + 1, course.steps)
             if not within and turn <= course.rounds:
-                self._drop([self._eased(it, first[it.metric], turn) for it in self._limits], price)
+                share = turn / course.rounds
+                self._drop([it.eased(first[it.metric], share) for it in self._limits], price)
             if not within or step + 1 == course.steps:
                 self._check(step + 1)
         return self._gated.written(self._model.plan)
@@ -163,11 +163,6 @@ class LowBits:
             )
             for place in range(len(gates.widths))
         ]
-
-    def _eased(self, limit: Limit, first: float, turn: int) -> Limit:
-        """Return the budget of a round: from the cost at the start in equal ratios down to the last."""
-        share = turn / self._course.rounds
-        return replace(limit, most=max(first, limit.most) ** (1 - share) * limit.most**share)
 
     def _check(self, step: int) -> None:
         self.loss = self._lesson.over_held(self._gated.constants())

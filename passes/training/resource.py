@@ -8,7 +8,7 @@ the difference of the prices on its two sides.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import fsum
 from typing import TYPE_CHECKING
 
@@ -89,6 +89,10 @@ class Limit:
     metric: str
     most: float
     fixed: float
+
+    def eased(self, first: float, share: float) -> Limit:
+        """Return the budget at a share of the way, in equal ratios from the cost at the start down to it."""
+        return replace(self, most=max(first, self.most) ** (1 - share) * self.most**share)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ def check_feasible(gated: Gated, limits: Sequence[Limit], price: Price) -> None:
     places = [(gates, gates.place) for gates in gated.gates.values()]
     for gates, _ in places:
         gates.place = 0
-    over = _exceeded(limits, price(gated.bits(), gated.tables()))
+    over = exceeded(limits, price(gated.bits(), gated.tables()))
     for gates, place in places:
         gates.place = place
     if over:
@@ -49,7 +49,7 @@ def settle(gated: Gated, limits: Sequence[Limit], price: Price) -> None:
     """
     learned = gated.gates
     gated.decide()
-    while over := _exceeded(limits, price(gated.bits(), gated.tables())):
+    while over := exceeded(limits, price(gated.bits(), gated.tables())):
         open_ = [gates for gates in learned.values() if gates.place > 0]
         if not open_:
             raise InfeasibleError(f"with the least bits everywhere the network still costs {over}")
@@ -66,14 +66,14 @@ def _reopen(gated: Gated, limits: Sequence[Limit], price: Price) -> None:
     while waiting:
         nearest = max(waiting, key=lambda gates: float(gates.free[gates.place].detach()))
         nearest.place += 1
-        if _exceeded(limits, price(gated.bits(), gated.tables())):
+        if exceeded(limits, price(gated.bits(), gated.tables())):
             nearest.place -= 1
             waiting.remove(nearest)
         elif nearest.place + 1 == len(nearest.widths):
             waiting.remove(nearest)
 
 
-def _exceeded(limits: Sequence[Limit], costs: Mapping[str, float]) -> str:
+def exceeded(limits: Sequence[Limit], costs: Mapping[str, float]) -> str:
     """Return the first budget that is exceeded, in words; empty when there is none."""
     for limit in limits:
         if costs[limit.metric] > limit.most:

@@ -10,8 +10,10 @@ import pytest
 
 from hwmodels import Precision
 from hwmodels.registry import load_target
+from passes.allocation.bsq import Bsq
+from passes.allocation.learned_budgets import LearnedBudgets, pricing
 from passes.api import Aspect, PassContext
-from passes.errors import DataError, UsageError
+from passes.errors import DataError, InfeasibleError, UsageError
 from passes.execution.dataset import Dataset, InputSpec
 from passes.execution.simulator import Simulator
 from passes.execution.sources import ArraySource
@@ -22,7 +24,6 @@ from passes.ir.specs import plan_of_bits
 from passes.manager import PassManager
 from passes.numerics import IntFormat, PerChannel, PerGroup, QuantParams, QuantSpec
 from passes.pipeline import parse
-from passes.transform.bsq import Bsq
 
 torch = pytest.importorskip("torch", reason="needs the extra train")
 from passes.training.bit_planes import BitPlanes  # noqa: E402
@@ -31,14 +32,14 @@ CPU = torch.device("cpu")
 QUICK = Bsq(steps=40, batch=16, rate=0.1, held=32, rounds=4, max_rise=1e9)
 
 
-def planes_of(codes: list[list[int]], bits: int = 4) -> BitPlanes:
+def planes_of(codes: list[list[float]], bits: int = 4) -> BitPlanes:
     scale = np.full(len(codes), 0.25, np.float32)
     quant = TensorQuant(
         Role.WEIGHT,
         QuantSpec(IntFormat(bits), PerChannel(0)),
         QuantParams(scale, np.zeros(len(codes), np.int32)),
     )
-    return BitPlanes(quant, np.array(codes, np.int8), CPU)
+    return BitPlanes(quant, np.array(codes), CPU)
 
 
 def test_planes_hold_the_codes() -> None:
@@ -217,3 +218,58 @@ def test_planes_come_back_from_their_state() -> None:
 def test_options_that_make_no_sense_are_refused(residual: Model, step: Bsq) -> None:
     with pytest.raises(UsageError, match="bsq: rounds must be at least 1"):
         step.check(planned(residual), context())
+
+
+def test_a_budget_is_met_and_kept_on_the_way(residual: Model) -> None:
+    model, ctx = planned(residual), context()
+    limits = [it.most for it in LearnedBudgets(max_size="0.4x").limits(model, ctx)]
+    result = replace(QUICK, max_rise=0.0, max_size="0.4x").run(model, ctx)
+    bits = [float(entry.message.split()[0]) for entry in ctx.journal]
+    assert bits == sorted(bits, reverse=True)
+    # Equal ratios: the square root of the whole way, and a bit more as planes are whole, half-way.
+    assert len(bits) == 4
+    assert bits[1] > 1.3 * bits[3]
+    used = {name: layer.precision for name, layer in model.plan.layers.items()}
+    costs = pricing(model, ctx)(used)
+    assert costs["weight_bytes"] <= limits[0]
+    assert costs["weight_bytes"] > 0.7 * limits[0]
+    assert result.facts["bits"] == bits[-1] or abs(result.facts["bits"] - bits[-1]) < 0.01
+    assert "stopped" not in result.summary
+    with pytest.raises(InfeasibleError, match="with the least bits everywhere"):
+        replace(QUICK, max_size="0.1x").run(planned(residual), ctx)
+
+
+def test_the_loss_decides_which_planes_go() -> None:
+    needed, idle = (planes_of([[5, -3, 7, 1]]) for _ in range(2))
+    for weight, size in ((needed, 10.0), (idle, 1.0)):
+        torch.autograd.backward([size * weight.value().sum()])
+        weight.observe()
+    assert needed.hold() == pytest.approx(10 * idle.hold())
+    assert needed.harm(1) == pytest.approx(100 * idle.harm(1))
+    assert 0 < idle.harm(1) < idle.harm(2)
+    # A gradient in codes of twice the size is twice as large.
+    held = idle.hold()
+    idle.drop(1)
+    assert 1.4 * held < idle.hold() < 2.8 * held
+    idle.forget()
+    assert idle.hold() == 0
+
+
+def test_steps_are_fitted_as_planes_go() -> None:
+    rng = np.random.default_rng(0)
+    values = np.clip(np.rint(20 * rng.standard_normal((1, 4000))), -127, 127)
+    fitted = planes_of(values.tolist(), bits=8)
+    fitted.drop(6)
+    error = fitted.value().detach().numpy() - 0.25 * values
+    doubled = 16 * np.clip(np.rint(values / 64), -1, 1) - 0.25 * values
+    assert fitted.planes == 1
+    assert np.square(error).mean() < 0.75 * np.square(doubled).mean()
+
+
+def test_what_a_weight_is_off_its_code_is_rounded_once() -> None:
+    weight = planes_of([[4.9, 5.1, -1.25, 6.75]], bits=8)
+    assert weight.value().tolist() == [[1.25, 1.25, -0.25, 1.75]]
+    weight.drop(1)
+    codes = weight.decision(3).codes.tolist()
+    # Twice, 4.9 and 5.1 would both have gone from 5 to 2, half to even.
+    assert codes == [[2, 3, -1, 3]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -64,7 +65,7 @@ def batches(steps: int = STEPS) -> Iterator[tuple[Values, Callable[[Values], tor
         yield {"x": torch.from_numpy(x)}, loss
 
 
-def trained(model: Model, scaling: Scaling | None, **options: float) -> HalfRun:
+def trained(model: Model, scaling: Scaling | None, **options: Any) -> HalfRun:
     bridge = Bridge.of(model.graph)
     weights = {name: bridge.constants[name] for name in WEIGHTS}
     return train_half(bridge, weights, batches(), HalfCourse(scaling, rate=0.05 * POSITIONS, **options))
@@ -124,6 +125,42 @@ def test_training_without_scales_stalls_where_adaptive_training_follows_float32(
     assert lost[Scaling.NONE] > 0.3
     assert lost[Scaling.FIXED] > 3 * lost[Scaling.ADAPTIVE]
     assert lost[Scaling.ADAPTIVE] < 0.02
+
+
+def test_the_fp16_of_the_device_stalls_and_recovers_as_the_emulated_one_does(narrow: Model) -> None:
+    exact = late(trained(narrow, None))
+    runs = {scaling: trained(narrow, scaling, autocast=True, fixed=8.0) for scaling in Scaling}
+    emulated = trained(narrow, Scaling.NONE)
+    assert runs[Scaling.NONE].lost == pytest.approx(emulated.lost, abs=0.1)
+    assert late(runs[Scaling.NONE]) > 1.5 * exact
+    for scaling in (Scaling.DYNAMIC, Scaling.ADAPTIVE):
+        assert late(runs[scaling]) == pytest.approx(exact, rel=0.05)
+        assert runs[scaling].lost < 0.02
+    assert runs[Scaling.FIXED].lost > 3 * runs[Scaling.ADAPTIVE].lost
+
+
+def test_autocast_computes_in_fp16_and_scales_come_out_again(residual: Model) -> None:
+    bridge = Bridge.of(residual.graph)
+    weights = {name: bridge.constants[name] for name in ("w0", "w1", "w2", "w3")}
+    feeds = {"x": torch.from_numpy(np.random.default_rng(0).standard_normal((8, 2, 5, 5)).astype(np.float32))}
+
+    def loss(results: Values) -> torch.Tensor:
+        assert results["y"].dtype is torch.float32
+        return results["y"].square().mean()
+
+    _, exact = gradients(bridge, feeds, weights, loss, None, autocast=True)
+    scales = adaptive_scales(bridge, weights, gradient_moments(bridge, feeds, weights, loss))
+    _, found = gradients(bridge, feeds, weights, loss, scales, autocast=True)
+    for name, it in exact.items():
+        apart = float((found[name] - it).abs().max() / it.abs().max())
+        assert 0 < apart < 0.02
+
+
+def test_rates_may_fall(narrow: Model) -> None:
+    still = trained(narrow, None, factor=lambda step: float(step < 1))
+    moving = trained(narrow, None)
+    assert still.losses[:2] == moving.losses[:2]
+    assert late(still) > 2 * late(moving)
 
 
 def test_scales_may_be_old(narrow: Model) -> None:
