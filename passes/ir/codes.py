@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from passes.ir.plan import TensorQuant
     from passes.numerics import QuantParams, QuantSpec
 
 CODES_SUFFIX = ".safetensors"
@@ -81,22 +80,25 @@ def check_points(
         raise UsageError(f"points add up to {sum(points)}, for {params.scale.size} scales and {rows} rows")
 
 
-def check_levels(quant: TensorQuant) -> None:
+def check_levels(
+    levels: tuple[int, ...],
+    spec: QuantSpec,
+    params: QuantParams | None,
+    codes: NDArray[np.integer] | None,
+) -> None:
     """Check the table of a weight, and that its codes are taken from it.
 
     Raises:
-        UsageError: the weight has no scales, other codes than signed ones of 8 bits around 0, or groups or
-            points; or the levels are no table.
+        UsageError: the weight has no scales, other codes than signed ones of 8 bits around 0, or groups; or
+            the levels are no table.
     """
-    spec, params = quant.spec, quant.params
-    if params is None or isinstance(spec.granularity, PerGroup) or quant.points is not None:
-        raise UsageError("levels need a weight with scales, and without groups or points")
+    if params is None or isinstance(spec.granularity, PerGroup):
+        raise UsageError("levels need a weight with scales, and without groups")
     signed = spec.format in (IntFormat(CODE_BITS), IntFormat(CODE_BITS, narrow_range=True))
-    if quant.role != "weight" or not signed or np.any(params.zero_point):
+    if not signed or np.any(params.zero_point):
         raise UsageError(f"levels need a weight of signed codes of {CODE_BITS} bits, zero points of 0")
-    levels = quant.levels or ()
     check_table(levels, spec.format)
-    if quant.codes is not None and not np.array_equal(nearest_level(quant.codes, levels), quant.codes):
+    if codes is not None and not np.array_equal(nearest_level(codes, levels), codes):
         raise UsageError(f"expected codes out of the table {list(levels)!s:.80}, found others")
 
 

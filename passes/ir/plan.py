@@ -67,7 +67,9 @@ class TensorQuant:
         if self.points is not None:
             check_points(self.points, self.spec, self.params, self.codes)
         if self.levels is not None:
-            check_levels(self)
+            if self.role is not Role.WEIGHT or self.points is not None:
+                raise UsageError("levels need a weight, and one without points")
+            check_levels(self.levels, self.spec, self.params, self.codes)
 
     @property
     def stored_bits(self) -> int:
