@@ -230,7 +230,7 @@ def test_a_budget_is_met_and_kept_on_the_way(residual: Model) -> None:
     assert len(bits) == 4
     assert bits[1] > 1.3 * bits[3]
     used = {name: layer.precision for name, layer in model.plan.layers.items()}
-    costs = pricing(model, ctx)(used)
+    costs = pricing(model, ctx)(used, {})
     assert costs["weight_bytes"] <= limits[0]
     assert costs["weight_bytes"] > 0.7 * limits[0]
     assert result.facts["bits"] == bits[-1] or abs(result.facts["bits"] - bits[-1]) < 0.01
