@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE, RESULTS = ROOT / "docs" / "training.md", ROOT / "benchmarks" / "results"
 COSTS = {"latency_s": "latency", "energy_j": "energy", "weight_bytes": "bytes", "bops": "bit operations"}
 HEAD = (
-    "| network, machine | plan | costs | float | before | after | lost | forms | steps | seeds | s |",
+    "| network, machine | plan | costs | float | before | after | lost | forms | steps, rate | seeds | s |",
     "|---|---|---|---|---|---|---|---|---|---|---|",
 )
 HAQ_HEAD = (
@@ -59,12 +59,12 @@ def _plan(seeds: list[Row]) -> str:
     lost = [100 * (it["top1"]["float"] - it["top1"]["fine-tuned"]) for it in seeds]
     spread = f" ({min(lost):.2f} to {max(lost):.2f})" if len(lost) > 1 else ""
     run, time_s = first["run"], mean(sum(it["cpu_s"].values()) for it in seeds)
-    bits = run["bits"].replace("{steps} ", "")
+    bits, how = run["bits"].replace("{steps} ", ""), first["options"]
     return _row(
         f"{run['network']}, {run['target']}", f"`{bits}`", _costs(first["ratios"]),
         *(f"{top1[name]:.2%}" for name in ("float", "before", "fine-tuned")),
-        f"{mean(lost):.2f}{spread}", _same([it["top1"] for it in seeds]), str(first["options"]["steps"]),
-        str(len(seeds)), f"{time_s:.0f}",
+        f"{mean(lost):.2f}{spread}", _same([it["top1"] for it in seeds]),
+        f"{how['steps']} at {how['rate']:g}", str(len(seeds)), f"{time_s:.0f}",
     )  # fmt: skip
 
 
