@@ -54,8 +54,6 @@ def networks(data: Path, compact: Path) -> dict[str, Path]:
 
 def runs() -> Iterator[Run]:
     """Yield everything, claim by claim."""
-    for setting in ("uniform=w3a3", "uniform=w2a4"):
-        yield Run("uniform", "resnet20", "generic", setting)
     for limit in ("max-size=0.285x", "max-size=0.4x"):
         yield Run("size", "resnet20", "generic", limit)
     for network, bits in product(

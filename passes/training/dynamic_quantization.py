@@ -22,17 +22,16 @@ from passes.training.resource import Resource
 from passes.training.settling import check_feasible, settle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Sequence
 
-    from hwmodels import Precision
     from passes.api import PassContext
     from passes.ir.model import Model
     from passes.ir.plan import QuantPlan
     from passes.training.course import GateCourse
     from passes.training.lesson import Lesson
     from passes.training.resource import Limit
+    from passes.training.settling import Price
 
-    Price = Callable[[Mapping[str, Precision], Mapping[str, int]], Mapping[str, float]]
 
 SOURCE = "ddq"
 
