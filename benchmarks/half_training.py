@@ -7,8 +7,8 @@ stochastic gradient descent on the training images, all weights and biases, at a
 along a cosine, so that the ends of two runs can be compared. The loss is the mean cross-entropy of a batch
 over `places`: 1, or as many as a result has where it is a map, whose gradients are as much smaller; the rate
 is as many times as large, so that in exact numbers every run is the same, and in float32 too, as `places` is
-a power of two. Top-1 is of the learned weights in float32. On a CPU fp16 is emulated, on a GPU it is its own. Entries of
-benchmarks/results/half_training.json that are there already are not measured again.
+a power of two. Top-1 is of the learned weights in float32. On a CPU fp16 is emulated, on a GPU it is its own.
+Entries of benchmarks/results/half_training.json that are there already are not measured again.
 """
 
 from __future__ import annotations

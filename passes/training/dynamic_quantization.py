@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from passes.training.resource import Limit
     from passes.training.settling import Price
 
-
 SOURCE = "ddq"
 
 
